@@ -1,0 +1,259 @@
+"""The files that keys are kept in: ``log.json`` and one ``approval-<kid>.json`` per approval key.
+
+What holds:
+- a file is written whole and durable or not at all, and never changed afterwards;
+- the folder is filled for the first time by one rename, so of two processes that start at once one
+  wins and both go on with its keys;
+- folder and files are readable by their owner alone, or reading refuses;
+- nothing here replaces a file that is missing or damaged: a new key in its place would be a
+  different service that calls itself the same.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import stat
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from jwcrypto.common import JWException
+from jwcrypto.jwk import JWK
+
+from approvals.core import b64
+from approvals.core.errors import AssentError
+from approvals.core.jws import SigningKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_LOG: Final = "log.json"
+_PREFIX: Final = "approval-"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalKeyFile:
+    """What an ``approval-<kid>.json`` holds: a private key and when it starts to sign."""
+
+    signing: SigningKey
+    created: int
+    activates: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFolder:
+    """What the folder held when it was read: approval keys in order of activation, never none."""
+
+    names: frozenset[str]
+    approval: tuple[ApprovalKeyFile, ...]
+    log: Ed25519PrivateKey
+    origin: str
+
+
+def key_error(code: str, path: Path, message: str) -> AssentError:
+    """Return the error that names `path` as the place."""
+    return AssentError(f"{path}: {message}", code=code, place=str(path))
+
+
+# Writing
+
+
+def is_initialised(folder: Path) -> bool:
+    """Whether the folder ever had keys: one rename fills it, so there is all of it or nothing."""
+    try:
+        return any(folder.iterdir())
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _from_os(folder, error) from error
+
+
+def initialise(home: Path, folder: Path, *, now: int, origin: str) -> None:
+    """Make the first keys in a folder beside the final one and rename it into place."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        making = home / f".keys-{secrets.token_hex(8)}"
+        making.mkdir(mode=0o700)
+        try:
+            log = JWK.generate(kty="OKP", crv="Ed25519").export(as_dict=True)
+            _write(making / _LOG, {"jwk": log, "created": now, "origin": origin})
+            write_approval_key(making, created=now, activates=now)
+            _take_place(making, folder)
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+        _sync(home)
+    except OSError as error:
+        raise _from_os(home, error) from error
+
+
+def _take_place(making: Path, folder: Path) -> None:
+    try:
+        making.rename(folder)  # POSIX: takes the place of an empty folder, never of a filled one
+    except OSError:
+        if not is_initialised(folder):
+            raise
+
+
+def write_approval_key(folder: Path, *, created: int, activates: int) -> None:
+    """Make a new ES256 key and write its file."""
+    jwk = JWK.generate(kty="EC", crv="P-256")
+    document = {"jwk": jwk.export(as_dict=True), "created": created, "activates": activates}
+    _write(folder / f"{_PREFIX}{jwk.thumbprint()}.json", document)
+
+
+def _write(path: Path, document: Mapping[str, object]) -> None:
+    temporary = path.with_name(f".{secrets.token_hex(8)}")
+    # The mode is given at creation: a later chmod would leave a moment to open the file in.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(document, file, indent=2)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder for one writer; the kernel lets go of it when a process dies."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+# Reading
+
+
+def names_in(folder: Path) -> frozenset[str]:
+    """Return the names of the key files in `folder`."""
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except OSError as error:
+        raise _from_os(folder, error) from error
+    return frozenset(
+        name
+        for name in names
+        if name == _LOG or (name.startswith(_PREFIX) and name.endswith(".json"))
+    )
+
+
+def read(folder: Path) -> KeyFolder:
+    """Read and check every key file.
+
+    Raises:
+        AssentError: ``keys_permissions`` (with the chmod to run), ``keys_missing``,
+            ``keys_unreadable``; the place is the path.
+    """
+    _check_private(folder, 0o700)
+    names = names_in(folder)
+    for wanted in (_LOG, f"{_PREFIX}*.json"):
+        if not any(name.startswith(wanted.removesuffix("*.json")) for name in names):
+            raise key_error(
+                "keys_missing",
+                folder / wanted,
+                "is gone; restore it from a backup: no key is made in its place",
+            )
+    log, origin = _read_log_key(folder / _LOG)
+    approval = [_read_approval_key(folder / name) for name in names - {_LOG}]
+    return KeyFolder(
+        names=names,
+        approval=tuple(sorted(approval, key=lambda key: key.activates)),
+        log=log,
+        origin=origin,
+    )
+
+
+def _read_log_key(path: Path) -> tuple[Ed25519PrivateKey, str]:
+    document = _read_document(path, {"jwk", "created", "origin"})
+    origin = document["origin"]
+    try:
+        key = _ed25519(document["jwk"])
+    except (KeyError, TypeError, ValueError):
+        raise _damaged(path) from None
+    if not isinstance(origin, str) or not origin:
+        raise _damaged(path)
+    return key, origin
+
+
+def _ed25519(jwk: object) -> Ed25519PrivateKey:
+    if not isinstance(jwk, dict) or (jwk["kty"], jwk["crv"]) != ("OKP", "Ed25519"):
+        raise TypeError("not an Ed25519 key")
+    key = Ed25519PrivateKey.from_private_bytes(b64.decode(jwk["d"]))
+    # The two halves belong together, or the log would be signed by a key that nobody knows.
+    if key.public_key().public_bytes_raw() != b64.decode(jwk["x"]):
+        raise ValueError("the public half belongs to another key")
+    return key
+
+
+def _read_approval_key(path: Path) -> ApprovalKeyFile:
+    document = _read_document(path, {"jwk", "created", "activates"})
+    jwk, created, activates = document["jwk"], document["created"], document["activates"]
+    if not isinstance(created, int) or not isinstance(activates, int) or not isinstance(jwk, dict):
+        raise _damaged(path)
+    try:
+        signing = SigningKey.from_jwk(jwk)
+    except (AssentError, JWException, KeyError, TypeError, ValueError):
+        raise _damaged(path) from None
+    if path.name != f"{_PREFIX}{signing.kid}.json":
+        raise _damaged(path)
+    return ApprovalKeyFile(signing, created, activates)
+
+
+def _read_document(path: Path, members: set[str]) -> dict[str, object]:
+    _check_private(path, 0o600)
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise _from_os(path, error) from error
+    except ValueError:
+        raise _damaged(path) from None
+    if not isinstance(document, dict) or document.keys() != members:
+        raise _damaged(path)
+    return document
+
+
+def _check_private(path: Path, mode: int) -> None:
+    """Refuse what others on the machine could read, or put a key of their own into."""
+    try:
+        found = stat.S_IMODE(path.stat().st_mode)
+    except OSError as error:
+        raise _from_os(path, error) from error
+    if found & 0o077:
+        raise key_error(
+            "keys_permissions",
+            path,
+            f"others may use it (mode {found:04o}); run: chmod {mode:o} {path}",
+        )
+
+
+def _damaged(path: Path) -> AssentError:
+    return key_error(
+        "keys_unreadable",
+        path,
+        "is not a whole key file; restore it from a backup: no key is made in its place",
+    )
+
+
+def _from_os(path: Path, error: OSError) -> AssentError:
+    return key_error("keys_unreadable", path, error.strerror or type(error).__name__)

@@ -1,0 +1,212 @@
+"""Which key signs when, and which are published.
+
+Nothing but a key's ``activates`` is ever written down; the rest follows from it:
+
+- an approval key *signs* from its own ``activates`` until that of its successor;
+- it is *published* from the moment its file exists until every approval it can have signed is dead:
+  `LONGEST_APPROVAL` after its successor's ``activates``.
+
+So a rotation is one new file, and no crash leaves two keys signing, or one signing unpublished.
+Readers take no lock: all they see is one immutable value that `rotate` and `reload_if_changed`
+replace as a whole. ``kid`` is the RFC 7638 thumbprint. An auditor may ask for a retired key years
+later, so its file stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from approvals.core.checkpoint import vkey
+from approvals.keys import files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from approvals.core.jws import SigningKey
+
+LONGEST_APPROVAL: Final = 900 + 30
+"""Seconds after which no verifier takes an approval: its longest life and the largest skew."""
+
+DEFAULT_ORIGIN: Final = "localhost:8420/log"
+
+
+class KeyState(StrEnum):
+    """Where an approval key stands at a moment; only a retired one is not published."""
+
+    next = "next"
+    active = "active"
+    former = "former"
+    retired = "retired"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalKey:
+    """One approval key; `retires` is None while it has no successor."""
+
+    signing: SigningKey
+    created: int
+    activates: int
+    retires: int | None
+
+    @property
+    def kid(self) -> str:
+        """The RFC 7638 thumbprint, which is also in the file's name."""
+        return self.signing.kid
+
+    def published(self) -> dict[str, str]:
+        """Return the public JWK as it stands in the JWKS."""
+        jwk = self.signing.public_jwk()
+        return {**jwk, "kid": self.kid, "use": "sig", "alg": self.signing.alg}
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What a rotation did, for the log: one key introduced, one whose end is now known."""
+
+    introduced: ApprovalKey
+    former: ApprovalKey
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The folder as it was last read, with the end of each key worked out."""
+
+    names: frozenset[str]
+    approval: tuple[ApprovalKey, ...]
+    log: Ed25519PrivateKey
+    origin: str
+
+    @classmethod
+    def of(cls, folder: Path) -> _Keys:
+        found = files.read(folder)
+        ends = [key.activates + LONGEST_APPROVAL for key in found.approval[1:]]
+        return cls(
+            names=found.names,
+            approval=tuple(
+                ApprovalKey(key.signing, key.created, key.activates, retires)
+                for key, retires in zip(found.approval, [*ends, None], strict=True)
+            ),
+            log=found.log,
+            origin=found.origin,
+        )
+
+
+class Keyring:
+    """The keys of one service, kept in a folder; safe to share between threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._keys = _Keys.of(folder)
+
+    @classmethod
+    def open(
+        cls, home: Path, *, now: int, create: bool = True, origin: str = DEFAULT_ORIGIN
+    ) -> Keyring:
+        """Open the keys in `home`, making them when it never had any and `create` is true.
+
+        `origin` names the log when it is made. The name is part of the log's identity and is kept
+        beside its key: it does not follow a later change of the service's address.
+
+        Raises:
+            AssentError: ``keys_missing``, ``keys_permissions`` or ``keys_unreadable``; the place
+                is the path.
+        """
+        folder = home / "keys"
+        if not files.is_initialised(folder):
+            if not create:
+                raise files.key_error("keys_missing", folder, "no keys were ever made here")
+            files.initialise(home, folder, now=now, origin=origin)
+        return cls(folder)
+
+    @property
+    def log_key(self) -> Ed25519PrivateKey:
+        """The key that signs checkpoints."""
+        return self._keys.log
+
+    @property
+    def origin(self) -> str:
+        """The log's name: the first line of each checkpoint, and of its signature."""
+        return self._keys.origin
+
+    @property
+    def vkey(self) -> str:
+        """The log's verifier key as C2SP signed-note writes it."""
+        keys = self._keys
+        return vkey(keys.origin, keys.log.public_key())
+
+    @property
+    def approval_keys(self) -> tuple[ApprovalKey, ...]:
+        """Every approval key there ever was, in the order of their activation."""
+        return self._keys.approval
+
+    def signer(self, now: int) -> SigningKey:
+        """Return the key that signs approvals at `now`."""
+        return _active(self._keys.approval, now).signing
+
+    def state(self, key: ApprovalKey, now: int) -> KeyState:
+        """Return where `key` stands at `now`."""
+        return _state(key, self._keys.approval, now)
+
+    def jwks(self, now: int) -> dict[str, list[dict[str, str]]]:
+        """Return the JWKS verifiers need at `now`: all approval keys but the retired."""
+        keys = self._keys.approval
+        published = [key for key in keys if _state(key, keys, now) is not KeyState.retired]
+        return {"keys": [key.published() for key in published]}
+
+    def rotate(self, now: int, *, delay: int) -> Rotation:
+        """Publish a new approval key at once; let it sign from `now + delay`.
+
+        `delay` is the time verifiers have to fetch the JWKS before they meet the new key.
+
+        Raises:
+            AssentError: ``keys_rotation`` while an earlier rotation has not come into effect.
+        """
+        if delay < 0:
+            raise ValueError("a rotation cannot take effect in the past")
+        with files.locked(self._folder):
+            newest = _Keys.of(self._folder).approval[-1]
+            if newest.activates > now:
+                raise files.key_error(
+                    "keys_rotation",
+                    self._folder,
+                    f"{newest.kid} is published and signs from {newest.activates}: rotate later",
+                )
+            # Later than its predecessor even within one second: keys are in the order of their
+            # activation, and two equal ones would be in the order of their names.
+            activates = max(now + delay, newest.activates + 1)
+            files.write_approval_key(self._folder, created=now, activates=activates)
+            self._keys = keys = _Keys.of(self._folder)
+        former, introduced = keys.approval[-2:]
+        return Rotation(introduced=introduced, former=former)
+
+    def reload_if_changed(self) -> bool:
+        """Take in keys that another process has made; return whether there were any."""
+        # Names are enough: a key file is never rewritten, so a change is a new name.
+        if files.names_in(self._folder) == self._keys.names:
+            return False
+        self._keys = _Keys.of(self._folder)
+        return True
+
+
+def _active(keys: tuple[ApprovalKey, ...], now: int) -> ApprovalKey:
+    """Return the last key whose time has come; the first needs no notice and always has."""
+    active = keys[0]
+    for key in keys[1:]:
+        if key.activates <= now:
+            active = key
+    return active
+
+
+def _state(key: ApprovalKey, keys: tuple[ApprovalKey, ...], now: int) -> KeyState:
+    active = _active(keys, now)
+    if key.kid == active.kid:
+        return KeyState.active
+    if key.activates > active.activates:
+        return KeyState.next
+    if key.retires is not None and key.retires <= now:
+        return KeyState.retired
+    return KeyState.former

@@ -1,0 +1,1 @@
+"""The bundle under version control: people, agents, tools, enforcers, rules and their cases."""

@@ -58,7 +58,7 @@ def cluster() -> Iterator[str]:
         with _running(folder) as url:
             yield url
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # there only when it never started
 
 
 @contextlib.contextmanager
@@ -87,7 +87,7 @@ def _running(folder: Path) -> Iterator[str]:
     stop = shlex.join([*control, "--mode=immediate", "stop"])
     # The server stops when this pipe closes: at the end, and also when the tests are killed.
     with subprocess.Popen(  # noqa: S602 - a constant program over paths made here
-        f"cat; {stop}",
+        f"cat; {stop}; cd / && {shlex.join(['rm', '-r', str(folder)])}",
         shell=True,
         cwd=folder,
         user=user.pw_uid if user else None,

@@ -1,0 +1,1 @@
+"""Assent: out-of-band human approval and step-up for AI agents."""

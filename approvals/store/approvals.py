@@ -1,0 +1,174 @@
+"""Issued approvals, their spending and what became of the calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import literal, update
+from sqlalchemy import select as select_columns
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlmodel import col, select
+
+from approvals.store.rows import ApprovalRow, OutcomeRow, SpendRow
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+LIVE = "live"
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedApproval:
+    """An approval as it was issued. `state` is live, lapsed or revoked; spending has its own row."""
+
+    jti: str
+    tenant: str
+    txn: str
+    enforcer: str
+    call_hash: str
+    bundle: str
+    basis: str
+    token: str
+    state: str
+    created: int
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """The receipt's facts."""
+
+    jti: str
+    use_id: str
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an enforcer reported: `status` is ok or error."""
+
+    status: str
+    output_hash: str | None
+    created: int
+
+
+class Approvals:
+    """The approvals of a transaction."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        dialect = session.get_bind().dialect.name
+        self._insert = sqlite_insert if dialect == "sqlite" else postgresql_insert
+
+    def issue(self, approval: IssuedApproval) -> None:
+        """Store an approval. The unique `txn` lets one occasion have one."""
+        self._session.add(
+            ApprovalRow(**{name: getattr(approval, name) for name in IssuedApproval.__slots__})
+        )
+        self._session.flush()
+
+    def get(self, *, tenant: str, jti: str) -> IssuedApproval | None:
+        """The approval with this id."""
+        row = self._session.exec(
+            select(ApprovalRow).where(ApprovalRow.tenant == tenant, ApprovalRow.jti == jti)
+        ).first()
+        return None if row is None else _issued(row)
+
+    def of(self, *, tenant: str, txn: str) -> IssuedApproval | None:
+        """The approval of an occasion (a request or a verdict)."""
+        row = self._session.exec(
+            select(ApprovalRow).where(ApprovalRow.tenant == tenant, ApprovalRow.txn == txn)
+        ).first()
+        return None if row is None else _issued(row)
+
+    def spend(
+        self, *, tenant: str, jti: str, enforcer: str, call_hash: str, use_id: str, now: int
+    ) -> bool:
+        """Spend an approval: one conditional insert keyed on its id.
+
+        Expiry and revocation are conditions of this statement, so no job has to have run for them.
+        True if this call inserted the row; false if the row was there or a condition failed.
+        """
+        source = select_columns(
+            col(ApprovalRow.jti), literal(tenant), literal(use_id), literal(now)
+        ).where(
+            col(ApprovalRow.jti) == jti,
+            col(ApprovalRow.tenant) == tenant,
+            col(ApprovalRow.enforcer) == enforcer,
+            col(ApprovalRow.call_hash) == call_hash,
+            col(ApprovalRow.state) == LIVE,
+            col(ApprovalRow.expires) > now,
+        )
+        result = self._session.execute(
+            self._insert(SpendRow)
+            .from_select(["jti", "tenant", "use_id", "created"], source)
+            .on_conflict_do_nothing(index_elements=["jti"])
+        )
+        return bool(result.rowcount == 1)
+
+    def spent(self, *, tenant: str, jti: str) -> Spend | None:
+        """How the approval was spent, if it was."""
+        row = self._session.exec(
+            select(SpendRow).where(SpendRow.tenant == tenant, SpendRow.jti == jti)
+        ).first()
+        return None if row is None else Spend(row.jti, row.use_id, row.created)
+
+    def report(
+        self, *, tenant: str, jti: str, status: str, output_hash: str | None, now: int
+    ) -> bool:
+        """Store the outcome unless there is one. True if this call stored it."""
+        result = self._session.execute(
+            self._insert(OutcomeRow)
+            .values(jti=jti, tenant=tenant, status=status, output_hash=output_hash, created=now)
+            .on_conflict_do_nothing(index_elements=["jti"])
+        )
+        return bool(result.rowcount == 1)
+
+    def outcome(self, *, tenant: str, jti: str) -> Outcome | None:
+        """What was reported of the call."""
+        row = self._session.exec(
+            select(OutcomeRow).where(OutcomeRow.tenant == tenant, OutcomeRow.jti == jti)
+        ).first()
+        return None if row is None else Outcome(row.status, row.output_hash, row.created)
+
+    def lapsing(self, *, now: int, limit: int) -> list[IssuedApproval]:
+        """Live approvals whose time has passed without their having been spent."""
+        rows = self._session.exec(
+            select(ApprovalRow)
+            .outerjoin(SpendRow, col(SpendRow.jti) == col(ApprovalRow.jti))
+            .where(
+                ApprovalRow.state == LIVE,
+                ApprovalRow.expires <= now,
+                col(SpendRow.jti).is_(None),
+            )
+            .order_by(col(ApprovalRow.expires))
+            .limit(limit)
+        )
+        return [_issued(row) for row in rows]
+
+    def end(self, jti: str, *, state: str) -> bool:
+        """Take a live approval to another state. True for the one who did."""
+        result = self._session.execute(
+            update(ApprovalRow)
+            .where(col(ApprovalRow.jti) == jti, col(ApprovalRow.state) == LIVE)
+            .values(state=state)
+        )
+        return bool(result.rowcount == 1)  # type: ignore[attr-defined]  # UPDATE gives a cursor
+
+
+def _issued(row: ApprovalRow) -> IssuedApproval:
+    return IssuedApproval(
+        jti=row.jti,
+        tenant=row.tenant,
+        txn=row.txn,
+        enforcer=row.enforcer,
+        call_hash=row.call_hash,
+        bundle=row.bundle,
+        basis=row.basis,
+        token=row.token,
+        state=row.state,
+        created=row.created,
+        expires=row.expires,
+    )

@@ -1,0 +1,190 @@
+"""The log's rows: staged events, leaves, tile nodes, checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import orjson
+from sqlalchemy import delete, func, insert, text
+from sqlmodel import col, select
+
+from approvals.store.rows import CheckpointRow, LeafRow, NodeRow, StagedRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlmodel import Session
+
+SEQUENCER_LOCK = 7_234_002  # an advisory lock number on PostgreSQL, arbitrary and fixed
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """An event that waits for its place in the log."""
+
+    id: int
+    tenant: str
+    subject: str | None
+    leaf: bytes
+    opening: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A leaf in its place. `opening` is the JSON of what opens its commitments."""
+
+    index: int
+    tenant: str
+    subject: str | None
+    leaf: bytes
+    hash: bytes
+    opening: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCheckpoint:
+    """A signed checkpoint: `note` is the signed text."""
+
+    size: int
+    root: bytes
+    note: str
+    created: int
+
+
+class Leaves:
+    """The log of a transaction."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def stage(
+        self, leaf: bytes, opening: dict[str, object], *, tenant: str, subject: str | None
+    ) -> None:
+        """Put an event in line for the log. `subject` is the request or verdict it is about."""
+        self._session.execute(
+            insert(StagedRow).values(
+                tenant=tenant, subject=subject, leaf=leaf, opening=orjson.dumps(opening).decode()
+            )
+        )
+
+    def staged(self, *, limit: int) -> list[Staged]:
+        """The oldest events in line."""
+        rows = self._session.exec(select(StagedRow).order_by(col(StagedRow.id)).limit(limit))
+        return [Staged(row.id or 0, row.tenant, row.subject, row.leaf, row.opening) for row in rows]
+
+    def staged_count(self) -> int:
+        """How many events are in line."""
+        return self._session.exec(select(func.count()).select_from(StagedRow)).one()
+
+    def unstage(self, ids: Sequence[int]) -> None:
+        """Take events out of the line, because they have their place."""
+        self._session.execute(delete(StagedRow).where(col(StagedRow.id).in_(ids)))
+
+    def append(self, leaves: Sequence[Leaf]) -> None:
+        """Store leaves in their places. A place can be taken once."""
+        self._session.execute(
+            insert(LeafRow),
+            [{name: getattr(leaf, name) for name in Leaf.__slots__} for leaf in leaves],
+        )
+
+    def leaves(self, start: int, end: int) -> list[Leaf]:
+        """The leaves from `start` up to, not including, `end`."""
+        rows = self._session.exec(
+            select(LeafRow)
+            .where(col(LeafRow.index) >= start, col(LeafRow.index) < end)
+            .order_by(col(LeafRow.index))
+        )
+        return [_leaf(row) for row in rows]
+
+    def hashes(self, start: int, end: int) -> list[bytes]:
+        """The leaf hashes from `start` up to, not including, `end`."""
+        rows = self._session.exec(
+            select(LeafRow.hash)
+            .where(col(LeafRow.index) >= start, col(LeafRow.index) < end)
+            .order_by(col(LeafRow.index))
+        )
+        return list(rows)
+
+    def about(self, *, tenant: str, subject: str) -> list[Leaf]:
+        """The leaves about a request or verdict, in order."""
+        rows = self._session.exec(
+            select(LeafRow)
+            .where(LeafRow.tenant == tenant, LeafRow.subject == subject)
+            .order_by(col(LeafRow.index))
+        )
+        return [_leaf(row) for row in rows]
+
+    def leaf_count(self) -> int:
+        """How many rows the leaf table holds."""
+        return self._session.exec(select(func.count()).select_from(LeafRow)).one()
+
+    def put_nodes(self, level: int, start: int, hashes: Sequence[bytes]) -> None:
+        """Store hashes of full subtrees of 256^level leaves, from index `start` on."""
+        if hashes:
+            self._session.execute(
+                insert(NodeRow),
+                [
+                    {"level": level, "index": start + offset, "hash": node}
+                    for offset, node in enumerate(hashes)
+                ],
+            )
+
+    def nodes(self, level: int, start: int, end: int) -> list[bytes]:
+        """Hashes of full subtrees of 256^level leaves, from `start` up to, not including, `end`."""
+        rows = self._session.exec(
+            select(NodeRow.hash)
+            .where(
+                NodeRow.level == level, col(NodeRow.index) >= start, col(NodeRow.index) < end
+            )
+            .order_by(col(NodeRow.index))
+        )
+        return list(rows)
+
+    def put_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
+        """Store a checkpoint. A size can have one."""
+        self._session.add(
+            CheckpointRow(
+                size=checkpoint.size,
+                root=checkpoint.root,
+                note=checkpoint.note,
+                created=checkpoint.created,
+            )
+        )
+        self._session.flush()
+
+    def latest_checkpoint(self) -> StoredCheckpoint | None:
+        """The largest checkpoint."""
+        row = self._session.exec(
+            select(CheckpointRow).order_by(col(CheckpointRow.size).desc()).limit(1)
+        ).first()
+        return None if row is None else _checkpoint(row)
+
+    def checkpoints(self) -> Iterator[StoredCheckpoint]:
+        """Every checkpoint, smallest first, a few at a time."""
+        rows = self._session.exec(
+            select(CheckpointRow).order_by(col(CheckpointRow.size)).execution_options(yield_per=500)
+        )
+        for row in rows:
+            yield _checkpoint(row)
+
+    def lead(self) -> bool:
+        """Become the one sequencer until this transaction ends. False if another process is.
+
+        SQLite has one writer at a time, so whoever holds a write transaction is the one.
+        """
+        if self._session.get_bind().dialect.name == "sqlite":
+            return True
+        return bool(
+            self._session.execute(
+                text("SELECT pg_try_advisory_xact_lock(:n)"), {"n": SEQUENCER_LOCK}
+            ).scalar_one()
+        )
+
+
+def _leaf(row: LeafRow) -> Leaf:
+    return Leaf(row.index, row.tenant, row.subject, row.leaf, row.hash, row.opening)
+
+
+def _checkpoint(row: CheckpointRow) -> StoredCheckpoint:
+    return StoredCheckpoint(row.size, row.root, row.note, row.created)

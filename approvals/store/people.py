@@ -1,0 +1,254 @@
+"""Passkeys, invitations, ceremonies and signed-in browsers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import update
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, select
+
+from approvals.core.errors import Conflict
+from approvals.store.rows import (
+    CeremonyRow,
+    HandleRow,
+    InvitationRow,
+    PasskeyRow,
+    SessionRow,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import CursorResult
+    from sqlmodel import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Passkey:
+    """An enrolled passkey. `credential_id` is base64url, `public_key` a COSE_Key."""
+
+    credential_id: str
+    tenant: str
+    person: str
+    public_key: bytes
+    sign_count: int
+    aaguid: str
+    backup_eligible: bool
+    backup_state: bool
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """An invitation as it stands: `state` is open, used or replaced."""
+
+    tenant: str
+    person: str
+    state: str
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ceremony:
+    """A challenge that was given out: `kind` is enrol, signin or decide."""
+
+    id: str
+    tenant: str
+    kind: str
+    person: str | None
+    subject: str | None
+    challenge: bytes
+    statement: str | None
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A signed-in browser."""
+
+    tenant: str
+    person: str
+    signed_in: int
+    expires: int
+
+
+class People:
+    """The persons' side of a transaction."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def handle(self, *, tenant: str, person: str, make: Callable[[], bytes]) -> bytes:
+        """The person's WebAuthn user handle, made on first use."""
+        row = self._session.get(HandleRow, (tenant, person))
+        if row is None:
+            row = HandleRow(tenant=tenant, person=person, handle=make())
+            self._session.add(row)
+            self._session.flush()
+        return row.handle
+
+    def known_handle(self, *, tenant: str, person: str) -> bytes | None:
+        """The handle, if the person has one."""
+        row = self._session.get(HandleRow, (tenant, person))
+        return None if row is None else row.handle
+
+    def enrol(self, passkey: Passkey) -> None:
+        """Add a passkey.
+
+        Raises:
+            Conflict: its id or its public key is enrolled already (`passkey_known`).
+        """
+        self._session.add(PasskeyRow(state="active", **_fields(passkey)))
+        try:
+            self._session.flush()
+        except IntegrityError as error:
+            raise Conflict("this passkey is enrolled already", code="passkey_known") from error
+
+    def passkeys(self, *, tenant: str, person: str | None = None) -> list[Passkey]:
+        """Active passkeys of a person, or of everyone, in a stable order."""
+        query = select(PasskeyRow).where(PasskeyRow.tenant == tenant, PasskeyRow.state == "active")
+        if person is not None:
+            query = query.where(PasskeyRow.person == person)
+        rows = self._session.exec(
+            query.order_by(PasskeyRow.person, col(PasskeyRow.created), PasskeyRow.credential_id)
+        )
+        return [_passkey(row) for row in rows]
+
+    def passkey(self, credential_id: str) -> Passkey | None:
+        """The active passkey with this id, locked so that its counter moves in one order."""
+        row = self._session.exec(
+            select(PasskeyRow)
+            .where(PasskeyRow.credential_id == credential_id, PasskeyRow.state == "active")
+            .with_for_update()
+        ).first()
+        return None if row is None else _passkey(row)
+
+    def used(self, credential_id: str, *, sign_count: int, backup_state: bool) -> None:
+        """Remember the authenticator's counter."""
+        self._session.execute(
+            update(PasskeyRow)
+            .where(col(PasskeyRow.credential_id) == credential_id)
+            .values(sign_count=sign_count, backup_state=backup_state)
+        )
+
+    def invite(
+        self, *, token_hash: str, tenant: str, person: str, now: int, expires: int
+    ) -> None:
+        """Add an invitation; earlier open ones of the person end."""
+        self._session.execute(
+            update(InvitationRow)
+            .where(
+                col(InvitationRow.tenant) == tenant,
+                col(InvitationRow.person) == person,
+                col(InvitationRow.state) == "open",
+            )
+            .values(state="replaced")
+        )
+        self._session.add(
+            InvitationRow(
+                token_hash=token_hash,
+                tenant=tenant,
+                person=person,
+                state="open",
+                created=now,
+                expires=expires,
+            )
+        )
+        self._session.flush()
+
+    def invitation(self, token_hash: str) -> Invitation | None:
+        """The invitation with this token's hash."""
+        row = self._session.get(InvitationRow, token_hash)
+        return None if row is None else Invitation(row.tenant, row.person, row.state, row.expires)
+
+    def use_invitation(self, token_hash: str, *, now: int) -> bool:
+        """Use an open invitation that has not expired: true for exactly one caller."""
+        result = self._session.execute(
+            update(InvitationRow)
+            .where(
+                col(InvitationRow.token_hash) == token_hash,
+                col(InvitationRow.state) == "open",
+                col(InvitationRow.expires) > now,
+            )
+            .values(state="used")
+        )
+        return _changed(result) == 1
+
+    def open_ceremony(self, ceremony: Ceremony) -> None:
+        """Remember a challenge that is being given out."""
+        self._session.add(CeremonyRow(state="open", **_fields(ceremony)))
+        self._session.flush()
+
+    def take_ceremony(self, ceremony_id: str, *, kind: str, now: int) -> Ceremony | None:
+        """Take a challenge: the one who gets it is the only one, and only before it expires."""
+        result = self._session.execute(
+            update(CeremonyRow)
+            .where(
+                col(CeremonyRow.id) == ceremony_id,
+                col(CeremonyRow.kind) == kind,
+                col(CeremonyRow.state) == "open",
+                col(CeremonyRow.expires) > now,
+            )
+            .values(state="used")
+        )
+        if _changed(result) != 1:
+            return None
+        row = self._session.get_one(CeremonyRow, ceremony_id)
+        return Ceremony(
+            id=row.id,
+            tenant=row.tenant,
+            kind=row.kind,
+            person=row.person,
+            subject=row.subject,
+            challenge=row.challenge,
+            statement=row.statement,
+            expires=row.expires,
+        )
+
+    def sign_in(self, *, token_hash: str, tenant: str, person: str, now: int, expires: int) -> None:
+        """Remember a signed-in browser."""
+        self._session.add(
+            SessionRow(
+                token_hash=token_hash, tenant=tenant, person=person, signed_in=now, expires=expires
+            )
+        )
+        self._session.flush()
+
+    def signed_in(self, token_hash: str, *, now: int) -> SignedIn | None:
+        """The browser's session, unless it has expired."""
+        row = self._session.get(SessionRow, token_hash)
+        if row is None or row.expires <= now:
+            return None
+        return SignedIn(row.tenant, row.person, row.signed_in, row.expires)
+
+    def sign_out(self, token_hash: str) -> None:
+        """Forget a browser."""
+        row = self._session.get(SessionRow, token_hash)
+        if row is not None:
+            self._session.delete(row)
+            self._session.flush()
+
+
+def _fields(value: Passkey | Ceremony) -> dict[str, object]:
+    return {name: getattr(value, name) for name in value.__slots__}
+
+
+def _passkey(row: PasskeyRow) -> Passkey:
+    return Passkey(
+        credential_id=row.credential_id,
+        tenant=row.tenant,
+        person=row.person,
+        public_key=row.public_key,
+        sign_count=row.sign_count,
+        aaguid=row.aaguid,
+        backup_eligible=row.backup_eligible,
+        backup_state=row.backup_state,
+        created=row.created,
+    )
+
+
+def _changed(result: object) -> int:
+    cursor: CursorResult[object] = result  # type: ignore[assignment]  # UPDATE gives a cursor
+    return cursor.rowcount

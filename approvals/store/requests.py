@@ -1,0 +1,411 @@
+"""Verdicts, requests, votes and who is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import orjson
+from sqlalchemy import func, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlmodel import col, select
+
+from approvals.core.ceremony import Evidence, Statement
+from approvals.core.requests import (
+    Decision,
+    Request,
+    RequestDocument,
+    State,
+    StepUp,
+    Vote,
+)
+from approvals.store.rows import (
+    IdempotencyRow,
+    RequestRow,
+    SeatRow,
+    VerdictRow,
+    VoteRow,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from sqlmodel import Session
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRecord:
+    """One answer of policy. `answer` is what the caller was told, `record` what replays it (JSON)."""
+
+    id: str
+    tenant: str
+    enforcer: str
+    agent: str
+    person: str
+    target: str
+    tool: str
+    call_hash: str
+    bundle: str
+    outcome: str
+    answer: str
+    record: str
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRequest:
+    """A request with what was pinned beside it when it was opened.
+
+    `call` is the canonical text of the call, `display` the canonical text of the shown document.
+    """
+
+    request: Request
+    enforcer: str
+    call: str
+    display: str
+    explanation: str | None
+    repeats: int
+    decided: int | None
+
+    @property
+    def id(self) -> str:
+        """The request's id."""
+        return self.request.id
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLine:
+    """One line of a list of requests."""
+
+    id: str
+    agent: str
+    person: str
+    target: str
+    tool: str
+    call_hash: str
+    state: State
+    created: int
+    expires: int
+
+
+class Requests:
+    """The requests of a transaction. Every method is bound to a tenant by argument."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        dialect = session.get_bind().dialect.name
+        self._insert = sqlite_insert if dialect == "sqlite" else postgresql_insert
+
+    # -- verdicts ---------------------------------------------------------------------------
+
+    def claim_key(
+        self, *, tenant: str, enforcer: str, key: str, body_digest: str, verdict: str, now: int
+    ) -> tuple[str, str] | None:
+        """Claim an `Idempotency-Key`. None if it is new, else (body digest, verdict id) of its owner.
+
+        A concurrent claim of the same key waits for this transaction, so one of them is the first.
+        """
+        result = self._session.execute(
+            self._insert(IdempotencyRow)
+            .values(
+                tenant=tenant,
+                enforcer=enforcer,
+                key=key,
+                body_digest=body_digest,
+                verdict=verdict,
+                created=now,
+            )
+            .on_conflict_do_nothing()
+        )
+        if result.rowcount == 1:
+            return None
+        row = self._session.get_one(IdempotencyRow, (tenant, enforcer, key))
+        return row.body_digest, row.verdict
+
+    def add_verdict(self, verdict: VerdictRecord) -> None:
+        """Store a verdict."""
+        self._session.add(
+            VerdictRow(**{name: getattr(verdict, name) for name in VerdictRecord.__slots__})
+        )
+
+    def verdict(self, *, tenant: str, verdict_id: str) -> VerdictRecord | None:
+        """The verdict with this id."""
+        row = self._session.get(VerdictRow, verdict_id)
+        if row is None or row.tenant != tenant:
+            return None
+        return VerdictRecord(**{name: getattr(row, name) for name in VerdictRecord.__slots__})
+
+    def usage(self, *, tenant: str, agent: str, tool: str, now: int) -> dict[str, int]:
+        """How many calls the agent submitted within the last hour and day: of any tool, of this one."""
+        counts = {"agent_hour": 0, "agent_day": 0, "tool_hour": 0, "tool_day": 0}
+        for name, since in (("hour", now - 3600), ("day", now - 86400)):
+            rows = self._session.exec(
+                select(VerdictRow.tool == tool, func.count())
+                .where(
+                    VerdictRow.tenant == tenant,
+                    VerdictRow.agent == agent,
+                    VerdictRow.created > since,
+                )
+                .group_by(VerdictRow.tool == tool)  # type: ignore[arg-type]  # an SQL expression
+            )
+            for is_tool, count in rows:
+                counts[f"agent_{name}"] += count
+                if is_tool:
+                    counts[f"tool_{name}"] += count
+        return counts
+
+    # -- requests ---------------------------------------------------------------------------
+
+    def open(self, stored: StoredRequest, *, open_key: str, seats: Iterable[str]) -> bool:
+        """Open a request unless one with the same `open_key` is open. True if this one now is."""
+        request = stored.request
+        document = request.document
+        result = self._session.execute(
+            self._insert(RequestRow)
+            .values(
+                id=request.id,
+                tenant=document.tenant,
+                enforcer=stored.enforcer,
+                agent=document.agent,
+                person=document.user,
+                target=orjson.loads(stored.call)["target"],
+                tool=orjson.loads(stored.call)["tool"],
+                call_hash=document.call_hash,
+                state=request.state.value,
+                open_key=open_key,
+                repeats=0,
+                document=_text(document.document()),
+                digest=document.digest(),
+                call=stored.call,
+                display=stored.display,
+                explanation=stored.explanation,
+                created=document.created,
+                expires=document.expires,
+                decided=None,
+            )
+            .on_conflict_do_nothing(index_elements=["open_key"])
+        )
+        if result.rowcount != 1:
+            return False
+        for person in seats:
+            self._session.add(SeatRow(request=request.id, person=person, tenant=document.tenant))
+        self._session.flush()
+        return True
+
+    def open_with(self, *, tenant: str, open_key: str) -> StoredRequest | None:
+        """The request that holds this `open_key`, locked."""
+        row = self._session.exec(
+            select(RequestRow)
+            .where(RequestRow.tenant == tenant, RequestRow.open_key == open_key)
+            .with_for_update()
+        ).first()
+        return None if row is None else self._stored(row)
+
+    def repeated(self, request_id: str) -> None:
+        """Count one more identical call on the request."""
+        self._session.execute(
+            update(RequestRow)
+            .where(col(RequestRow.id) == request_id)
+            .values(repeats=RequestRow.repeats + 1)
+        )
+
+    def get(self, *, tenant: str, request_id: str, lock: bool = False) -> StoredRequest | None:
+        """The request. With `lock`, no other transaction can change it until this one ends."""
+        query = select(RequestRow).where(RequestRow.tenant == tenant, RequestRow.id == request_id)
+        if lock:
+            query = query.with_for_update()
+        row = self._session.exec(query).first()
+        return None if row is None else self._stored(row)
+
+    def put_state(self, request: Request, *, now: int, keep_open: bool = False) -> None:
+        """Store the request's new state. Unless `keep_open`, an identical call may be asked anew."""
+        values: dict[str, object] = {"state": request.state.value, "decided": now}
+        if not keep_open:
+            values["open_key"] = None
+        self._session.execute(
+            update(RequestRow).where(col(RequestRow.id) == request.id).values(**values)
+        )
+
+    def close(self, request_id: str) -> None:
+        """The request can no longer lead to execution: an identical call may be asked anew."""
+        self._session.execute(
+            update(RequestRow).where(col(RequestRow.id) == request_id).values(open_key=None)
+        )
+
+    def due(self, *, now: int, limit: int) -> list[tuple[str, str]]:
+        """(tenant, id) of pending requests whose time has passed."""
+        rows = self._session.exec(
+            select(RequestRow.tenant, RequestRow.id)
+            .where(RequestRow.state == State.PENDING.value, RequestRow.expires <= now)
+            .order_by(col(RequestRow.expires))
+            .limit(limit)
+        )
+        return [(tenant, request_id) for tenant, request_id in rows]
+
+    def add_vote(self, request: Request, vote: Vote) -> None:
+        """Store a vote. The primary key lets one person have one."""
+        self._session.add(
+            VoteRow(
+                request=request.id,
+                person=vote.approver,
+                tenant=request.document.tenant,
+                decision=vote.decision.value,
+                step_up=vote.step_up.value,
+                channel=vote.channel,
+                reason=vote.reason,
+                statement=None if vote.statement is None else _text(vote.statement.document()),
+                evidence=None if vote.evidence is None else _text(vote.evidence.document()),
+                created=vote.time,
+            )
+        )
+        self._session.flush()
+
+    # -- lists ------------------------------------------------------------------------------
+
+    def asked(self, *, tenant: str, person: str, limit: int) -> list[RequestLine]:
+        """The newest requests that the person is asked about."""
+        rows = self._session.exec(
+            select(RequestRow)
+            .join(SeatRow, col(SeatRow.request) == col(RequestRow.id))
+            .where(
+                RequestRow.tenant == tenant, SeatRow.tenant == tenant, SeatRow.person == person
+            )
+            .order_by(col(RequestRow.created).desc(), RequestRow.id)
+            .limit(limit)
+        )
+        return [_line(row) for row in rows]
+
+    def made_for(self, *, tenant: str, person: str, limit: int) -> list[RequestLine]:
+        """The newest requests made for the person."""
+        rows = self._session.exec(
+            select(RequestRow)
+            .where(RequestRow.tenant == tenant, RequestRow.person == person)
+            .order_by(col(RequestRow.created).desc(), RequestRow.id)
+            .limit(limit)
+        )
+        return [_line(row) for row in rows]
+
+    def lately(
+        self, *, tenant: str, agent: str, before: int, besides: str, limit: int
+    ) -> list[RequestLine]:
+        """What the agent asked for up to `before`, newest first, without the request `besides`."""
+        rows = self._session.exec(
+            select(RequestRow)
+            .where(
+                RequestRow.tenant == tenant,
+                RequestRow.agent == agent,
+                RequestRow.created <= before,
+                RequestRow.id != besides,
+            )
+            .order_by(col(RequestRow.created).desc(), RequestRow.id)
+            .limit(limit)
+        )
+        return [_line(row) for row in rows]
+
+    def last_approved(
+        self, *, tenant: str, target: str, tool: str, agent: str, before: int
+    ) -> StoredRequest | None:
+        """The newest approved request of the agent for this tool, decided up to `before`."""
+        row = self._session.exec(
+            select(RequestRow)
+            .where(
+                RequestRow.tenant == tenant,
+                RequestRow.target == target,
+                RequestRow.tool == tool,
+                RequestRow.agent == agent,
+                RequestRow.state == State.APPROVED.value,
+                col(RequestRow.decided) <= before,
+            )
+            .order_by(col(RequestRow.decided).desc(), RequestRow.id)
+            .limit(1)
+        ).first()
+        return None if row is None else self._stored(row)
+
+    def voted_on(self, request_ids: Collection[str], *, person: str) -> frozenset[str]:
+        """Which of these requests the person has voted on."""
+        rows = self._session.exec(
+            select(VoteRow.request).where(
+                col(VoteRow.request).in_(request_ids), VoteRow.person == person
+            )
+        )
+        return frozenset(rows)
+
+    # -- seats ------------------------------------------------------------------------------
+
+    def has_seat(self, *, request_id: str, person: str) -> bool:
+        """Is the person asked about this request?"""
+        return self._session.get(SeatRow, (request_id, person)) is not None
+
+    def opened_whole(self, *, request_id: str, person: str) -> bool:
+        """Has the person opened the whole of what will run?"""
+        row = self._session.get(SeatRow, (request_id, person))
+        return row is not None and row.opened_whole is not None
+
+    def mark_opened(self, *, request_id: str, person: str, now: int) -> None:
+        """Remember when the person first opened the whole of what will run."""
+        self._session.execute(
+            update(SeatRow)
+            .where(
+                col(SeatRow.request) == request_id,
+                col(SeatRow.person) == person,
+                col(SeatRow.opened_whole).is_(None),
+            )
+            .values(opened_whole=now)
+        )
+
+    def _stored(self, row: RequestRow) -> StoredRequest:
+        votes = self._session.exec(
+            select(VoteRow)
+            .where(VoteRow.request == row.id)
+            .order_by(col(VoteRow.created), VoteRow.person)
+        )
+        return StoredRequest(
+            request=Request(
+                id=row.id,
+                document=RequestDocument.from_document(orjson.loads(row.document)),
+                state=State(row.state),
+                votes=tuple(_vote(vote) for vote in votes),
+            ),
+            enforcer=row.enforcer,
+            call=row.call,
+            display=row.display,
+            explanation=row.explanation,
+            repeats=row.repeats,
+            decided=row.decided,
+        )
+
+
+def _vote(row: VoteRow) -> Vote:
+    return Vote(
+        approver=row.person,
+        decision=Decision(row.decision),
+        step_up=StepUp(row.step_up),
+        time=row.created,
+        statement=None
+        if row.statement is None
+        else Statement.from_document(orjson.loads(row.statement)),
+        evidence=None
+        if row.evidence is None
+        else Evidence.from_document(orjson.loads(row.evidence)),
+        reason=row.reason,
+        channel=row.channel,
+    )
+
+
+def _line(row: RequestRow) -> RequestLine:
+    return RequestLine(
+        id=row.id,
+        agent=row.agent,
+        person=row.person,
+        target=row.target,
+        tool=row.tool,
+        call_hash=row.call_hash,
+        state=State(row.state),
+        created=row.created,
+        expires=row.expires,
+    )
+
+
+def _text(document: object) -> str:
+    return cast("bytes", orjson.dumps(document)).decode()

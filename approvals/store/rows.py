@@ -1,0 +1,289 @@
+"""The tables. A row is for storing only: values of `core` go in and come out, rows never leave `store`.
+
+Every table carries the tenant, and every query names it. Times are whole seconds since 1970 (UTC).
+Documents whose bytes matter (payloads, statements, tokens, leaves) are stored as the text or bytes
+that was hashed or signed, never as a database's own JSON type, which would rewrite them.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+# SQLite numbers rows by itself only in a column declared INTEGER; PostgreSQL's INTEGER ends in 2038.
+BIG = BigInteger().with_variant(Integer, "sqlite")
+
+
+class BundleRow(SQLModel, table=True):
+    """A policy bundle that was activated at least once: its files exactly as they were reviewed."""
+
+    __tablename__ = "bundle"
+    tenant: str = Field(primary_key=True)
+    version: str = Field(primary_key=True)
+    files: str = Field(sa_type=Text)
+    created: int = Field(sa_type=BIG)
+
+
+class ActivationRow(SQLModel, table=True):
+    """One activation. The newest is current: an old bundle returns only by a new activation."""
+
+    __tablename__ = "activation"
+    id: int | None = Field(default=None, primary_key=True, sa_type=BIG)
+    tenant: str = Field(index=True)
+    version: str
+    activated_by: str | None = None
+    created: int = Field(sa_type=BIG)
+
+
+class HandleRow(SQLModel, table=True):
+    """The random WebAuthn user handle of a person: it names them to their device, and no one else."""
+
+    __tablename__ = "handle"
+    tenant: str = Field(primary_key=True)
+    person: str = Field(primary_key=True)
+    handle: bytes = Field(sa_type=LargeBinary, unique=True)
+
+
+class PasskeyRow(SQLModel, table=True):
+    """An enrolled passkey. Neither its id nor its public key can belong to two persons."""
+
+    __tablename__ = "passkey"
+    credential_id: str = Field(primary_key=True)
+    tenant: str
+    person: str
+    public_key: bytes = Field(sa_type=LargeBinary, unique=True)
+    sign_count: int = Field(sa_type=BIG)
+    aaguid: str
+    backup_eligible: bool
+    backup_state: bool
+    state: str
+    created: int = Field(sa_type=BIG)
+    __table_args__ = (Index("passkey_person", "tenant", "person"),)
+
+
+class InvitationRow(SQLModel, table=True):
+    """A single-use invitation, kept by the SHA-256 of its token."""
+
+    __tablename__ = "invitation"
+    token_hash: str = Field(primary_key=True)
+    tenant: str
+    person: str
+    state: str
+    created: int = Field(sa_type=BIG)
+    expires: int = Field(sa_type=BIG)
+
+
+class CeremonyRow(SQLModel, table=True):
+    """A challenge given to a browser. It is taken once, before it expires, for what it was made for."""
+
+    __tablename__ = "ceremony"
+    id: str = Field(primary_key=True)
+    tenant: str
+    kind: str
+    person: str | None = None
+    subject: str | None = None
+    challenge: bytes = Field(sa_type=LargeBinary)
+    statement: str | None = Field(default=None, sa_type=Text)
+    state: str
+    expires: int = Field(sa_type=BIG, index=True)
+
+
+class SessionRow(SQLModel, table=True):
+    """A signed-in browser, kept by the SHA-256 of its token."""
+
+    __tablename__ = "session"
+    token_hash: str = Field(primary_key=True)
+    tenant: str
+    person: str
+    signed_in: int = Field(sa_type=BIG)
+    expires: int = Field(sa_type=BIG, index=True)
+
+
+class VerdictRow(SQLModel, table=True):
+    """One answer of policy, with all that is needed to evaluate it again."""
+
+    __tablename__ = "verdict"
+    id: str = Field(primary_key=True)
+    tenant: str
+    enforcer: str
+    agent: str
+    person: str
+    target: str
+    tool: str
+    call_hash: str
+    bundle: str
+    outcome: str
+    answer: str = Field(sa_type=Text)
+    record: str = Field(sa_type=Text)
+    created: int = Field(sa_type=BIG)
+    __table_args__ = (Index("verdict_usage", "tenant", "agent", "created"),)
+
+
+class IdempotencyRow(SQLModel, table=True):
+    """Which verdict answered an `Idempotency-Key`, and for which body."""
+
+    __tablename__ = "idempotency"
+    tenant: str = Field(primary_key=True)
+    enforcer: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    body_digest: str
+    verdict: str
+    created: int = Field(sa_type=BIG)
+
+
+class RequestRow(SQLModel, table=True):
+    """A request for approval. `open_key` is unique while the request can still lead to execution."""
+
+    __tablename__ = "request"
+    id: str = Field(primary_key=True)
+    tenant: str
+    enforcer: str
+    agent: str
+    person: str
+    target: str
+    tool: str
+    call_hash: str
+    state: str
+    open_key: str | None = Field(default=None, unique=True)
+    repeats: int = Field(default=0)
+    document: str = Field(sa_type=Text)
+    digest: str
+    call: str = Field(sa_type=Text)
+    display: str = Field(sa_type=Text)
+    explanation: str | None = Field(default=None, sa_type=Text)
+    created: int = Field(sa_type=BIG)
+    expires: int = Field(sa_type=BIG)
+    decided: int | None = Field(default=None, sa_type=BIG)
+    __table_args__ = (
+        Index("request_agent", "tenant", "agent", "created"),
+        Index("request_due", "state", "expires"),
+    )
+
+
+class SeatRow(SQLModel, table=True):
+    """A person who is asked about a request, and what of it they have opened."""
+
+    __tablename__ = "seat"
+    request: str = Field(primary_key=True, foreign_key="request.id")
+    person: str = Field(primary_key=True)
+    tenant: str
+    opened_whole: int | None = Field(default=None, sa_type=BIG)
+    __table_args__ = (Index("seat_person", "tenant", "person"),)
+
+
+class VoteRow(SQLModel, table=True):
+    """One person's decision on one request: there can be no second."""
+
+    __tablename__ = "vote"
+    request: str = Field(primary_key=True, foreign_key="request.id")
+    person: str = Field(primary_key=True)
+    tenant: str
+    decision: str
+    step_up: str
+    channel: str
+    reason: str | None = Field(default=None, sa_type=Text)
+    statement: str | None = Field(default=None, sa_type=Text)
+    evidence: str | None = Field(default=None, sa_type=Text)
+    created: int = Field(sa_type=BIG)
+
+
+class ApprovalRow(SQLModel, table=True):
+    """An issued approval."""
+
+    __tablename__ = "approval"
+    jti: str = Field(primary_key=True)
+    tenant: str
+    txn: str = Field(unique=True)
+    enforcer: str
+    call_hash: str
+    bundle: str
+    basis: str
+    token: str = Field(sa_type=Text)
+    state: str
+    created: int = Field(sa_type=BIG)
+    expires: int = Field(sa_type=BIG)
+    __table_args__ = (Index("approval_due", "state", "expires"),)
+
+
+class SpendRow(SQLModel, table=True):
+    """The receipt for a spent approval, keyed on the approval's id: the primary key is the guard.
+
+    Rows are never deleted, so a row outlives every approval's `exp` plus skew.
+    """
+
+    __tablename__ = "spend"
+    jti: str = Field(primary_key=True)
+    tenant: str
+    use_id: str
+    created: int = Field(sa_type=BIG)
+
+
+class OutcomeRow(SQLModel, table=True):
+    """What became of the call that a spent approval let through."""
+
+    __tablename__ = "outcome"
+    jti: str = Field(primary_key=True)
+    tenant: str
+    status: str
+    output_hash: str | None = None
+    created: int = Field(sa_type=BIG)
+
+
+class StagedRow(SQLModel, table=True):
+    """An event that committed and waits for its place in the log."""
+
+    __tablename__ = "staged"
+    id: int | None = Field(default=None, primary_key=True, sa_type=BIG)
+    tenant: str
+    subject: str | None = None
+    leaf: bytes = Field(sa_type=LargeBinary)
+    opening: str = Field(sa_type=Text)
+
+
+class LeafRow(SQLModel, table=True):
+    """A leaf of the log: the sealed event, the openings of its commitments, its place."""
+
+    __tablename__ = "leaf"
+    index: int = Field(primary_key=True, sa_type=BIG, sa_column_kwargs={"autoincrement": False})
+    tenant: str
+    subject: str | None = None
+    leaf: bytes = Field(sa_type=LargeBinary)
+    hash: bytes = Field(sa_type=LargeBinary)
+    opening: str = Field(sa_type=Text)
+    __table_args__ = (Index("leaf_subject", "tenant", "subject"),)
+
+
+class NodeRow(SQLModel, table=True):
+    """The hash of a full subtree of 256^level leaves, for levels from 1 up (C2SP tlog-tiles)."""
+
+    __tablename__ = "node"
+    level: int = Field(primary_key=True)
+    index: int = Field(primary_key=True, sa_type=BIG, sa_column_kwargs={"autoincrement": False})
+    hash: bytes = Field(sa_type=LargeBinary)
+
+
+class CheckpointRow(SQLModel, table=True):
+    """A signed checkpoint. One size can have one root: the size is the key."""
+
+    __tablename__ = "checkpoint"
+    size: int = Field(primary_key=True, sa_type=BIG, sa_column_kwargs={"autoincrement": False})
+    root: bytes = Field(sa_type=LargeBinary)
+    note: str = Field(sa_type=Text)
+    created: int = Field(sa_type=BIG)
+
+
+class NoticeRow(SQLModel, table=True):
+    """Outbox: something a person is to be told. Channels deliver it after the transaction."""
+
+    __tablename__ = "notice"
+    id: str = Field(primary_key=True)
+    tenant: str
+    kind: str
+    person: str
+    subject: str
+    state: str
+    created: int = Field(sa_type=BIG)
+    __table_args__ = (
+        Index("notice_state", "state", "created"),
+        UniqueConstraint("tenant", "kind", "person", "subject", name="notice_once"),
+    )

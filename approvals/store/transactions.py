@@ -1,0 +1,180 @@
+"""The unit of work: everything done in one `with store.begin() as tx:` commits together or not at all.
+
+What holds:
+1. A block that raises leaves nothing behind, and nobody is told.
+2. Listeners hear of a topic only after the transaction that announced it has committed.
+3. A database that is away or full is `Unavailable`; a broken promise of the schema is not hidden.
+4. Time never runs backwards by more than the permitted skew while the process lives, and not below
+   the last checkpoint: then no transaction begins, so nothing can be granted on a wrong clock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import psycopg
+import structlog
+from sqlalchemy import Engine, func, select, text
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlmodel import Session
+
+from approvals.core.errors import Unavailable
+from approvals.store.approvals import Approvals
+from approvals.store.bundles import Bundles
+from approvals.store.engine import connect, migrate
+from approvals.store.leaves import Leaves
+from approvals.store.notices import Notices
+from approvals.store.people import People
+from approvals.store.requests import Requests
+from approvals.store.rows import CheckpointRow
+
+Listener = Callable[[str], None]
+
+CHANNEL = "assent"
+SKEW = 30
+_log = structlog.get_logger(__name__)
+
+
+class Tx:
+    """One transaction. Its parts share one session; `now` is read once, from the database's clock."""
+
+    def __init__(self, session: Session, *, now: int) -> None:
+        self.session = session
+        self.now = now
+        self.bundles = Bundles(session)
+        self.people = People(session)
+        self.requests = Requests(session)
+        self.approvals = Approvals(session)
+        self.log = Leaves(session)
+        self.notices = Notices(session)
+        self.announced: list[str] = []
+
+    def announce(self, topic: str) -> None:
+        """Tell listeners in every process about `topic` (a request id) once this has committed."""
+        if topic not in self.announced:
+            self.announced.append(topic)
+
+
+class Store:
+    """The database. Made by `open_store`; safe to share between threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._sqlite = engine.dialect.name == "sqlite"
+        self._writes = engine.execution_options(writes=True)
+        self._writer = threading.Lock()
+        self._listeners: list[Listener] = []
+        self._latest = 0
+        self._closing = threading.Event()
+        self._ear: threading.Thread | None = None
+
+    @contextlib.contextmanager
+    def begin(self) -> Iterator[Tx]:
+        """A transaction that may write. Commits at the end of the block.
+
+        Raises:
+            Unavailable: the database is away, full or too busy, or its clock ran backwards.
+        """
+        with self._translated():
+            with self._writer if self._sqlite else contextlib.nullcontext():
+                with Session(self._writes, expire_on_commit=False) as session, session.begin():
+                    tx = Tx(session, now=self._now(session))
+                    yield tx
+                    if not self._sqlite:
+                        for topic in tx.announced:
+                            session.execute(
+                                text("SELECT pg_notify(:channel, :topic)"),
+                                {"channel": CHANNEL, "topic": topic},
+                            )
+            if self._sqlite:
+                for topic in tx.announced:
+                    self._tell(topic)
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Tx]:
+        """A transaction that only reads, from one snapshot on SQLite."""
+        with self._translated(), Session(self._engine, expire_on_commit=False) as session:
+            yield Tx(session, now=self._now(session))
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener(topic)` after each commit that announced one. Returns how to stop.
+
+        On PostgreSQL this hears every process; the listener is called from a thread of the store.
+        """
+        self._listeners.append(listener)
+        if not self._sqlite and self._ear is None:
+            self._ear = threading.Thread(target=self._hear, name="assent-listen", daemon=True)
+            self._ear.start()
+        return lambda: self._listeners.remove(listener)
+
+    def close(self) -> None:
+        """Stop listening and drop every connection."""
+        self._closing.set()
+        if self._ear is not None:
+            self._ear.join(timeout=5)
+        self._engine.dispose()
+
+    def _tell(self, topic: str) -> None:
+        for listener in tuple(self._listeners):
+            listener(topic)
+
+    def _hear(self) -> None:
+        """Hear NOTIFY on a connection of its own. A gap is answered by telling everyone to look."""
+        url = self._engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        while not self._closing.is_set():
+            try:
+                with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
+                    connection.execute(f"LISTEN {CHANNEL}")
+                    self._tell("")  # what was announced while nobody listened cannot be known
+                    while not self._closing.is_set():
+                        for notice in connection.notifies(timeout=1.0):
+                            self._tell(notice.payload)
+            except psycopg.Error as error:
+                _log.warning("listen_interrupted", error=type(error).__name__)
+                self._closing.wait(1.0)
+
+    def _now(self, session: Session) -> int:
+        if self._sqlite:
+            now = int(time.time())
+        else:
+            now = int(session.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one())
+        if self._latest == 0:
+            newest = session.execute(select(func.max(CheckpointRow.created))).scalar()
+            self._latest = int(newest or 0)
+        if now < self._latest - SKEW:
+            raise Unavailable(
+                f"the clock runs {self._latest - now} seconds behind what is already recorded",
+                code="clock_backwards",
+            )
+        self._latest = max(self._latest, now)
+        return now
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, PoolTimeout) as error:
+            raise Unavailable("the database cannot be used right now") from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise Unavailable("the connection to the database was lost") from error
+            raise
+
+
+def open_store(url: str) -> Store:
+    """Migrate the database to the newest schema and open it.
+
+    Raises:
+        Unavailable: it cannot be reached, opened or written.
+    """
+    try:
+        migrate(url)
+    except (OperationalError, PoolTimeout) as error:
+        raise Unavailable("the database cannot be opened: " + str(error.args[0]).strip()) from error
+    except SQLAlchemyError as error:
+        raise Unavailable(f"the database cannot be migrated: {type(error).__name__}") from error
+    return Store(connect(url))

@@ -1,0 +1,87 @@
+"""What the service answers: one value for each outcome that an enforcer must tell apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from approvals.core.canonical import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Policy allowed the call without asking anybody."""
+
+    id: str
+    approval: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Policy refused the call."""
+
+    id: str
+    code: str
+    rules: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """People are being asked."""
+
+    id: str
+    url: str
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """Enough people approved; ``token`` is the signed approval."""
+
+    id: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A person said no. ``reason`` is their text: data, never an instruction."""
+
+    id: str
+    by: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """Nobody decided in time."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The caller withdrew the request."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """The request was approved and the approval has been taken back."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof that this use spent the approval; ``document`` is the service's whole answer."""
+
+    document: Mapping[str, Json]
+
+
+Submitted: TypeAlias = Allowed | Refused | Pending
+Outcome: TypeAlias = Approved | Denied | Expired | Cancelled | Revoked | Pending

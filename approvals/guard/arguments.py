@@ -1,0 +1,97 @@
+"""The arguments of a Python call as the JSON object that is hashed, approved and then used.
+
+A function's arguments become ``args`` member by member under their parameters' names, defaults
+included. Only what is JSON already is taken, of exactly the types that ``json`` produces: a
+subclass may show one value to the hash and another to the function.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, cast
+
+from approvals.core import canonical
+from approvals.core.errors import AdmissionError
+from approvals.guard.refusals import CallRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from approvals.core.canonical import Json
+
+
+def signature_of(function: Callable[..., object]) -> inspect.Signature:
+    """Return the signature of a function that can be guarded, or raise ``TypeError``."""
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(f"{function!r} is a generator: its effects come after it has returned")
+    signature = inspect.signature(function)
+    for parameter in signature.parameters.values():
+        if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
+            raise TypeError(
+                f"{function!r} takes {parameter}: a guarded function names each parameter, "
+                "because the names are the members of the arguments that people approve"
+            )
+    return signature
+
+
+def freeze(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
+    """Bind a call and return its arguments as canonical JSON: the bytes that everything follows.
+
+    Raises ``TypeError`` as the function itself would for arguments that do not fit it, and
+    `CallRefused` with reason ``arguments`` for a value that is not JSON.
+    """
+    bound = signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    refuse_foreign(bound.arguments)
+    try:
+        return canonical.encode(cast("Json", dict(bound.arguments)))
+    except AdmissionError as error:
+        raise _refusal(f"cannot be sent: {error}", place=error.place or "") from error
+
+
+def thaw(frozen: bytes) -> dict[str, Json]:
+    """Return a copy of the arguments that nobody else holds."""
+    try:
+        value = canonical.parse(frozen)
+    except AdmissionError as error:
+        raise _refusal(f"cannot be sent: {error}", place=error.place or "") from error
+    return cast("dict[str, Json]", value)
+
+
+def call_with(
+    signature: inspect.Signature, arguments: Mapping[str, Json]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Lay approved arguments out as the positional and keyword arguments of the function."""
+    bound = inspect.BoundArguments(signature, dict(arguments))
+    return bound.args, bound.kwargs
+
+
+def refuse_foreign(value: object) -> None:
+    """Refuse what is not JSON and name the place, without recursion so that depth costs nothing."""
+    left: list[tuple[str, object, int]] = [("", value, 1)]
+    while left:
+        place, item, depth = left.pop()
+        if depth > canonical.MAX_DEPTH:
+            raise _refusal(f"is nested deeper than {canonical.MAX_DEPTH}", place=place)
+        if item is None or type(item) in {str, int, float, bool}:
+            continue
+        if type(item) is list:
+            left += [(f"{place}/{index}", member, depth + 1) for index, member in enumerate(item)]
+        elif type(item) is dict:
+            for name, member in item.items():
+                if type(name) is not str:
+                    raise _refusal(f"has the member name {name!r}, not a string", place=place)
+                step = name.replace("~", "~0").replace("/", "~1")
+                left.append((f"{place}/{step}", member, depth + 1))
+        else:
+            raise _refusal(
+                f"is {type(item).__name__}, which is not JSON; pass a string, a number, a bool, "
+                "None, a list or a dict",
+                place=place,
+            )
+
+
+def _refusal(what: str, *, place: str) -> CallRefused:
+    return CallRefused(
+        f"nothing was sent: the argument at {place or '/'} {what}", reason="arguments", place=place
+    )

@@ -8,7 +8,7 @@ from approvals.core.errors import AssentError
 class ServiceError(AssentError):
     """The service answered, and not with what was asked for."""
 
-    code = "service_error"
+    default_code = "service_error"
 
     def __init__(self, message: str, *, code: str, status: int, place: str | None = None) -> None:
         """Keep the service's own code and the HTTP status."""
@@ -24,4 +24,4 @@ class ServiceError(AssentError):
 class ServiceAway(AssentError):  # noqa: N818 -- a state of the service, named as people say it
     """The service could not be reached, or says that it cannot answer now."""
 
-    code = "service_away"
+    default_code = "service_away"

@@ -15,7 +15,7 @@ class CallRefused(AssentError):  # noqa: N818 -- what became of the call, not a 
     and never followed as an instruction.
     """
 
-    code = "refused"
+    default_code = "refused"
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class CallRefused(AssentError):  # noqa: N818 -- what became of the call, not a 
 class CallParked(AssentError):  # noqa: N818 -- not an error in the call: it waits for people
     """People have not decided yet. Making the same call again finds the same request."""
 
-    code = "parked"
+    default_code = "parked"
 
     def __init__(self, *, request_id: str, url: str, expires: int) -> None:
         """Name the request, the page where it is decided and when it ends (Unix seconds)."""

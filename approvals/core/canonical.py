@@ -19,7 +19,7 @@ from collections import Counter
 from dataclasses import dataclass
 from hashlib import sha256
 from math import isfinite
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import orjson
 import rfc8785
@@ -41,7 +41,8 @@ _NEGATIVE_ZERO: Final = "-0 has no canonical form of its own"
 _LONGEST_INTEGER: Final = len(str(-MAX_INTEGER))
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _TYPES: Final = _SCALARS | {list, dict}
-_TYPES_BUT_FLOAT: Final = _TYPES - {float}
+_WHOLE: Final = _TYPES - {float}
+_AMBIGUOUS: Final = object()
 _BEYOND_BASIC_PLANE: Final = bytes(range(0xF0, 0xF8))
 _OPTIONS: Final = (
     orjson.OPT_SORT_KEYS
@@ -74,6 +75,36 @@ def parse(raw: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH)
         raise AdmissionError(
             f"{len(raw)} bytes, where at most {max_bytes} are taken", code="too_large"
         )
+    value = _read_canonical(raw, max_depth)
+    return _read_strictly(raw, max_depth) if value is _AMBIGUOUS else cast("Json", value)
+
+
+def parse_object(
+    raw: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
+) -> dict[str, Json]:
+    """Read one JSON object, as `parse` does; anything else is refused with `not_an_object`."""
+    value = parse(raw, max_bytes=max_bytes, max_depth=max_depth)
+    if not isinstance(value, dict):
+        raise AdmissionError("a JSON object is wanted here", code="not_an_object")
+    return value
+
+
+def _read_canonical(raw: bytes, max_depth: int) -> object:
+    """Read bytes that are what would be written for their value; otherwise return `_AMBIGUOUS`.
+
+    Such bytes have one reading, whichever lenient reader finds it: a member that stood twice, a
+    constant, another spelling of a number or of a character would not have been written again.
+    """
+    try:
+        value: object = orjson.loads(raw)
+        if orjson.dumps(value, option=_OPTIONS) == raw and _plain(value, max_depth, _WHOLE):
+            return value
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        pass  # the strict reader knows how to say what is wrong
+    return _AMBIGUOUS
+
+
+def _read_strictly(raw: bytes, max_depth: int) -> Json:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -91,18 +122,8 @@ def parse(raw: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH)
         raise _too_deep(max_depth) from error
     # Only an escape can bring a surrogate into text that was UTF-8.
     suspect = b"\\ud" in raw or b"\\uD" in raw
-    if suspect or not _plain(value, max_depth):
+    if suspect or not _plain(value, max_depth, _TYPES):
         _refuse_faults(value, max_depth)
-    return value
-
-
-def parse_object(
-    raw: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
-) -> dict[str, Json]:
-    """Read one JSON object, as `parse` does; anything else is refused with `not_an_object`."""
-    value = parse(raw, max_bytes=max_bytes, max_depth=max_depth)
-    if not isinstance(value, dict):
-        raise AdmissionError("a JSON object is wanted here", code="not_an_object")
     return value
 
 
@@ -149,8 +170,8 @@ _DECODER: Final = json.JSONDecoder(
 )
 
 
-def _plain(value: object, max_depth: int) -> bool:
-    """Whether nothing but JSON's types is in here, and no container deeper than `max_depth`.
+def _plain(value: object, max_depth: int, types: frozenset[type]) -> bool:
+    """Whether nothing but these types is in here, and no container deeper than `max_depth`.
 
     Goes level by level instead of value by value, so that the work per value is done in C. A level
     is left behind only once every type in it is known: what `gc.get_referents` tells of other
@@ -158,12 +179,12 @@ def _plain(value: object, max_depth: int) -> bool:
     """
     level = [value]
     for _ in range(max_depth):
-        if not _TYPES.issuperset(map(type, level)):
+        if not types.issuperset(map(type, level)):
             return False
         level = gc.get_referents(*level)
         if not level:
             return True
-    return _SCALARS.issuperset(map(type, level))
+    return (types & _SCALARS).issuperset(map(type, level))
 
 
 def _refuse_faults(value: object, max_depth: int) -> None:
@@ -246,12 +267,9 @@ def encode(value: Json) -> bytes:
     # orjson and RFC 8785 agree but for three things: what orjson takes beyond JSON (enumerations,
     # UUIDs, NaN as null), how it writes fractions, and that it sorts members by code point where
     # RFC 8785 sorts by UTF-16 unit, which differs only for characters beyond the basic plane (a
-    # byte of 0xF0 or more). That this value is finite is known: orjson has come to its end.
-    level: list[object] = [value]
-    while level:
-        if not _TYPES_BUT_FLOAT.issuperset(map(type, level)):
-            return _encode_slowly(value)
-        level = gc.get_referents(*level)
+    # byte of 0xF0 or more).
+    if not _plain(value, ENCODE_DEPTH, _WHOLE):
+        return _encode_slowly(value)
     if written.isascii() or len(written.translate(None, _BEYOND_BASIC_PLANE)) == len(written):
         return written
     return _encode_slowly(value)

@@ -67,7 +67,7 @@ class BundleError(AssentError):
 
 
 class JwsError(AssentError):
-    """This token is refused: `malformed`, `type`, `unknown_key`, `algorithm` or `signature`."""
+    """A token is refused: `malformed`, `type`, `unknown_key`, `algorithm` or `signature`."""
 
     default_code = "malformed"
 
@@ -75,6 +75,12 @@ class JwsError(AssentError):
     def reason(self) -> str:
         """The code, under the name that rejections of approvals use."""
         return self.code
+
+
+class KeySetError(AssentError):
+    """A key, or a set of keys, contradicts itself or holds what it must not."""
+
+    default_code = "key"
 
 
 class EvidenceError(AssentError):

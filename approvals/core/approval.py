@@ -47,7 +47,7 @@ class Basis(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """A vote that fills a place, as the approval carries it: with evidence, if a passkey made it."""
+    """A vote that fills a place, as the approval carries it, with its evidence if there is any."""
 
     approver: str
     time: int

@@ -1,0 +1,192 @@
+"""Whether people really decided what an approval says they decided.
+
+The service's signature says that the service believed it. The checks here need no such belief: with
+a directory of approvers' keys in hand, they hold the passkeys' own signatures against the claims,
+and count the places again. Whoever holds only the service's signing key can pass none of them.
+
+What they cannot know is whether the bundle asked for the right people: the requirements are those
+that every counted person saw and signed, so that changing them takes all of their passkeys, not the
+service's key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from approvals.core.approval import MAX_LIFE
+from approvals.core.ceremony import Decision, verify_evidence
+from approvals.core.errors import ApprovalRejected, EvidenceError
+from approvals.core.requests import assign
+
+if TYPE_CHECKING:
+    from approvals.core.approval import Approval, Counted
+    from approvals.core.ceremony import Statement
+    from approvals.core.directory import Directory
+    from approvals.core.requests import RequestDocument, Requirement
+
+
+def verify_request(approval: Approval) -> RequestDocument:
+    """The request that people were shown, once it is the one that the claims are about.
+
+    Raises `ApprovalRejected("evidence")` where the claims say more, or something else, than was
+    asked.
+    """
+    request = approval.request
+    if request is None:
+        raise ApprovalRejected(
+            "evidence", "no request stands behind this approval", place="request"
+        )
+    if request.digest() != approval.request_digest:
+        raise ApprovalRejected(
+            "evidence", "the request is not the one named", place="request_digest"
+        )
+    # Each of these was decided on. A claim that differs was put in afterwards.
+    for place, asked, claimed in (
+        ("call_hash", request.call_hash, approval.call_hash),
+        ("user", request.user, approval.user),
+        ("agent", request.agent, approval.agent),
+        ("audience", request.audience, approval.audience),
+        ("tenant", request.tenant, approval.tenant),
+        ("bundle", request.bundle, approval.bundle),
+        ("precondition", request.precondition, approval.precondition),
+    ):
+        if asked != claimed:
+            raise ApprovalRejected(
+                "evidence", "the claims differ from what was asked", place=f"request.{place}"
+            )
+    # A decision kept in a drawer must not become an approval long after its request is over.
+    if approval.issued < request.created or approval.expires > request.expires + MAX_LIFE:
+        raise ApprovalRejected("evidence", "not issued in the time of its request", place="exp")
+    return request
+
+
+def verify_statements(approval: Approval, request: RequestDocument, *, skew: int) -> None:
+    """Every counted vote's statement says yes, is that person's, on this request, in its time.
+
+    A vote without a statement passes here; whether a click counts is for `verify_passkeys` and the
+    quorum. Raises `ApprovalRejected("evidence")`.
+    """
+    for index, counted in enumerate(approval.approvals):
+        place = f"approvals[{index}]"
+        if not request.created <= counted.time <= approval.issued + skew:
+            raise ApprovalRejected("evidence", "cast outside its time", place=f"{place}.time")
+        if counted.statement is not None:
+            _verify_statement(counted.statement, counted, approval, request, skew=skew, place=place)
+
+
+def _verify_statement(
+    statement: Statement,
+    counted: Counted,
+    approval: Approval,
+    request: RequestDocument,
+    *,
+    skew: int,
+    place: str,
+) -> None:
+    for name, stated, wanted in (
+        ("decision", statement.decision, Decision.APPROVE),  # a deny, presented as a yes
+        (
+            "approver",
+            statement.approver,
+            counted.approver,
+        ),  # one person's yes, under another's name
+        ("request", statement.request, approval.txn),  # a yes to the same call on another occasion
+        ("request_digest", statement.request_digest, approval.request_digest),
+        ("call_hash", statement.call_hash, approval.call_hash),  # a yes to another call
+        (
+            "display_digest",
+            statement.display_digest,
+            request.display_digest,
+        ),  # shown something else
+    ):
+        if stated != wanted:
+            raise ApprovalRejected(
+                "evidence",
+                "the statement is about something else",
+                place=f"{place}.statement.{name}",
+            )
+    if not request.created <= statement.iat <= approval.issued + skew:
+        raise ApprovalRejected(
+            "evidence", "stated outside its time", place=f"{place}.statement.iat"
+        )
+    if statement.iat >= request.expires:
+        raise ApprovalRejected("evidence", "stated too late", place=f"{place}.statement.iat")
+
+
+def verify_passkeys(approval: Approval, people: Directory) -> None:
+    """Every counted vote was made with a passkey that the directory says is that person's.
+
+    Raises `ApprovalRejected("evidence")`.
+    """
+    for index, counted in enumerate(approval.approvals):
+        place = f"approvals[{index}]"
+        # A click in a channel leaves nothing that can be checked without trusting the service.
+        if counted.statement is None or counted.evidence is None:
+            raise ApprovalRejected("evidence", "no passkey stands behind this vote", place=place)
+        person = people.person(counted.approver)
+        if person is None:
+            raise ApprovalRejected("evidence", "not in the directory", place=f"{place}.approver")
+        key = person.key(counted.evidence.credential_id)
+        if key is None or key.aaguid != counted.evidence.aaguid:
+            raise ApprovalRejected(
+                "evidence", "not this person's passkey", place=f"{place}.evidence.credential_id"
+            )
+        try:
+            verified = verify_evidence(
+                counted.statement,
+                counted.evidence,
+                public_key=key.public_key,
+                rp_id=people.rp_id,
+                origins=people.origins,
+                now=counted.time,
+                backup_eligible=key.backup_eligible,
+            )
+        except EvidenceError as error:
+            raise ApprovalRejected(
+                "evidence", f"{error.message} ({error.code})", place=f"{place}.evidence"
+            ) from error
+        if verified.step_up is not counted.acr:
+            raise ApprovalRejected("evidence", "another step-up was made", place=f"{place}.acr")
+
+
+def verify_quorum(approval: Approval, request: RequestDocument, people: Directory | None) -> None:
+    """Distinct persons, each entitled to it, fill all places of all requirements at once.
+
+    With a directory, entitled are only those whom it puts in the groups that the rule names. Raises
+    `ApprovalRejected("quorum")`.
+    """
+    requirements = [_narrowed(requirement, people) for requirement in request.requirements]
+    rules = {requirement.rule for requirement in requirements}
+    persons: set[str] = set()
+    for index, counted in enumerate(approval.approvals):
+        place = f"approvals[{index}]"
+        if counted.approver in persons:  # one person is one place, however many keys they have
+            raise ApprovalRejected("quorum", "a person counted twice", place=f"{place}.approver")
+        persons.add(counted.approver)
+        if counted.approver == approval.user:  # self-approval, whatever the requirements list
+            raise ApprovalRejected("quorum", "made for this very person", place=f"{place}.approver")
+        if counted.requirement not in rules:
+            raise ApprovalRejected("quorum", "no such requirement", place=f"{place}.requirement")
+        vote = counted.vote()
+        if not any(
+            requirement.rule == counted.requirement and requirement.admits(vote)
+            for requirement in requirements
+        ):
+            raise ApprovalRejected("quorum", "not entitled to this place", place=place)
+    votes = [counted.vote() for counted in approval.approvals]
+    # Also refuses a request without requirements: nobody having been asked is nobody's approval.
+    if assign(requirements, votes) is None:
+        raise ApprovalRejected("quorum", "places are left empty", place="approvals")
+
+
+def _narrowed(requirement: Requirement, people: Directory | None) -> Requirement:
+    """The requirement with only those eligible whom the directory knows as such."""
+    if people is None:
+        return requirement
+    # Who is asked later, by escalation, is asked by the rule too.
+    named = (*requirement.approvers, *(name for _, name in requirement.escalate))
+    entitled = frozenset[str]().union(*(people.members(name) for name in named))
+    return replace(
+        requirement, eligible=tuple(person for person in requirement.eligible if person in entitled)
+    )

@@ -1,0 +1,192 @@
+"""What an enforcement layer runs before a call: token and call in, a verified approval out.
+
+    verifier = Verifier(issuer="https://approve.example", audience="payments", keys=jwks)
+    approval = verifier.verify(token, call, now=int(time.time()))
+
+`call` is the call that is about to run, parsed from the very bytes that will run, never a hash that
+somebody sent. What holds afterwards: the service approved exactly this call, for this enforcer,
+minutes ago; and with `people` pinned, the people in it did. What does not hold yet: that it was not
+used before. Spending (`POST /v1/approvals/{jti}/consume`) comes last and is what makes an approval
+single-use.
+
+This module needs no service, no network and no clock: time is an argument. It raises nothing but
+`ApprovalRejected`, whatever the token holds.
+
+Follows docs/protocol.md, "Verification".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from approvals.core import authority, jws
+from approvals.core.approval import MAX_LIFE, TOKEN_TYPE, Approval, Basis
+from approvals.core.calls import ToolCall, call_hash
+from approvals.core.directory import Directory
+from approvals.core.errors import AdmissionError, ApprovalRejected, Invalid, JwsError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from approvals.core.canonical import Json
+
+__all__ = ["ApprovalRejected", "ToolCall", "VerifiedApproval", "Verifier"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedApproval:
+    """An approval of this very call. Only `Verifier.verify` makes one."""
+
+    jti: str
+    call_hash: str
+    approval: Approval
+
+
+class Verifier:
+    """Checks approvals for one enforcer against the keys, and if pinned the people, that it trusts.
+
+    `keys` is the service's JWKS. `people` is the directory of approvers' keys: with it, no approval
+    counts that a person's own passkey did not sign, so that a stolen signing key of the service
+    approves nothing; tools named in `unattended` may still be allowed by policy alone. `skew` is in
+    seconds.
+    """
+
+    __slots__ = ("_audience", "_issuer", "_keys", "_people", "_skew", "_tenant", "_unattended")
+
+    def __init__(
+        self,
+        *,
+        issuer: str,
+        audience: str,
+        keys: jws.KeySet | Mapping[str, Json],
+        people: Directory | Mapping[str, Json] | None = None,
+        tenant: str = "default",
+        skew: int = 30,
+        unattended: Collection[str] = (),
+    ) -> None:
+        self._issuer = issuer
+        self._audience = audience
+        self._keys = keys if isinstance(keys, jws.KeySet) else jws.KeySet.from_jwks(keys)
+        if people is not None and not isinstance(people, Directory):
+            people = Directory.from_document(people)
+        if people is not None and (people.issuer, people.tenant) != (issuer, tenant):
+            raise Invalid("the directory is of another service or tenant", code="directory")
+        self._people = people
+        self._tenant = tenant
+        self._skew = skew
+        self._unattended = frozenset(unattended)
+
+    def verify(  # noqa: C901, PLR0912 - thirteen steps, to be read and audited in one place, in order
+        self,
+        token: str,
+        call: ToolCall,
+        *,
+        now: int,
+        agent: str | None = None,
+        user: str | None = None,
+        precondition: str | None = None,
+    ) -> VerifiedApproval:
+        """Check that `token` approves `call` at `now` (seconds), or raise `ApprovalRejected`.
+
+        `agent` and `user`, where the enforcer knows them, must be those of the approval;
+        `precondition` must be what the approval was given for, including none.
+
+         1. The token is one strict compact JWS, typed as an approval, signed by a key of the issuer
+            with that key's algorithm. (`malformed`, `type`, `unknown_key`, `algorithm`,
+            `signature`)
+         2. Its claims are complete, and nothing is in them that nobody checks. (`malformed`)
+         3. It was issued by this service. (`issuer`)
+         4. It is made out to this enforcer alone. (`audience`)
+         5. It belongs to this tenant. (`tenant`)
+         6. Its life is as short as an approval's may be. (`lifetime`)
+         7. It is alive now. (`not_yet_valid`, `expired`)
+         8. The call about to run hashes to what was approved. (`call_mismatch`)
+         9. It is this agent's, for this user. (`agent_mismatch`, `user_mismatch`)
+        10. The resource is still what it was. (`precondition`)
+        11. It stands on an authority that is enough here. (`basis`)
+        12. People were asked for what the claims say, and each statement says yes to it; with
+            people pinned, their passkeys signed those statements. (`evidence`)
+        13. Distinct persons entitled to it fill every place. (`quorum`)
+        """
+        # 1. Any key but the issuer's, any algorithm but the key's, any second spelling of the
+        #    token.
+        try:
+            _, claims = jws.verify(token, keys=self._keys, typ=TOKEN_TYPE)
+        except JwsError as error:
+            raise ApprovalRejected(error.reason, error.message, place=error.place) from error
+
+        # 2. A claim that is missing or unknown: what this version does not read, it must not wave
+        #    through.
+        try:
+            approval = Approval.from_claims(claims)
+        except Invalid as error:
+            raise ApprovalRejected("malformed", error.message, place=error.place) from error
+
+        # 3. A key shared by two services, or a test service trusted by mistake.
+        if approval.issuer != self._issuer:
+            raise ApprovalRejected("issuer", place="iss")
+
+        # 4. An approval for one enforcer, carried to another that would run it a second time.
+        if approval.audience != self._audience:
+            raise ApprovalRejected("audience", place="aud")
+
+        # 5. Another tenant's approval.
+        if approval.tenant != self._tenant:
+            raise ApprovalRejected("tenant", place="tenant")
+
+        # 6. A long life would outlive the record of what was spent, and every revocation.
+        if (
+            not approval.issued
+            <= approval.not_before
+            < approval.expires
+            <= approval.issued + MAX_LIFE
+        ):
+            raise ApprovalRejected("lifetime", place="exp")
+
+        # 7. One from the future or the past; clocks may differ by the skew, no more.
+        if now + self._skew < approval.not_before:
+            raise ApprovalRejected("not_yet_valid", place="nbf")
+        if now - self._skew >= approval.expires:
+            raise ApprovalRejected("expired", place="exp")
+
+        # 8. The agent got one call approved and runs another. Recomputed here, from the call
+        #    itself.
+        hashed = _hash(call)
+        if (approval.call_hash, approval.target, approval.tool) != (hashed, call.target, call.tool):
+            raise ApprovalRejected("call_mismatch", place="authorization_details[0]")
+
+        # 9. One agent's approval in another's hands, or for another user's account.
+        if agent is not None and approval.agent != agent:
+            raise ApprovalRejected("agent_mismatch", place="act.sub")
+        if user is not None and approval.user != user:
+            raise ApprovalRejected("user_mismatch", place="sub")
+
+        # 10. The record was changed between decision and execution. One side alone knowing of a
+        #     precondition is refused too: it would otherwise go unchecked.
+        if approval.precondition != precondition:
+            raise ApprovalRejected("precondition", place="precondition")
+
+        # 11. A signing key alone can always claim that policy allowed it.
+        if approval.basis is Basis.POLICY:
+            if self._people is not None and call.tool not in self._unattended:
+                raise ApprovalRejected("basis", place="basis")
+            return VerifiedApproval(jti=approval.jti, call_hash=hashed, approval=approval)
+
+        # 12. A decision on one thing presented as a decision on another, or one that nobody made.
+        request = authority.verify_request(approval)
+        authority.verify_statements(approval, request, skew=self._skew)
+        if self._people is not None:
+            authority.verify_passkeys(approval, self._people)
+
+        # 13. Too few people, one twice, the wrong ones, or the very person it is for.
+        authority.verify_quorum(approval, request, self._people)
+        return VerifiedApproval(jti=approval.jti, call_hash=hashed, approval=approval)
+
+
+def _hash(call: ToolCall) -> str:
+    try:
+        return call_hash(call)
+    except AdmissionError as error:
+        # Arguments that have no canonical form were never approved.
+        raise ApprovalRejected("call_mismatch", error.message, place=error.place) from error

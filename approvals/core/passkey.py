@@ -46,8 +46,13 @@ _HEAD = 37  # rpIdHash (32), flags (1), signCount (4)
 _MAX_AUTHENTICATOR_DATA = 4096
 
 
-def check_client_data(raw: bytes, *, challenge: bytes, origins: Collection[str]) -> None:
-    """Check the client data of an assertion over `challenge` made at one of `origins`."""
+def check_client_data(
+    raw: bytes, *, challenge: bytes, origins: Collection[str], kind: str = "webauthn.get"
+) -> None:
+    """Check client data over `challenge` made at one of `origins`.
+
+    `kind` is `webauthn.get` for an assertion and `webauthn.create` for an enrolment.
+    """
     try:
         data = canonical.parse(raw, max_bytes=_MAX_CLIENT_DATA)
     except AdmissionError as error:
@@ -56,8 +61,8 @@ def check_client_data(raw: bytes, *, challenge: bytes, origins: Collection[str])
     if type(data) is not dict:
         raise EvidenceError("client data is not an object", code="client_data")
     # A registration is signed by the same key; it decides nothing.
-    if data.get("type") != "webauthn.get":
-        raise EvidenceError("client data is not of an assertion", code="client_data")
+    if data.get("type") != kind:
+        raise EvidenceError(f"client data is not of {kind}", code="client_data")
     if data.get("challenge") != b64.encode(challenge):
         raise EvidenceError("the passkey signed another challenge", code="challenge")
     if data.get("origin") not in set(origins):

@@ -34,7 +34,7 @@ class Passkey:
     person: str
     public_key: bytes
     sign_count: int
-    aaguid: str
+    aaguid: bytes
     backup_eligible: bool
     backup_state: bool
     created: int

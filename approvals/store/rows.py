@@ -53,7 +53,7 @@ class PasskeyRow(SQLModel, table=True):
     person: str
     public_key: bytes = Field(sa_type=LargeBinary, unique=True)
     sign_count: int = Field(sa_type=BIG)
-    aaguid: str
+    aaguid: bytes = Field(sa_type=LargeBinary)
     backup_eligible: bool
     backup_state: bool
     state: str

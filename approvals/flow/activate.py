@@ -1,0 +1,60 @@
+"""A policy bundle becomes current."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from approvals import log
+from approvals.core.bundle.load import Bundle
+from approvals.core.errors import Invalid
+from approvals.core.events import Event, EventType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from approvals.flow.service import Service
+
+
+def activate(
+    service: Service, *, tenant: str, files: Mapping[str, str], by: str | None = None
+) -> str:
+    """Check a bundle, store it and make it current; gives its version.
+
+    `by` is the person who activates it alone, if it is one: they are not asked under its rules.
+
+    Raises:
+        BundleError: the bundle has an error; file and line are named, nothing was changed.
+        Invalid: `by` is not a person of the bundle (`unknown_person`).
+    """
+    bundle = Bundle.load(files)
+    if by is not None and by not in bundle.people:
+        raise Invalid(f"{by} is not in people.yaml", code="unknown_person", place="by")
+    with service.store.begin() as tx:
+        before = tx.bundles.current(tenant)
+        tx.bundles.activate(
+            tenant=tenant, version=bundle.version, files=dict(files), by=by, now=tx.now
+        )
+        log.append(
+            tx,
+            Event(
+                type=EventType.BUNDLE_ACTIVATED,
+                time=tx.now,
+                tenant=tenant,
+                public={
+                    "bundle": bundle.version,
+                    "previous": None if before is None else before.version,
+                },
+                personal={"by": by},
+            ),
+        )
+    return bundle.version
+
+
+def current(service: Service, tenant: str) -> Bundle:
+    """The tenant's current bundle.
+
+    Raises:
+        Unavailable: none has been activated (`no_bundle`).
+    """
+    with service.store.read() as tx:
+        return service.current_bundle(tx, tenant).bundle

@@ -1,0 +1,145 @@
+"""An approval is spent: once.
+
+What is promised is at-most-once authorisation. What the enforcer does with it afterwards, and whether
+it manages to, is outside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from approvals import log
+from approvals.core.errors import Conflict, Invalid, NotFound
+from approvals.core.events import Event, EventType
+from approvals.flow.recheck import still_allowed
+from approvals.flow.transition import announce
+
+if TYPE_CHECKING:
+    from approvals.flow.caller import Caller
+    from approvals.flow.service import Service
+    from approvals.store import Tx
+    from approvals.store.approvals import IssuedApproval, Spend
+
+LONGEST_USE_ID = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The proof that this use of this approval is the one that counts."""
+
+    jti: str
+    txn: str
+    call_hash: str
+    use_id: str
+    consumed: int
+
+
+def consume(
+    service: Service, caller: Caller, jti: str, *, call_hash: str, use_id: str
+) -> Receipt:
+    """Spend an approval for a call.
+
+    The same `use_id` again gets the same receipt, so a crash before the answer is safe to retry.
+
+    Raises:
+        Invalid: a `use_id` that is empty or too long (`use_id`).
+        NotFound: no such approval of this caller.
+        Conflict: refused, with the reason as its code: `call_mismatch`, `consumed`, `expired`,
+            `revoked`. A refusal is logged.
+    """
+    if not 0 < len(use_id) <= LONGEST_USE_ID:
+        raise Invalid(
+            f"use_id has 1 to {LONGEST_USE_ID} characters", code="use_id", place="/use_id"
+        )
+    with service.store.begin() as tx:
+        approval = tx.approvals.get(tenant=caller.tenant, jti=jti)
+        if approval is None or approval.enforcer != caller.enforcer:
+            raise NotFound("no such approval")
+        spent = tx.approvals.spent(tenant=caller.tenant, jti=jti)
+        reason = None
+        if spent is None:
+            reason = _refusal(service, tx, approval, call_hash)
+            if reason is None and tx.approvals.spend(
+                tenant=caller.tenant,
+                jti=jti,
+                enforcer=caller.enforcer,
+                call_hash=call_hash,
+                use_id=use_id,
+                now=tx.now,
+            ):
+                _log_spent(tx, approval, use_id)
+                return _receipt(approval, use_id, tx.now)
+            spent = tx.approvals.spent(tenant=caller.tenant, jti=jti)
+        if spent is not None:
+            if spent.use_id == use_id and call_hash == approval.call_hash:
+                return _receipt(approval, spent.use_id, spent.created)
+            reason = "call_mismatch" if call_hash != approval.call_hash else "consumed"
+        reason = reason or "revoked"
+        _log_refused(tx, approval, reason)
+    # Raised after the commit, so that the refusal stays in the log.
+    raise Conflict(_SENTENCES[reason], code=reason)
+
+
+_SENTENCES = {
+    "call_mismatch": "the approval is for another call",
+    "consumed": "the approval has been spent",
+    "expired": "the approval has expired",
+    "revoked": "the approval does not hold any more",
+}
+
+
+def _refusal(
+    service: Service, tx: Tx, approval: IssuedApproval, call_hash: str
+) -> str | None:
+    """Why a live approval cannot be spent, if it cannot."""
+    if approval.call_hash != call_hash:
+        return "call_mismatch"
+    if tx.now >= approval.expires:
+        return "expired"
+    if approval.state != "live" or not still_allowed(service, tx, approval):
+        return "revoked"
+    return None
+
+
+def _receipt(approval: IssuedApproval, use_id: str, consumed: int) -> Receipt:
+    return Receipt(approval.jti, approval.txn, approval.call_hash, use_id, consumed)
+
+
+def receipt_of(approval: IssuedApproval, spend: Spend) -> Receipt:
+    """The receipt that was given for a spent approval."""
+    return _receipt(approval, spend.use_id, spend.created)
+
+
+def _log_spent(tx: Tx, approval: IssuedApproval, use_id: str) -> None:
+    _append(tx, approval, EventType.APPROVAL_CONSUMED, {"use_id": use_id})
+    if approval.txn.startswith("req_"):
+        tx.requests.close(approval.txn)
+        stored = tx.requests.get(tenant=approval.tenant, request_id=approval.txn)
+        if stored is not None:
+            announce(tx, stored.request)
+
+
+def _log_refused(tx: Tx, approval: IssuedApproval, reason: str) -> None:
+    _append(tx, approval, EventType.APPROVAL_REFUSED, {"reason": reason})
+
+
+def _append(
+    tx: Tx, approval: IssuedApproval, kind: EventType, public: dict[str, str]
+) -> None:
+    log.append(
+        tx,
+        Event(
+            type=kind,
+            time=tx.now,
+            tenant=approval.tenant,
+            public={
+                "approval": approval.jti,
+                "subject": approval.txn,
+                "call_hash": approval.call_hash,
+                **public,
+            },
+            personal={},
+        ),
+        request_id=approval.txn,
+    )

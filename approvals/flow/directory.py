@@ -1,0 +1,49 @@
+"""The signed directory of approvers' keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from approvals.core import b64, jws
+from approvals.core.directory import TOKEN_TYPE, Approver, Directory, EnrolledKey
+
+if TYPE_CHECKING:
+    from approvals.flow.service import Service
+    from approvals.store import Tx
+
+
+def directory(service: Service, tenant: str) -> str:
+    """Everyone in people.yaml with their groups and active passkeys, as a signed token.
+
+    Raises:
+        Unavailable: no bundle has been activated.
+    """
+    with service.store.read() as tx:
+        return directory_of(service, tx, tenant)
+
+
+def directory_of(service: Service, tx: Tx, tenant: str) -> str:
+    """The directory as it is in this transaction."""
+    bundle = service.current_bundle(tx, tenant).bundle
+    keys: dict[str, list[EnrolledKey]] = {}
+    for passkey in tx.people.passkeys(tenant=tenant):
+        keys.setdefault(passkey.person, []).append(
+            EnrolledKey(
+                credential_id=b64.decode(passkey.credential_id),
+                public_key=passkey.public_key,
+                aaguid=passkey.aaguid,
+                backup_eligible=passkey.backup_eligible,
+            )
+        )
+    document = Directory(
+        issuer=service.settings.issuer,
+        tenant=tenant,
+        time=tx.now,
+        rp_id=service.settings.rp_id,
+        origins=(service.settings.origin,),
+        people=tuple(
+            Approver(id=person.id, groups=tuple(sorted(person.groups)), keys=tuple(keys.get(person.id, ())))
+            for person in sorted(bundle.people.values(), key=lambda person: person.id)
+        ),
+    )
+    return jws.sign(document.document(), key=service.keys.signer(tx.now), typ=TOKEN_TYPE)

@@ -1,0 +1,246 @@
+"""A person gets a passkey: by a single-use invitation, or with a passkey they have.
+
+What holds: an invitation is used in the transaction that enrols, by one caller; a further passkey
+needs a sign-in with an existing one moments ago, so a stolen session cannot enrol; each enrolment is
+logged and the person is told.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from approvals import log
+from approvals.core import b64
+from approvals.core.errors import Conflict, Forbidden, NotFound
+from approvals.core.events import Event, EventType
+from approvals.flow import passkeys
+from approvals.flow.notices import NoticeKind, tell
+from approvals.flow.service import new_occasion, new_token, token_hash
+from approvals.flow.signin import Session, open_session
+from approvals.store.people import Ceremony as StoredCeremony
+from approvals.store.people import Passkey
+
+if TYPE_CHECKING:
+    from approvals.core.registry import Person
+    from approvals.flow.service import Service
+    from approvals.store import Tx
+
+FRESH_SECONDS = 300
+HANDLE_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A new invitation. The token is told once and stored nowhere."""
+
+    person: str
+    url: str
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """Who an open invitation is for."""
+
+    person: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ceremony:
+    """A challenge for the browser: `options` go to the WebAuthn call as they are."""
+
+    id: str
+    options: dict[str, Any]
+
+
+def invite(service: Service, *, tenant: str, person: str) -> Invitation:
+    """Invite a person of the current bundle; earlier open invitations of theirs end.
+
+    Raises:
+        NotFound: the person is not in people.yaml (`unknown_person`).
+        Unavailable: no bundle has been activated.
+    """
+    token = new_token()
+    with service.store.begin() as tx:
+        _known(service, tx, tenant, person)
+        expires = tx.now + service.settings.invitation_life
+        tx.people.invite(
+            token_hash=token_hash(token), tenant=tenant, person=person, now=tx.now, expires=expires
+        )
+        log.append(
+            tx,
+            Event(
+                type=EventType.PERSON_INVITED,
+                time=tx.now,
+                tenant=tenant,
+                public={},
+                personal={"person": person},
+            ),
+        )
+    return Invitation(person, service.url(f"/invite/{token}"), expires)
+
+
+def invitation(service: Service, token: str) -> Invited:
+    """Who this invitation is for. Looking uses nothing up.
+
+    Raises:
+        NotFound: there is no such invitation (`unknown_invitation`).
+        Conflict: it was used (`invitation_used`) or its time has passed (`invitation_expired`).
+    """
+    with service.store.read() as tx:
+        tenant, person = _open_invitation(tx, token)
+        known = _known(service, tx, tenant, person)
+    return Invited(known.id, known.name)
+
+
+def begin(service: Service, token: str) -> Ceremony:
+    """Start enrolling by invitation; raises as `invitation` does."""
+    with service.store.begin() as tx:
+        tenant, person = _open_invitation(tx, token)
+        return _begin(service, tx, tenant, person, subject=token_hash(token))
+
+
+def finish(service: Service, ceremony_id: str, credential: object) -> str:
+    """Enrol the new passkey, use the invitation up and sign the browser in; gives its token.
+
+    Raises:
+        Conflict: the challenge or the invitation was used or is too old (`ceremony_used`,
+            `invitation_used`), or the passkey is enrolled already (`passkey_known`).
+        EvidenceError: the passkey does not hold.
+    """
+    with service.store.begin() as tx:
+        taken = _take(tx, ceremony_id)
+        if taken.subject is None:
+            raise Conflict("this challenge is for a further passkey", code="ceremony_used")
+        if not tx.people.use_invitation(taken.subject, now=tx.now):
+            raise Conflict("this invitation has been used", code="invitation_used")
+        person = _enrol(service, tx, taken, credential)
+        return open_session(service, tx, tenant=taken.tenant, person=person)
+
+
+def begin_further(service: Service, session: Session) -> Ceremony:
+    """Start enrolling one more passkey.
+
+    Raises:
+        Forbidden: the person did not sign in with a passkey just now (`sign_in_again`).
+    """
+    with service.store.begin() as tx:
+        if tx.now - session.signed_in > FRESH_SECONDS:
+            raise Forbidden("sign in again with a passkey you have", code="sign_in_again")
+        return _begin(service, tx, session.tenant, session.person, subject=None)
+
+
+def finish_further(
+    service: Service, session: Session, ceremony_id: str, credential: object
+) -> None:
+    """Enrol one more passkey of the signed-in person; raises as `finish` does."""
+    with service.store.begin() as tx:
+        taken = _take(tx, ceremony_id)
+        if taken.subject is not None or (taken.tenant, taken.person) != (
+            session.tenant,
+            session.person,
+        ):
+            raise Conflict("this challenge is for another enrolment", code="ceremony_used")
+        _enrol(service, tx, taken, credential)
+
+
+def _open_invitation(tx: Tx, token: str) -> tuple[str, str]:
+    found = tx.people.invitation(token_hash(token))
+    if found is None:
+        raise NotFound("there is no such invitation", code="unknown_invitation")
+    if found.state != "open":
+        raise Conflict("this invitation has been used or replaced", code="invitation_used")
+    if found.expires <= tx.now:
+        raise Conflict("this invitation has expired", code="invitation_expired")
+    return found.tenant, found.person
+
+
+def _known(service: Service, tx: Tx, tenant: str, person: str) -> Person:
+    known = service.current_bundle(tx, tenant).bundle.people.get(person)
+    if known is None:
+        raise NotFound(f"{person} is not in people.yaml", code="unknown_person")
+    return known
+
+
+def _begin(
+    service: Service, tx: Tx, tenant: str, person: str, *, subject: str | None
+) -> Ceremony:
+    known = _known(service, tx, tenant, person)
+    challenge = secrets.token_bytes(32)
+    ceremony_id = f"cer_{new_occasion()}"
+    tx.people.open_ceremony(
+        StoredCeremony(
+            id=ceremony_id,
+            tenant=tenant,
+            kind="enrol",
+            person=person,
+            subject=subject,
+            challenge=challenge,
+            statement=None,
+            expires=tx.now + service.settings.statement_life,
+        )
+    )
+    return Ceremony(
+        ceremony_id,
+        passkeys.creation_options(
+            service.settings,
+            challenge=challenge,
+            handle=tx.people.handle(
+                tenant=tenant, person=person, make=lambda: secrets.token_bytes(HANDLE_BYTES)
+            ),
+            name=known.id,
+            display_name=known.name,
+            known=tx.people.passkeys(tenant=tenant, person=person),
+        ),
+    )
+
+
+def _take(tx: Tx, ceremony_id: str) -> StoredCeremony:
+    taken = tx.people.take_ceremony(ceremony_id, kind="enrol", now=tx.now)
+    if taken is None:
+        raise Conflict("this challenge was used or is too old; start again", code="ceremony_used")
+    return taken
+
+
+def _enrol(service: Service, tx: Tx, taken: StoredCeremony, credential: object) -> str:
+    person = taken.person or ""
+    made = passkeys.check_registration(
+        service.settings, credential, challenge=taken.challenge
+    )
+    passkey = Passkey(
+        credential_id=b64.encode(made.credential_id),
+        tenant=taken.tenant,
+        person=person,
+        public_key=made.public_key,
+        sign_count=made.sign_count,
+        aaguid=made.aaguid,
+        backup_eligible=made.backup_eligible,
+        backup_state=made.backup_state,
+        created=tx.now,
+    )
+    tx.people.enrol(passkey)
+    log.append(
+        tx,
+        Event(
+            type=EventType.PASSKEY_ENROLLED,
+            time=tx.now,
+            tenant=taken.tenant,
+            public={"backup_eligible": made.backup_eligible},
+            personal={
+                "person": person,
+                "credential": passkey.credential_id,
+                "public_key": b64.encode(made.public_key),
+            },
+        ),
+    )
+    tell(
+        tx,
+        NoticeKind.PASSKEY_ENROLLED,
+        tenant=taken.tenant,
+        persons=(person,),
+        subject=passkey.credential_id,
+    )
+    return person

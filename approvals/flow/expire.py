@@ -1,0 +1,82 @@
+"""Time runs out. That it has is a condition wherever something is granted; here it is only recorded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from approvals import log
+from approvals.core.events import Event, EventType
+from approvals.core.requests import State
+from approvals.core.requests import expire as expire_request
+from approvals.flow.transition import announce, end
+
+if TYPE_CHECKING:
+    from approvals.flow.service import Service
+    from approvals.store import Tx
+    from approvals.store.requests import StoredRequest
+
+BATCH = 100
+
+
+def expire(service: Service) -> int:
+    """Record requests whose time has passed and approvals that were never spent; gives how many.
+
+    Idempotent, and safe in any number of processes: each is recorded by whoever changes its row.
+    """
+    with service.store.read() as tx:
+        due = tx.requests.due(now=tx.now, limit=BATCH)
+        lapsing = tx.approvals.lapsing(now=tx.now, limit=BATCH)
+    recorded = 0
+    for tenant, request_id in due:
+        with service.store.begin() as tx:
+            stored = tx.requests.get(tenant=tenant, request_id=request_id, lock=True)
+            if stored is not None and stored.request.state is State.PENDING:
+                recorded += ended(tx, stored)
+    for approval in lapsing:
+        with service.store.begin() as tx:
+            # The row is locked by its change, and a spend needs it live: only one of them happens.
+            if tx.approvals.spent(tenant=approval.tenant, jti=approval.jti) is None:
+                recorded += _lapse(tx, approval.tenant, approval.jti)
+    return recorded
+
+
+def ended(tx: Tx, stored: StoredRequest) -> bool:
+    """Whether a locked request can no longer lead to execution; records it where that is new."""
+    request = stored.request
+    if request.state is State.PENDING:
+        if tx.now < request.document.expires:
+            return False
+        end(tx, expire_request(request, now=tx.now))
+        return True
+    if request.state is State.APPROVED:
+        tenant = request.document.tenant
+        approval = tx.approvals.of(tenant=tenant, txn=request.id)
+        if approval is not None and approval.state == "live" and tx.now < approval.expires:
+            return tx.approvals.spent(tenant=tenant, jti=approval.jti) is not None
+        if approval is not None and tx.approvals.spent(tenant=tenant, jti=approval.jti) is None:
+            _lapse(tx, tenant, approval.jti)
+    tx.requests.close(request.id)
+    return True
+
+
+def _lapse(tx: Tx, tenant: str, jti: str) -> bool:
+    approval = tx.approvals.get(tenant=tenant, jti=jti)
+    if approval is None or not tx.approvals.end(jti, state="lapsed"):
+        return False
+    log.append(
+        tx,
+        Event(
+            type=EventType.APPROVAL_LAPSED,
+            time=tx.now,
+            tenant=tenant,
+            public={"approval": jti, "subject": approval.txn, "call_hash": approval.call_hash},
+            personal={},
+        ),
+        request_id=approval.txn,
+    )
+    if approval.txn.startswith("req_"):
+        tx.requests.close(approval.txn)
+        stored = tx.requests.get(tenant=tenant, request_id=approval.txn)
+        if stored is not None:
+            announce(tx, stored.request)
+    return True

@@ -1,0 +1,81 @@
+"""Before an approval is spent: would it still be given?
+
+Between the decision and the spending a person may have left, an agent may have been retired, a rule
+may have become stricter. Spending takes the stricter of the bundle that decided and the current one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+import orjson
+
+from approvals.core import b64, policy
+from approvals.core.calls import ToolCall
+from approvals.core.requests import Decision, assign
+from approvals.core.verdict import Allow, Deny, Escalate, Facts
+
+if TYPE_CHECKING:
+    from approvals.core.requests import Vote
+    from approvals.flow.service import Service
+    from approvals.store import Tx
+    from approvals.store.approvals import IssuedApproval
+
+
+def still_allowed(service: Service, tx: Tx, approval: IssuedApproval) -> bool:
+    """Whether the approval holds under the current bundle, with the passkeys enrolled now."""
+    occasion = approval.jti.partition("_")[2]
+    verdict_row = tx.requests.verdict(tenant=approval.tenant, verdict_id=f"vrd_{occasion}")
+    if verdict_row is None:
+        return False
+    stored = tx.requests.get(tenant=approval.tenant, request_id=approval.txn)
+    votes = () if stored is None else stored.request.votes
+    if not _passkeys_live(tx, approval.tenant, votes):
+        return False
+    current = service.current_bundle(tx, approval.tenant)
+    if current.bundle.version == approval.bundle:
+        return True
+    if stored is not None:
+        document = stored.request.document
+        call_text, task = stored.call, document.task
+    else:
+        evaluated = orjson.loads(verdict_row.record)
+        call_text, task = orjson.dumps(evaluated["facts"]["call"]).decode(), evaluated["facts"]["task"]
+    call = orjson.loads(call_text)
+    verdict = policy.evaluate(
+        current.bundle,
+        Facts(
+            call=ToolCall(target=call["target"], tool=call["tool"], args=call["args"]),
+            agent=verdict_row.agent,
+            user=verdict_row.person,
+            now=tx.now,
+            task=task,
+            usage=tx.requests.usage(
+                tenant=approval.tenant,
+                agent=verdict_row.agent,
+                tool=verdict_row.tool,
+                now=verdict_row.created,
+            ),
+        ),
+        excluded=frozenset({current.activated_by} if current.activated_by else ()),
+    )
+    match verdict:
+        case Allow():
+            return True
+        case Deny():
+            return False
+        case Escalate():
+            return assign(verdict.requirements, votes) is not None
+        case _:
+            assert_never(verdict)
+
+
+def _passkeys_live(tx: Tx, tenant: str, votes: tuple[Vote, ...]) -> bool:
+    """Whether every passkey that approved is still enrolled for the person who used it."""
+    for vote in votes:
+        if vote.decision is not Decision.APPROVE or vote.evidence is None:
+            continue
+        passkey = tx.people.passkey(b64.encode(vote.evidence.credential_id))
+        if passkey is None or (passkey.tenant, passkey.person) != (tenant, vote.approver):
+            return False
+    return True

@@ -1,0 +1,95 @@
+"""What every step needs: the database, the keys, the settings and the compiled bundles."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from approvals.core.bundle.load import Bundle
+from approvals.core.errors import Unavailable
+
+if TYPE_CHECKING:
+    from approvals.config import Settings
+    from approvals.keys import Keyring
+    from approvals.store import Store, Tx
+
+DEFAULT_TENANT = "default"
+KEPT_BUNDLES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentBundle:
+    """The bundle that decides now, and the person who activated it alone, if one did."""
+
+    bundle: Bundle
+    activated_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The running service. Safe to share between threads."""
+
+    store: Store
+    keys: Keyring
+    settings: Settings
+    _bundles: OrderedDict[tuple[str, str], Bundle] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def current_bundle(self, tx: Tx, tenant: str) -> CurrentBundle:
+        """The tenant's current bundle.
+
+        Raises:
+            Unavailable: no bundle has been activated (`no_bundle`): nothing can be decided.
+        """
+        activation = tx.bundles.current(tenant)
+        if activation is None:
+            raise Unavailable("no policy bundle has been activated", code="no_bundle")
+        return CurrentBundle(self.bundle(tx, tenant, activation.version), activation.activated_by)
+
+    def bundle(self, tx: Tx, tenant: str, version: str) -> Bundle:
+        """A bundle that was activated at some time, compiled; the latest used stay in memory."""
+        key = (tenant, version)
+        with self._lock:
+            cached = self._bundles.get(key)
+            if cached is not None:
+                self._bundles.move_to_end(key)
+                return cached
+        files = tx.bundles.files(tenant=tenant, version=version)
+        if files is None:
+            raise Unavailable(f"the bundle {version} is not stored", code="no_bundle")
+        bundle = Bundle.load(files)
+        if bundle.version != version:
+            # Somebody edited the database: the name is the digest of what was reviewed.
+            raise Unavailable(f"the stored bundle {version} was changed", code="bundle_changed")
+        with self._lock:
+            self._bundles[key] = bundle
+            while len(self._bundles) > KEPT_BUNDLES:
+                self._bundles.popitem(last=False)
+        return bundle
+
+    def url(self, path: str) -> str:
+        """The address of a page."""
+        return f"{self.settings.origin}{path}"
+
+
+def new_occasion() -> str:
+    """The random part of an id: 128 bits as 26 lowercase base32 characters.
+
+    One occasion has one: its verdict is `vrd_…`, its request `req_…`, its approval `apr_…`.
+    """
+    return base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower()
+
+
+def new_token() -> str:
+    """A secret for a browser or an invitation: 256 random bits, base64url."""
+    return secrets.token_urlsafe(32)
+
+
+def token_hash(token: str) -> str:
+    """How a secret is stored: a leaked database signs nobody in."""
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,49 @@
+"""Who may see a request, and what of it they must have seen before they approve."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from approvals.core.errors import NotFound
+
+if TYPE_CHECKING:
+    from approvals.flow.service import Service
+    from approvals.flow.signin import Session
+    from approvals.store import Tx
+    from approvals.store.requests import StoredRequest
+
+FOLD = 1200
+"""Characters of the shown payload that a page lays out before it folds the rest."""
+
+
+def visible_to(tx: Tx, session: Session, request_id: str, *, lock: bool = False) -> StoredRequest:
+    """The request, if the person is asked about it or it is made for them.
+
+    Raises:
+        NotFound: there is none, or it is not for them to know of; the two look alike.
+    """
+    stored = tx.requests.get(tenant=session.tenant, request_id=request_id, lock=lock)
+    if stored is None or not (
+        stored.request.document.user == session.person
+        or tx.requests.has_seat(request_id=request_id, person=session.person)
+    ):
+        raise NotFound("no such request")
+    return stored
+
+
+def needs_whole(stored: StoredRequest) -> bool:
+    """Whether what will run is longer than the fold, so that it must be opened before approving."""
+    return len(orjson.loads(stored.display)["payload"]) > FOLD
+
+
+def opened_whole(service: Service, session: Session, request_id: str) -> None:
+    """Remember that the person has opened the whole of what will run.
+
+    Raises:
+        NotFound: no such request for this person.
+    """
+    with service.store.begin() as tx:
+        visible_to(tx, session, request_id)
+        tx.requests.mark_opened(request_id=request_id, person=session.person, now=tx.now)

@@ -1,0 +1,137 @@
+"""A person signs in with a passkey, and a browser stays signed in for a while."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from approvals import log
+from approvals.core import b64
+from approvals.core.errors import Conflict, Unauthenticated
+from approvals.core.events import Event, EventType
+from approvals.flow import passkeys
+from approvals.flow.service import DEFAULT_TENANT, new_occasion, new_token, token_hash
+from approvals.store.people import Ceremony as StoredCeremony
+
+if TYPE_CHECKING:
+    from approvals.flow.service import Service
+    from approvals.store import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A signed-in person of the current bundle. `signed_in` is when the passkey was used."""
+
+    tenant: str
+    person: str
+    name: str
+    signed_in: int
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignInChallenge:
+    """A challenge for the browser: `options` go to the WebAuthn call as they are."""
+
+    id: str
+    options: dict[str, Any]
+
+
+def begin(service: Service) -> SignInChallenge:
+    """Start a sign-in: any resident passkey of this service may answer."""
+    challenge = secrets.token_bytes(32)
+    ceremony_id = f"cer_{new_occasion()}"
+    with service.store.begin() as tx:
+        tx.people.open_ceremony(
+            StoredCeremony(
+                id=ceremony_id,
+                tenant=DEFAULT_TENANT,
+                kind="signin",
+                person=None,
+                subject=None,
+                challenge=challenge,
+                statement=None,
+                expires=tx.now + service.settings.statement_life,
+            )
+        )
+    return SignInChallenge(
+        ceremony_id,
+        passkeys.request_options(service.settings, challenge=challenge, allowed=()),
+    )
+
+
+def finish(service: Service, ceremony_id: str, credential: object) -> str:
+    """Sign the browser in; gives its new token.
+
+    Raises:
+        Conflict: the challenge was used or is too old (`ceremony_used`).
+        Unauthenticated: the passkey is not enrolled, or its person is gone (`unknown_passkey`).
+        EvidenceError: the assertion does not hold.
+    """
+    assertion = passkeys.read_assertion(credential)
+    with service.store.begin() as tx:
+        taken = tx.people.take_ceremony(ceremony_id, kind="signin", now=tx.now)
+        if taken is None:
+            raise Conflict(
+                "this challenge was used or is too old; start again", code="ceremony_used"
+            )
+        enrolled = tx.people.passkey(b64.encode(assertion.credential_id))
+        if enrolled is None or enrolled.tenant != taken.tenant:
+            raise Unauthenticated("this passkey is not enrolled here", code="unknown_passkey")
+        seen = passkeys.check_assertion(
+            service.settings, assertion, challenge=taken.challenge, enrolled=enrolled
+        )
+        handle = tx.people.known_handle(tenant=enrolled.tenant, person=enrolled.person)
+        if assertion.user_handle != handle:
+            # A resident passkey always tells whose it is; another's, or none, is not this person.
+            raise Unauthenticated("this passkey is not enrolled here", code="unknown_passkey")
+        if enrolled.person not in service.current_bundle(tx, enrolled.tenant).bundle.people:
+            raise Unauthenticated("this person is not in people.yaml", code="unknown_passkey")
+        tx.people.used(
+            enrolled.credential_id,
+            sign_count=seen.sign_count,
+            backup_state=seen.backup_state,
+        )
+        return open_session(service, tx, tenant=enrolled.tenant, person=enrolled.person)
+
+
+def open_session(service: Service, tx: Tx, *, tenant: str, person: str) -> str:
+    """Sign a browser in, in the transaction that checked the passkey; gives its token."""
+    token = new_token()
+    tx.people.sign_in(
+        token_hash=token_hash(token),
+        tenant=tenant,
+        person=person,
+        now=tx.now,
+        expires=tx.now + service.settings.session_life,
+    )
+    log.append(
+        tx,
+        Event(
+            type=EventType.SESSION_STARTED,
+            time=tx.now,
+            tenant=tenant,
+            public={},
+            personal={"person": person},
+        ),
+    )
+    return token
+
+
+def session(service: Service, token: str) -> Session | None:
+    """Who this browser is signed in as: nobody once they left people.yaml or lost every passkey."""
+    with service.store.read() as tx:
+        found = tx.people.signed_in(token_hash(token), now=tx.now)
+        if found is None:
+            return None
+        known = service.current_bundle(tx, found.tenant).bundle.people.get(found.person)
+        if known is None or not tx.people.passkeys(tenant=found.tenant, person=found.person):
+            return None
+        return Session(found.tenant, found.person, known.name, found.signed_in, found.expires)
+
+
+def end(service: Service, token: str) -> None:
+    """Sign the browser out."""
+    with service.store.begin() as tx:
+        tx.people.sign_out(token_hash(token))

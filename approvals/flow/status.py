@@ -1,0 +1,106 @@
+"""What a caller is told about its request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from approvals.core.errors import NotFound
+from approvals.core.requests import Decision, State, progress
+
+if TYPE_CHECKING:
+    from approvals.core.requests import Request
+    from approvals.flow.caller import Caller
+    from approvals.flow.service import Service
+    from approvals.store import Tx
+    from approvals.store.requests import StoredRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one requirement is filled."""
+
+    rule: str
+    reason: str
+    approvers: tuple[str, ...]
+    step_up: str
+    quorum: int
+    filled: int
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """Who denied and the reason they gave, as data for the agent."""
+
+    approver: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStatus:
+    """A request as its enforcer sees it. `approval` is there once it is issued."""
+
+    id: str
+    state: State
+    digest: str
+    call_hash: str
+    created: int
+    expires: int
+    url: str
+    progress: tuple[Progress, ...]
+    denial: Denial | None
+    approval: str | None
+
+
+def effective_state(request: Request, *, now: int) -> State:
+    """The state as it is at `now`: a pending request whose time has passed is expired."""
+    if request.state is State.PENDING and now >= request.document.expires:
+        return State.EXPIRED
+    return request.state
+
+
+def status_of(service: Service, tx: Tx, stored: StoredRequest) -> RequestStatus:
+    """The status of a request that was read in this transaction."""
+    request = stored.request
+    approval = tx.approvals.of(tenant=request.document.tenant, txn=request.id)
+    denial = next((vote for vote in request.votes if vote.decision is Decision.DENY), None)
+    return RequestStatus(
+        id=request.id,
+        state=effective_state(request, now=tx.now),
+        digest=request.document.digest(),
+        call_hash=request.document.call_hash,
+        created=request.document.created,
+        expires=request.document.expires,
+        url=service.url(f"/r/{request.id}"),
+        progress=tuple(
+            Progress(
+                rule=requirement.rule,
+                reason=requirement.reason,
+                approvers=requirement.approvers,
+                step_up=requirement.step_up.value,
+                quorum=needed,
+                filled=filled,
+            )
+            for requirement, filled, needed in progress(request)
+        ),
+        denial=None if denial is None else Denial(denial.approver, denial.reason),
+        approval=None if approval is None else approval.token,
+    )
+
+
+def status(service: Service, caller: Caller, request_id: str) -> RequestStatus:
+    """The status of the caller's request.
+
+    Raises:
+        NotFound: there is none, or it is another enforcer's; the two look alike.
+    """
+    with service.store.read() as tx:
+        return status_of(service, tx, own(tx, caller, request_id))
+
+
+def own(tx: Tx, caller: Caller, request_id: str, *, lock: bool = False) -> StoredRequest:
+    """The caller's request, or the uniform `NotFound`."""
+    stored = tx.requests.get(tenant=caller.tenant, request_id=request_id, lock=lock)
+    if stored is None or stored.enforcer != caller.enforcer:
+        raise NotFound("no such request")
+    return stored

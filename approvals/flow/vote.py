@@ -1,0 +1,271 @@
+"""A person decides with a passkey.
+
+1. `begin` makes the decision statement, stores it and gives the browser its challenge.
+2. The passkey signs the challenge, which is the statement's digest.
+3. `finish` takes the statement (once, before it expires), checks the evidence by two readers, casts
+   the vote on the locked request, recomputes the quorum and, when it is met, issues the approval,
+   all in one transaction.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from approvals import log
+from approvals.core import b64, canonical
+from approvals.core.approval import Basis, counted
+from approvals.core.calls import ToolCall
+from approvals.core.ceremony import Evidence, Statement, challenge, verify_evidence
+from approvals.core.errors import Conflict, EvidenceError, Invalid, TransitionError
+from approvals.core.events import Event, EventType
+from approvals.core.requests import Decision, State, Vote, assign, cast
+from approvals.flow import passkeys
+from approvals.flow.issue import issue
+from approvals.flow.service import new_occasion
+from approvals.flow.sight import needs_whole, visible_to
+from approvals.flow.status import effective_state
+from approvals.flow.transition import announce, end
+from approvals.store.people import Ceremony as StoredCeremony
+
+if TYPE_CHECKING:
+    from approvals.core.requests import Request
+    from approvals.flow.passkeys import Assertion
+    from approvals.flow.service import Service
+    from approvals.flow.signin import Session
+    from approvals.store import Tx
+    from approvals.store.people import Passkey
+    from approvals.store.requests import StoredRequest
+
+LONGEST_REASON = 500
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionChallenge:
+    """A statement to sign: `options` go to the WebAuthn call as they are."""
+
+    id: str
+    options: dict[str, Any]
+    statement: Statement
+
+
+def begin(
+    service: Service, session: Session, request_id: str, decision: Decision
+) -> DecisionChallenge:
+    """Make the statement that the person is about to sign.
+
+    Raises:
+        NotFound: no such request for this person.
+        TransitionError: it is over, they are not asked, or they have voted.
+        Conflict: they approve without having opened the whole of what will run (`whole_not_seen`).
+    """
+    with service.store.begin() as tx:
+        stored = visible_to(tx, session, request_id)
+        _may_vote(tx, stored, session, decision)
+        document = stored.request.document
+        statement = Statement(
+            decision=decision,
+            request=request_id,
+            request_digest=document.digest(),
+            call_hash=document.call_hash,
+            display_digest=document.display_digest or "",
+            approver=session.person,
+            nonce=b64.encode(secrets.token_bytes(32)),
+            iat=tx.now,
+            exp=tx.now + service.settings.statement_life,
+        )
+        ceremony_id = f"cer_{new_occasion()}"
+        tx.people.open_ceremony(
+            StoredCeremony(
+                id=ceremony_id,
+                tenant=session.tenant,
+                kind="decide",
+                person=session.person,
+                subject=request_id,
+                challenge=challenge(statement),
+                statement=canonical.encode(statement.document()).decode(),
+                expires=statement.exp,
+            )
+        )
+        return DecisionChallenge(
+            ceremony_id,
+            passkeys.request_options(
+                service.settings,
+                challenge=challenge(statement),
+                allowed=tx.people.passkeys(tenant=session.tenant, person=session.person),
+            ),
+            statement,
+        )
+
+
+def finish(
+    service: Service,
+    session: Session,
+    ceremony_id: str,
+    credential: object,
+    *,
+    reason: str | None = None,
+) -> State:
+    """Cast the vote that the passkey signed; gives the request's new state.
+
+    Raises:
+        Conflict: the statement was used, is too old or was made for somebody else
+            (`statement_used`), or the whole was not seen (`whole_not_seen`).
+        TransitionError: the request is over, or the person is not asked or has voted.
+        EvidenceError: the assertion does not hold for this statement.
+        Invalid: the reason is too long (`reason`).
+    """
+    if reason is not None and len(reason) > LONGEST_REASON:
+        raise Invalid(
+            f"a reason has at most {LONGEST_REASON} characters", code="reason", place="/reason"
+        )
+    assertion = passkeys.read_assertion(credential)
+    with service.store.begin() as tx:
+        taken = tx.people.take_ceremony(ceremony_id, kind="decide", now=tx.now)
+        if (
+            taken is None
+            or taken.statement is None
+            or (taken.tenant, taken.person) != (session.tenant, session.person)
+        ):
+            raise Conflict("this statement was used or is too old", code="statement_used")
+        statement = Statement.from_document(orjson.loads(taken.statement))
+        stored = visible_to(tx, session, statement.request, lock=True)
+        _may_vote(tx, stored, session, statement.decision)
+        enrolled = tx.people.passkey(b64.encode(assertion.credential_id))
+        if enrolled is None or (enrolled.tenant, enrolled.person) != (
+            session.tenant,
+            session.person,
+        ):
+            raise EvidenceError("this passkey is not enrolled for you", code="unknown_passkey")
+        vote = _vote(service, tx, assertion, enrolled, statement, reason or None)
+        return count(service, tx, stored, vote)
+
+
+def _may_vote(tx: Tx, stored: StoredRequest, session: Session, decision: Decision) -> None:
+    request = stored.request
+    if effective_state(request, now=tx.now) is not State.PENDING:
+        raise TransitionError(
+            f"the request is {effective_state(request, now=tx.now).value}", code="not_pending"
+        )
+    if decision is Decision.APPROVE and not (
+        not needs_whole(stored)
+        or tx.requests.opened_whole(request_id=request.id, person=session.person)
+    ):
+        raise Conflict("open the whole of what will run first", code="whole_not_seen")
+    if session.person == request.document.user:
+        raise TransitionError("you cannot decide a call made for you", code="not_eligible")
+    if any(vote.approver == session.person for vote in request.votes):
+        raise TransitionError("you have decided already", code="already_voted")
+
+
+def _vote(
+    service: Service,
+    tx: Tx,
+    assertion: Assertion,
+    enrolled: Passkey,
+    statement: Statement,
+    reason: str | None,
+) -> Vote:
+    settings = service.settings
+    seen = passkeys.check_assertion(
+        settings, assertion, challenge=challenge(statement), enrolled=enrolled
+    )
+    evidence = Evidence(
+        credential_id=assertion.credential_id,
+        client_data_json=assertion.client_data_json,
+        authenticator_data=assertion.authenticator_data,
+        signature=assertion.signature,
+        user_handle=assertion.user_handle,
+        public_key=enrolled.public_key,
+        aaguid=enrolled.aaguid,
+        backup_eligible=seen.backup_eligible,
+        backup_state=seen.backup_state,
+        rp_id=settings.rp_id,
+        origins=(settings.origin,),
+    )
+    verified = verify_evidence(
+        statement,
+        evidence,
+        public_key=enrolled.public_key,
+        rp_id=settings.rp_id,
+        origins=(settings.origin,),
+        now=tx.now,
+        backup_eligible=enrolled.backup_eligible,
+        user_handle=tx.people.known_handle(tenant=enrolled.tenant, person=enrolled.person),
+    )
+    tx.people.used(
+        enrolled.credential_id, sign_count=verified.sign_count, backup_state=seen.backup_state
+    )
+    return Vote(
+        approver=verified.approver,
+        decision=statement.decision,
+        step_up=verified.step_up,
+        time=tx.now,
+        statement=statement,
+        evidence=evidence,
+        reason=reason,
+        channel="web",
+    )
+
+
+def count(service: Service, tx: Tx, stored: StoredRequest, vote: Vote) -> State:
+    """Cast a checked vote on a locked request, and issue the approval when the quorum is met."""
+    request = cast(stored.request, vote, now=tx.now)
+    tx.requests.add_vote(request, vote)
+    _log_vote(tx, request, vote)
+    match request.state:
+        case State.PENDING:
+            announce(tx, request)
+        case State.APPROVED:
+            _approve(service, tx, stored, request)
+        case _:
+            end(tx, request)
+    return request.state
+
+
+def _approve(service: Service, tx: Tx, stored: StoredRequest, request: Request) -> None:
+    requirements = request.document.requirements
+    call = orjson.loads(stored.call)
+    token = issue(
+        service,
+        tx,
+        call=ToolCall(target=call["target"], tool=call["tool"], args=call["args"]),
+        document=request.document,
+        txn=request.id,
+        basis=Basis.HUMAN,
+        rules=tuple(sorted({requirement.rule for requirement in requirements})),
+        votes=counted(assign(requirements, request.votes) or ()),
+    )
+    end(
+        tx,
+        request,
+        public={"approval": "apr_" + request.id.partition("_")[2], "token": canonical.digest(token)},
+    )
+
+
+def _log_vote(tx: Tx, request: Request, vote: Vote) -> None:
+    log.append(
+        tx,
+        Event(
+            type=EventType.VOTE_APPROVE
+            if vote.decision is Decision.APPROVE
+            else EventType.VOTE_DENY,
+            time=tx.now,
+            tenant=request.document.tenant,
+            public={
+                "request": request.id,
+                "request_digest": request.document.digest(),
+                "call_hash": request.document.call_hash,
+                "step_up": vote.step_up.value,
+                "channel": vote.channel,
+                "statement": None
+                if vote.statement is None
+                else canonical.digest(vote.statement.document()),
+            },
+            personal={"approver": vote.approver, "reason": vote.reason},
+        ),
+        request_id=request.id,
+    )

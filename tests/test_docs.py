@@ -1,0 +1,158 @@
+"""The documents say what is so: snippets run, links lead somewhere, commands and settings exist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from pydantic_core import PydanticUndefined
+
+from approvals.config import Settings
+from approvals.core.errors import REASONS
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted(
+    path
+    for folder in (ROOT, ROOT / "docs", ROOT / "docs" / "decisions")
+    for path in folder.glob("*.md")
+)
+
+
+def text(path: str | Path) -> str:
+    return (ROOT / path).read_text("utf-8")
+
+
+def blocks(document: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
+
+
+# Links
+
+
+def anchors(document: str) -> set[str]:
+    """The anchors that GitHub gives to headings."""
+    headings = re.findall(r"^#+ (.+)$", document, re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", re.sub(r"[`*]", "", heading).lower()).replace(" ", "-")
+        for heading in headings
+    }
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_somewhere(document: Path) -> None:
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text("utf-8")):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = unquote(link).partition("#")
+        target = (document.parent / path).resolve() if path else document
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text("utf-8"))):
+            broken.append(link)
+    assert broken == []
+
+
+# Commands
+
+
+def makefile_targets() -> set[str]:
+    listed = subprocess.run(
+        ["make", "--no-print-directory", "list"],  # noqa: S607 - the make that runs the tests
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return set(re.findall(r"^  make ([a-z]+)", listed, re.MULTILINE))
+
+
+def test_make_lists_what_the_documents_promise() -> None:
+    promised = {
+        target
+        for document in DOCUMENTS
+        for block in [*blocks(text(document), ""), *re.findall(r"`([^`\n]+)`", text(document))]
+        for target in re.findall(r"(?:^|\n)make ([a-z]+)", block)
+    }
+    assert {"demo", "test", "check", "bench", "lock"} <= promised
+    assert promised <= makefile_targets()
+
+
+def commands() -> dict[tuple[str, ...], set[str]]:
+    """Every command of `assent` as its words, with its options."""
+    import typer.main
+
+    from approvals.cli import app
+
+    found: dict[tuple[str, ...], set[str]] = {}
+
+    def walk(command: Any, words: tuple[str, ...]) -> None:
+        found[words] = {option for each in command.params for option in each.opts}
+        for name, inner in getattr(command, "commands", {}).items():
+            walk(inner, (*words, name))
+
+    walk(typer.main.get_command(app), ())
+    return found
+
+
+def test_every_command_in_the_documents_exists_with_its_options() -> None:
+    known = commands()
+    seen = set()
+    for document in DOCUMENTS:
+        shown = [
+            line
+            for block in [*blocks(text(document), ""), *re.findall(r"`([^`\n]+)`", text(document))]
+            for line in block.splitlines()
+        ]
+        for line in shown:
+            found = re.match(
+                r"(?:\S*\bbin/|docker compose (?:exec|run)(?: --\S+)* assent )?assent ([a-z].*)",
+                line,
+            )
+            if found is None:
+                continue
+            said = found[1].split(" #")[0].split()
+            words: tuple[str, ...] = ()
+            while len(words) < len(said) and (*words, said[len(words)]) in known:
+                words = (*words, said[len(words)])
+            place = f"{document.name}: {line}"
+            assert words, place
+            options = {word.split("=")[0] for word in said if word.startswith("--")}
+            assert options <= known[words] | {"--help", "--json"}, place
+            seen.add(words)
+    assert {("init",), ("serve",), ("verify",), ("log", "check"), ("people", "invite")} <= seen
+
+
+# Settings
+
+
+def settings_table() -> str:
+    rows = ["| variable | default | |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        assert default is not PydanticUndefined, f"{name} has no default"
+        shown = "unset" if default is None else f"`{default}`"
+        rows.append(f"| `ASSENT_{name.upper()}` | {shown} | {field.description} |")
+    return "\n".join(rows)
+
+
+def test_the_settings_page_is_the_settings() -> None:
+    assert settings_table() in text("docs/settings.md"), settings_table()
+
+
+def test_the_settings_page_has_every_variable_of_the_guard() -> None:
+    source = text("approvals/guard/environment.py")
+    read = set(re.findall(r'"(ASSENT_[A-Z_]+)"', source))
+    assert read
+    for name in read:
+        assert f"`{name}`" in text("docs/settings.md"), name
+
+
+# The protocol
+
+
+def test_the_protocol_lists_every_reason_for_rejecting_an_approval() -> None:
+    listed = re.findall(r"^\| `([a-z_]+)` \| (?:\d+|—) \|", text("docs/protocol.md"), re.MULTILINE)
+    assert sorted(listed) == sorted(REASONS)

@@ -74,7 +74,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A leaf for the log, for ever, and the opening of its commitments, while it may be kept."""
+    """A leaf for the log, for ever, and what opens its commitments, while it may be kept."""
 
     leaf: bytes
     opening: dict[str, Json]
@@ -82,7 +82,7 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class LeafEvent:
-    """An event as the log tells it: `sealed` gives the commitment to each personal value by name."""
+    """An event as the log tells it; `sealed` gives the commitment to each personal value."""
 
     type: EventType
     time: int

@@ -52,7 +52,7 @@ def root(leaf_hashes: Sequence[bytes]) -> bytes:
 
 
 def inclusion_proof(index: int, size: int, hash_of: Callable[[int, int], bytes]) -> list[bytes]:
-    """Make the proof that leaf `index` is in a tree of `size` leaves (PATH, RFC 6962 section 2.1.1).
+    """Make the proof that a leaf is in a tree of `size` leaves (PATH, RFC 6962 section 2.1.1).
 
     `hash_of(start, end)` gives the root over the leaves from `start` up to, and without, `end`.
 
@@ -141,7 +141,7 @@ def verify_inclusion(
 def verify_consistency(
     *, size1: int, root1: bytes, size2: int, root2: bytes, proof: Sequence[bytes]
 ) -> None:
-    """Check that the `size1` leaves under `root1` are the first of the `size2` leaves under `root2`.
+    """Check that the `size1` leaves under `root1` are the first of the `size2` under `root2`.
 
     Raises:
         ProofError: code consistency; it is not shown.

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import cedarpy
 import pytest
+import typer.main
 from pydantic_core import PydanticUndefined
 
+from approvals.app import create_app
+from approvals.cli.application import app as command_line
 from approvals.config import Settings
 from approvals.core.errors import REASONS
+from approvals.guard import CallRefused
+from tests.company import NOW, Company
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(
@@ -28,6 +37,63 @@ def text(path: str | Path) -> str:
 
 def blocks(document: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
+
+
+# Snippets
+
+
+def test_the_readmes_guard_runs_nothing_where_nothing_is_configured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("ASSENT_URL", raising=False)
+    (snippet,) = [block for block in blocks(text("README.md"), "python") if "@guarded" in block]
+    namespace: dict[str, Any] = {}
+    exec(snippet, namespace)  # noqa: S102 - our own README
+
+    with pytest.raises(CallRefused) as refused:
+        namespace["transfer"]("500.00", to="ACME")
+
+    assert refused.value.reason == "configuration"
+
+
+@pytest.mark.parametrize("tampered", [False, True])
+def test_the_readmes_verifier_accepts_what_was_approved_and_nothing_else(
+    tampered: bool,  # noqa: FBT001 - a parameter of the test
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (snippet,) = [block for block in blocks(text("README.md"), "python") if "Verifier(" in block]
+    company = Company()
+    token = company.token(company.approval())
+    monkeypatch.setattr(time, "time", lambda: float(NOW))
+    if tampered:
+        snippet = snippet.replace("750.00", "7500.00")
+
+    exec(  # noqa: S102 - our own README
+        snippet, {"jwks": company.jwks, "directory": company.directory, "token": token}
+    )
+
+    said = capsys.readouterr().out
+    assert said.startswith(
+        "not running it: call_mismatch" if tampered else "may be spent, once: apr_"
+    )
+
+
+def test_every_python_snippet_is_one_of_those_that_are_run() -> None:
+    for document in DOCUMENTS:
+        for snippet in blocks(text(document), "python"):
+            ast.parse(snippet)
+            assert document.name == "README.md", f"not run by any test: {document.name}"
+    assert len(blocks(text("README.md"), "python")) == 2
+
+
+def test_the_readmes_rule_is_a_rule_that_asks_people() -> None:
+    (snippet,) = blocks(text("README.md"), "cedar")
+    (rule,) = json.loads(cedarpy.policies_to_json_str(snippet))["staticPolicies"].values()
+
+    assert rule["effect"] == "forbid"
+    assert rule["annotations"]["approvers"] == "finance"
+    assert [condition["kind"] for condition in rule["conditions"]] == ["when", "unless"]
 
 
 # Links
@@ -82,10 +148,6 @@ def test_make_lists_what_the_documents_promise() -> None:
 
 def commands() -> dict[tuple[str, ...], set[str]]:
     """Every command of `assent` as its words, with its options."""
-    import typer.main
-
-    from approvals.cli import app
-
     found: dict[tuple[str, ...], set[str]] = {}
 
     def walk(command: Any, words: tuple[str, ...]) -> None:
@@ -93,7 +155,7 @@ def commands() -> dict[tuple[str, ...], set[str]]:
         for name, inner in getattr(command, "commands", {}).items():
             walk(inner, (*words, name))
 
-    walk(typer.main.get_command(app), ())
+    walk(typer.main.get_command(command_line), ())
     return found
 
 
@@ -156,3 +218,28 @@ def test_the_settings_page_has_every_variable_of_the_guard() -> None:
 def test_the_protocol_lists_every_reason_for_rejecting_an_approval() -> None:
     listed = re.findall(r"^\| `([a-z_]+)` \| (?:\d+|—) \|", text("docs/protocol.md"), re.MULTILINE)
     assert sorted(listed) == sorted(REASONS)
+
+
+def test_the_protocol_names_every_route_of_the_api() -> None:
+    """What enforcers and auditors call; pages are the service's own affair."""
+    described = create_app(Settings()).openapi()["paths"]
+    named = text("docs/protocol.md")
+    assert described
+    for path, methods in described.items():
+        if path.startswith("/log/tile"):
+            continue  # described as C2SP writes it
+        written = re.sub(r"\{[a-z_]*(id|jti)\}", r"{\1}", path).removesuffix("/consume")
+        assert written.removesuffix("/outcome") in named, path
+        for method in methods:
+            assert method.upper() in named, (method, path)
+
+
+# The threat model
+
+
+def test_the_threat_model_points_at_tests_that_exist() -> None:
+    pointed = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text("docs/threat-model.md"))
+    assert pointed
+    for path, name in pointed:
+        assert (ROOT / path).is_file(), path
+        assert not name or f"def {name}(" in text(path), f"{path}::{name}"

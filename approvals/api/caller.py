@@ -1,0 +1,182 @@
+"""Who calls: an enforcer, known by a JWT that it signed itself (RFC 7523, section 3).
+
+The steps, each with the attack it stops:
+
+1. One ``Authorization: Bearer`` header, of bounded size.
+2. Which enforcer it claims to be decides only whose keys are tried: nothing else is read from a
+   token before its signature holds.
+3. The enforcer is in the tenant's current bundle, and one of *its* keys signed, with that key's
+   algorithm, as type ``JWT``: an approval, signed by whatever key, is no caller's token.
+4. ``iss`` and ``sub`` are the enforcer, ``aud`` is this service alone: a token made for another
+   service is not taken here.
+5. It lives five minutes at most, has begun, has not ended, and has an id.
+
+Any failure is one 401 with one sentence, so that nobody learns which enforcers exist. A token that
+held is remembered by its digest until it ends or the bundle changes: a bundle without the enforcer
+ends its access with the next request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from approvals.core import b64, canonical, jws
+from approvals.core.errors import (
+    AdmissionError,
+    JwsError,
+    KeySetError,
+    Unauthenticated,
+    Unavailable,
+)
+from approvals.flow.caller import Caller
+from approvals.flow.service import DEFAULT_TENANT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+    from approvals.core.bundle.load import Bundle
+    from approvals.core.canonical import Json
+    from approvals.flow.service import Service
+
+MAX_TOKEN: Final = 4_096
+MAX_LIFE: Final = 300
+REMEMBERED: Final = 1_024
+
+_SENTENCE: Final = "the bearer token is missing or not one of a registered enforcer's"
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A token that held."""
+
+    caller: Caller
+    ends: int
+    bundle: str
+
+
+class Callers:
+    """Authenticates the callers of one service. Safe to share between threads."""
+
+    def __init__(self, service: Service) -> None:
+        """Remember nobody yet."""
+        self._service = service
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, request: Request) -> Caller:
+        """Return who calls.
+
+        Raises:
+            Unauthenticated: nobody who is known.
+            Unavailable: the database is away, or nothing has ever been configured (`no_bundle`).
+        """
+        # 1. The header.
+        token = _bearer(request)
+        # 2. The claim of an identity.
+        tenant, enforcer = _claimed(token)
+        with self._service.store.read() as tx:
+            try:
+                bundle = self._service.current_bundle(tx, tenant).bundle
+            except Unavailable as error:
+                # Only the tenant that every installation has may say that it has no bundle yet.
+                if error.code == "no_bundle" and tenant != DEFAULT_TENANT:
+                    raise Unauthenticated(_SENTENCE) from None
+                raise
+            now = tx.now
+        digest = hashlib.sha256(token.encode("ascii")).digest()
+        known = self._recall(digest, bundle.version, now)
+        if known is not None:
+            return known
+        # 3. The signature.
+        payload = _verified(token, bundle, enforcer)
+        # 4. and 5.
+        ends = self._checked(payload, enforcer=enforcer, now=now)
+        caller = Caller(
+            tenant=tenant, enforcer=enforcer, targets=bundle.enforcers[enforcer].targets
+        )
+        self._remember(digest, _Known(caller, ends, bundle.version))
+        return caller
+
+    def _checked(self, payload: Mapping[str, Json], *, enforcer: str, now: int) -> int:
+        """Check the claims and return when the token ends."""
+        settings = self._service.settings
+        issued, ends = payload.get("iat"), payload.get("exp")
+        begins = payload.get("nbf", issued)
+        jti = payload.get("jti")
+        # 4. From whom, for whom.
+        addressed = (
+            payload.get("iss") == payload.get("sub") == enforcer
+            and payload.get("aud") == settings.issuer
+        )
+        # 5. When. `type(...) is int`: JSON's true is an int to Python.
+        if (
+            not addressed
+            or type(issued) is not int
+            or type(ends) is not int
+            or type(begins) is not int
+            or not isinstance(jti, str)
+            or not jti
+            or not issued < ends <= issued + MAX_LIFE
+            or max(issued, begins) > now + settings.skew
+            or now >= ends + settings.skew
+        ):
+            raise Unauthenticated(_SENTENCE)
+        return ends + settings.skew
+
+    def _recall(self, digest: bytes, bundle: str, now: int) -> Caller | None:
+        with self._lock:
+            known = self._known.get(digest)
+            if known is None or known.bundle != bundle or now >= known.ends:
+                return None
+            self._known.move_to_end(digest)
+            return known.caller
+
+    def _remember(self, digest: bytes, known: _Known) -> None:
+        with self._lock:
+            self._known[digest] = known
+            while len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+
+
+def _bearer(request: Request) -> str:
+    values = request.headers.getlist("authorization")
+    scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not 0 < len(token) <= MAX_TOKEN or not token.isascii():
+        raise Unauthenticated(_SENTENCE)
+    return token
+
+
+def _claimed(token: str) -> tuple[str, str]:
+    """Return the tenant and enforcer that a token claims; nothing is believed yet."""
+    parts = token.split(".")
+    try:
+        payload = canonical.parse(b64.decode(parts[1]), max_bytes=MAX_TOKEN)
+    except (IndexError, ValueError, AdmissionError):
+        raise Unauthenticated(_SENTENCE) from None
+    if not isinstance(payload, dict):
+        raise Unauthenticated(_SENTENCE)
+    tenant, enforcer = payload.get("tenant", DEFAULT_TENANT), payload.get("iss")
+    # NUL is no text to a database, and a name that long is nobody's.
+    for name in (tenant, enforcer):
+        if not isinstance(name, str) or not 0 < len(name) <= 200 or not name.isprintable():  # noqa: PLR2004 -- as Name in wire
+            raise Unauthenticated(_SENTENCE)
+    return str(tenant), str(enforcer)
+
+
+def _verified(token: str, bundle: Bundle, enforcer: str) -> dict[str, Json]:
+    registered = bundle.enforcers.get(enforcer)
+    if registered is None:
+        raise Unauthenticated(_SENTENCE)
+    keys = {"keys": [dict(key) for key in registered.keys]}
+    try:
+        _, payload = jws.verify(token, keys=keys, typ="JWT")
+    except (JwsError, KeySetError):
+        raise Unauthenticated(_SENTENCE) from None
+    return payload

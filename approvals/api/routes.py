@@ -1,0 +1,79 @@
+"""What every route needs: the service, the caller, and how its answers are documented."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from approvals.api.bodies import json_body
+from approvals.api.problems import MEDIA_TYPE
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from approvals.api.caller import Callers
+    from approvals.api.waiting import Waiting
+    from approvals.flow.service import Service
+
+SECURITY: Final = "enforcer"
+
+_WHY: Final = {
+    400: "The body is not strict JSON, or not the length it says.",
+    401: "The bearer token is missing or not one of a registered enforcer's.",
+    403: "The enforcer does not guard this target.",
+    404: "There is no such thing, or it is another's: the two look alike.",
+    408: "The body did not arrive in time.",
+    409: "Something else happened first; the code says what.",
+    413: "The body is too large.",
+    414: "The address is too long.",
+    415: "The body is not declared as application/json.",
+    421: "The Host is not this service's.",
+    422: "Read, and it makes no sense here; the place says where.",
+    503: "Nothing was done; try again after Retry-After seconds.",
+}
+_EVERY: Final = (400, 413, 414, 421, 503)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What the API holds of the running service."""
+
+    service: Service
+    callers: Callers
+    waiting: Waiting
+
+
+def room(request: Request) -> Room:
+    """Return what `approvals.api.mount` put on the application."""
+    return cast("Room", request.app.state.api)
+
+
+JsonBody = Annotated[bytes, Depends(json_body)]
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Document the problems that a route answers with, those of the edge included."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {"description": _WHY[status], "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status in sorted({*_EVERY, *statuses})
+    }
+
+
+def caller_only(*, body: type[BaseModel] | None = None) -> dict[str, Any]:
+    """Document that a route takes an enforcer's token, and the body that it reads itself."""
+    extra: dict[str, Any] = {"security": [{SECURITY: []}]}
+    if body is not None:
+        extra["requestBody"] = {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"$ref": f"#/components/schemas/{body.__name__}"}}
+            },
+        }
+    return extra
+
+
+def raw(media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Document an answer that is not described by a model."""
+    return {"content": {media_type: {"schema": schema}}}

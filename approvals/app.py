@@ -1,0 +1,93 @@
+"""The service put together: settings, keys, database, routes, pages, jobs.
+
+``uvicorn approvals.app:create_app --factory`` runs it; nothing is opened when this module is
+imported. What cannot be opened stops the start with its reason, before a port is bound.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+from fastapi import FastAPI
+
+import web
+from approvals import api
+from approvals.api.edge import Edge
+from approvals.config import Settings, load
+from approvals.flow.service import Service
+from approvals.jobs import Jobs
+from approvals.keys import Keyring
+from approvals.store import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+_DESCRIPTION = (
+    "Out-of-band human approval for AI agents: a call is submitted, decided by policy and by "
+    "people, and returned as a signed approval of exactly that call, to be verified and spent."
+)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Open everything and return the application; it closes what it opened when it is shut down.
+
+    Raises:
+        AssentError: a setting is wrong, a key cannot be read, the database cannot be opened.
+    """
+    configure_logs()
+    settings = settings or load()
+    keys = Keyring.open(settings.home, now=int(time.time()), origin=settings.log_origin)
+    service = Service(store=open_store(settings.database_url), keys=keys, settings=settings)
+    return build_app(service)
+
+
+def build_app(service: Service, *, jobs: bool = True) -> FastAPI:
+    """Return the application over an open service, which it closes when it is shut down."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        work = Jobs(service) if jobs else None
+        room.waiting.start()
+        if work is not None:
+            work.start()
+        try:
+            yield
+        finally:
+            room.waiting.stop()
+            if work is not None:
+                work.stop()
+            service.store.close()
+
+    app = FastAPI(
+        title="Assent",
+        version="1",
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        # The interactive pages load scripts from elsewhere, on the origin where people sign.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    room = api.mount(app, service)
+    web.mount(app, service)
+    # Last, so that it stands around everything else.
+    app.add_middleware(Edge, origin=service.settings.origin, max_bytes=service.settings.max_bytes)
+    return app
+
+
+def configure_logs() -> None:
+    """Write logs as JSON, one event a line, so that no value can pretend to be another line."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        cache_logger_on_first_use=True,
+    )

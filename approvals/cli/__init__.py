@@ -1,0 +1,24 @@
+"""The `assent` command: a thin shell over the rooms, for people and for programs.
+
+What holds: every command takes `--json` and then prints exactly one JSON document on standard
+output; every failure names the place and a stable code and is never a traceback; the exit code is
+one of `approvals.cli.output.ExitCode`, so that a script can tell a finding from a mistake.
+"""
+
+import sys
+
+_EXTRA = ("typer", "rich", "pydantic_settings", "sqlmodel", "uvicorn")
+
+
+def main() -> None:
+    """Run the command line and leave the process with its exit code."""
+    try:
+        from approvals.cli.application import run  # noqa: PLC0415 - a base install lacks typer
+    except ModuleNotFoundError as missing:
+        if missing.name not in _EXTRA:
+            raise
+        sys.exit(
+            f"assent: the command line needs {missing.name!r}, which is not installed; "
+            "install it with: pip install 'assent[server]'"
+        )
+    sys.exit(run(sys.argv[1:]))

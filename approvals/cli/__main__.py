@@ -1,0 +1,5 @@
+"""`python -m approvals.cli`: the command line without the installed script."""
+
+from approvals.cli import main
+
+main()

@@ -1,0 +1,248 @@
+"""`assent bundle`: check, test, activate and show policy bundles.
+
+What holds: everything wrong with a bundle is told at once, each with file and line; nothing becomes
+current that does not check and pass its own cases.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from approvals.cli import files, local
+from approvals.cli.options import AsJson, BundleFolder, Home, Tenant
+from approvals.cli.output import EPILOG, ExitCode, complain, emit, finding, out, plain, table
+from approvals.core import policy
+from approvals.core.bundle import Bundle, BundleProblem, Case, is_bundle_file
+from approvals.core.bundle import check as problems_of
+from approvals.core.calls import ToolCall
+from approvals.core.errors import AssentError
+from approvals.core.verdict import Deny, Escalate, Facts
+from approvals.flow import activate as activation
+
+app = typer.Typer(
+    help="Check, test and activate policy bundles.", no_args_is_help=True, epilog=EPILOG
+)
+
+
+@app.command(epilog=EPILOG)
+def check(folder: BundleFolder, *, as_json: AsJson = False) -> None:
+    """Check a bundle: every problem with its file and line. Changes nothing."""
+    bundle = checked(folder, as_json=as_json)
+    value = {"ok": True, "version": bundle.version, "problems": []}
+
+    def draw() -> None:
+        out.print(plain(f"{folder}: in order.", "bold green"))
+        _draw_contents(bundle)
+
+    emit(value, draw, as_json=as_json)
+
+
+@app.command("test", epilog=EPILOG)
+def cases(folder: BundleFolder, *, as_json: AsJson = False) -> None:
+    """Run a bundle's cases (tests/*.yaml): each a call, and the verdict expected of it."""
+    bundle = checked(folder, as_json=as_json)
+    results = run_cases(bundle)
+    failed = [result for result in results if result.differences]
+    value = {
+        "ok": not failed,
+        "version": bundle.version,
+        "cases": [
+            {
+                "name": result.case.name,
+                "place": result.place(folder),
+                "ok": not result.differences,
+                "differences": list(result.differences),
+            }
+            for result in results
+        ],
+    }
+    emit(value, lambda: _draw_results(folder, results), as_json=as_json)
+    if failed:
+        finding()
+
+
+@app.command(epilog=EPILOG)
+def activate(
+    folder: BundleFolder,
+    *,
+    by: Annotated[
+        str | None,
+        typer.Option(help="The person who does this alone; they are not asked under its rules."),
+    ] = None,
+    tenant: Tenant = "default",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a bundle current, after checking it and running its cases. Logged."""
+    bundle = tested(folder, as_json=as_json)
+    with local.service(home) as service:
+        version = activation.activate(service, tenant=tenant, files=bundle.files, by=by)
+
+    def draw() -> None:
+        out.print(plain(f"{folder} is current: {version}", "bold green"))
+
+    emit({"ok": True, "version": version, "by": by}, draw, as_json=as_json)
+
+
+@app.command(epilog=EPILOG)
+def show(*, tenant: Tenant = "default", home: Home = None, as_json: AsJson = False) -> None:
+    """Show the current bundle: its version and what is in it; with --json also its files."""
+    with local.service(home) as service:
+        bundle = activation.current(service, tenant)
+    value = {"version": bundle.version, "files": dict(bundle.files)}
+
+    def draw() -> None:
+        out.print(plain(f"Current: {bundle.version}", "bold"))
+        _draw_contents(bundle)
+
+    emit(value, draw, as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """What came of a case; no differences means that it passed."""
+
+    case: Case
+    differences: tuple[str, ...]
+
+    def place(self, folder: Path) -> str:
+        """File and line of the case."""
+        return f"{folder / self.case.file}:{self.case.line}"
+
+
+def read_folder(folder: Path) -> dict[str, str]:
+    """The files of the bundle in a folder, name to text, exactly as they stand there."""
+    if not folder.is_dir():
+        raise AssentError("there is no such folder", code="no_bundle", place=str(folder))
+    names = sorted(
+        path.relative_to(folder).as_posix()
+        for part in ("*", "policies/*", "tests/*")
+        for path in folder.glob(part)
+        if path.is_file()
+    )
+    texts = {name: files.read_text(folder / name) for name in names if is_bundle_file(name)}
+    if not texts:
+        raise AssentError("no file of a bundle is in it", code="no_bundle", place=str(folder))
+    return texts
+
+
+def checked(folder: Path, *, as_json: bool) -> Bundle:
+    """The bundle in a folder, or the end of the command with every problem told."""
+    texts = read_folder(folder)
+    problems = problems_of(texts)
+    if problems:
+        _tell_problems(folder, problems, as_json=as_json)
+        raise typer.Exit(ExitCode.BAD_INPUT)
+    return Bundle.load(texts)
+
+
+def tested(folder: Path, *, as_json: bool) -> Bundle:
+    """The bundle in a folder that passes its own cases, or the end of the command."""
+    bundle = checked(folder, as_json=as_json)
+    failed = [result for result in run_cases(bundle) if result.differences]
+    if failed:
+        first = failed[0]
+        complain(
+            code="bundle_cases",
+            message=f"{first.case.name}: {first.differences[0]} "
+            f"({len(failed)} of {len(bundle.cases)} cases fail; assent bundle test shows all)",
+            place=first.place(folder),
+            as_json=as_json,
+        )
+        finding()
+    return bundle
+
+
+def run_cases(bundle: Bundle) -> list[CaseResult]:
+    """Every case of a bundle, decided by it."""
+    return [CaseResult(case, _differences(bundle, case)) for case in bundle.cases]
+
+
+def _differences(bundle: Bundle, case: Case) -> tuple[str, ...]:
+    facts = Facts(
+        call=ToolCall(target=case.target, tool=case.tool, args=dict(case.args)),
+        agent=case.agent,
+        user=case.user,
+        now=case.now,
+        task=case.task,
+        usage=case.usage,
+    )
+    verdict = policy.evaluate(bundle, facts)
+    outcome = str(verdict.document()["outcome"])
+    compared: list[tuple[str, object, object]] = [("verdict", case.outcome, outcome)]
+    if case.code is not None:
+        code = verdict.code.value if isinstance(verdict, Deny) else None
+        compared.append(("code", case.code, code))
+    if case.rules is not None:
+        compared.append(("rules", list(case.rules), sorted(verdict.rules)))
+    if case.eligible is not None:
+        eligible = (
+            {need.rule: need.eligible for need in verdict.requirements}
+            if isinstance(verdict, Escalate)
+            else {}
+        )
+        for rule, people in case.eligible.items():
+            compared.append((f"eligible for {rule}", list(people), list(eligible.get(rule, ()))))
+    return tuple(
+        f"{what}: expected {expected}, got {got}"
+        for what, expected, got in compared
+        if expected != got
+    )
+
+
+def _tell_problems(folder: Path, problems: list[BundleProblem], *, as_json: bool) -> None:
+    if not as_json:
+        for problem in problems:
+            complain(
+                code=problem.code,
+                message=problem.message,
+                place=f"{folder / problem.file}:{problem.line}",
+                as_json=False,
+            )
+        return
+    value = {
+        "ok": False,
+        "problems": [
+            {
+                "file": str(folder / problem.file),
+                "line": problem.line,
+                "code": problem.code,
+                "message": problem.message,
+            }
+            for problem in problems
+        ],
+    }
+    emit(value, lambda: None, as_json=True)
+
+
+def _draw_results(folder: Path, results: list[CaseResult]) -> None:
+    for result in results:
+        if not result.differences:
+            out.print(plain("✓ ", "green").append_text(plain(result.case.name)))
+            continue
+        out.print(plain("✗ ", "bold red").append_text(plain(result.case.name, "red")))
+        out.print(plain(f"    {result.place(folder)}", "dim"), soft_wrap=True)
+        for difference in result.differences:
+            out.print(plain(f"    {difference}", "red"))
+    failed = sum(bool(result.differences) for result in results)
+    if failed:
+        out.print(plain(f"{failed} of {len(results)} cases fail.", "bold red"))
+    else:
+        out.print(plain(f"{len(results)} cases pass.", "bold green"))
+
+
+def _draw_contents(bundle: Bundle) -> None:
+    drawn = table("what", "how many", "which")
+    for what, names in (
+        ("people", bundle.people),
+        ("agents", bundle.agents),
+        ("tools", bundle.tools),
+        ("enforcers", bundle.enforcers),
+        ("rules", bundle.rules),
+    ):
+        drawn.add_row(what, str(len(names)), plain(", ".join(sorted(names))))
+    drawn.add_row("cases", str(len(bundle.cases)), "")
+    out.print(drawn)
+    out.print(plain(f"version {bundle.version}", "dim"))

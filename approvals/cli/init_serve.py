@@ -1,0 +1,105 @@
+"""`assent init` and `assent serve`: a home is made, and the service runs in it.
+
+What holds: `init` may be run again at any time, makes what is missing and changes nothing that is
+there; `serve` is one process, and refuses plain http on anything but this machine.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from approvals.app import create_app
+from approvals.cli import bundle, local
+from approvals.cli.options import AsJson, Home, Url
+from approvals.cli.output import EPILOG, emit, out, plain
+from approvals.config import load
+from approvals.flow import activate
+from approvals.flow.service import DEFAULT_TENANT, Service
+from approvals.keys import Keyring
+from approvals.store import open_store
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(epilog=EPILOG)(init)
+    app.command(epilog=EPILOG)(serve)
+
+
+def init(
+    *,
+    home: Home = None,
+    url: Url = None,
+    bundle_folder: Annotated[
+        Path | None,
+        typer.Option("--bundle", help="A bundle to check, test and activate.", file_okay=False),
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="The person who activates the bundle alone.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the home: keys, database, and optionally the first bundle. May be run again."""
+    settings = load(home=home, url=url)
+    checked = None if bundle_folder is None else bundle.tested(bundle_folder, as_json=as_json)
+    keys = Keyring.open(settings.home, now=local.now(), origin=settings.log_origin)
+    store = open_store(settings.database_url)
+    try:
+        service = Service(store, keys, settings)
+        version = (
+            None
+            if checked is None
+            else activate.activate(service, tenant=DEFAULT_TENANT, files=checked.files, by=by)
+        )
+    finally:
+        store.close()
+    value = {
+        "home": str(settings.home),
+        "url": settings.url,
+        "log_key": keys.vkey,
+        "bundle": version,
+    }
+
+    def draw() -> None:
+        out.print(plain(f"Home:    {settings.home}"))
+        out.print(plain(f"Address: {settings.url}"))
+        out.print(plain(f"Log key: {keys.vkey}"), soft_wrap=True)
+        if version is not None:
+            out.print(plain(f"Bundle:  {version}"))
+        out.print("\nNext:")
+        if version is None:
+            out.print("  assent bundle activate DIR     say who exists and what may happen")
+        out.print("  assent people invite PERSON    a link with which a person enrols a passkey")
+        out.print("  assent serve                   run the service")
+
+    emit(value, draw, as_json=as_json)
+
+
+def serve(
+    *,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on.")] = None,
+    home: Home = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the service: one process, pages and API on one address. Ctrl-C stops it in order."""
+    settings = load(home=home, url=url, host=host, port=port)
+    application = create_app(settings)
+    value = {"url": settings.url, "host": settings.host, "port": settings.port}
+
+    def draw() -> None:
+        out.print(plain(f"Assent serves {settings.url} from {settings.host}:{settings.port}"))
+
+    emit(value, draw, as_json=as_json)
+    uvicorn.run(
+        application,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        server_header=False,
+        access_log=False,
+    )

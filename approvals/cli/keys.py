@@ -1,0 +1,157 @@
+"""`assent keys`: the service's signing keys, enforcers' key pairs, and what to pin.
+
+What holds: a private key is never printed; a key file is new, mode 0600, and never overwritten.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from jwcrypto.jwk import JWK
+
+from approvals.cli import files, local
+from approvals.cli.options import AsJson, EnforcerId, EnforcerKey, Home, Tenant, Url
+from approvals.cli.output import EPILOG, emit, moment, out, plain, table
+from approvals.config import load
+from approvals.core.jws import SigningKey
+from approvals.flow.directory import directory as signed_directory
+
+if TYPE_CHECKING:
+    from approvals.core.canonical import Json
+
+ROTATION_NOTICE = 3600
+
+app = typer.Typer(
+    help="Signing keys, enforcers' key pairs, and what to pin.", no_args_is_help=True, epilog=EPILOG
+)
+
+
+@app.command(epilog=EPILOG)
+def enforcer(
+    *,
+    key_file: Annotated[
+        Path, typer.Option("--out", help="Where the private key goes: a new file.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Make an enforcer's key pair: the private half in a file, the public half printed."""
+    made = JWK.generate(kty="EC", crv="P-256")
+    private = {**made.export_private(as_dict=True), "alg": "ES256", "kid": made.thumbprint()}
+    signing = SigningKey.from_jwk(private)
+    public = {**signing.public_jwk(), "kid": signing.kid, "alg": signing.alg}
+    files.write_new_secret(key_file, json.dumps(private, indent=2).encode() + b"\n")
+
+    def draw() -> None:
+        out.print(plain(f"The private key is in {key_file} (mode 0600)."))
+        out.print("Its public half goes under the enforcer's keys in enforcers.yaml:\n")
+        typer.echo(json.dumps(public))
+
+    emit({"private_key_file": str(key_file), "public_jwk": public}, draw, as_json=as_json)
+
+
+@app.command("list", epilog=EPILOG)
+def list_(*, home: Home = None, as_json: AsJson = False) -> None:
+    """List the service's signing keys, their states, and the log's key."""
+    keys = local.keyring(load(home=home))
+    at = local.now()
+    rows = [
+        {
+            "kid": key.kid,
+            "alg": key.signing.alg,
+            "state": str(keys.state(key, at)),
+            "activates": key.activates,
+            "retires": key.retires,
+        }
+        for key in keys.approval_keys
+    ]
+
+    def draw() -> None:
+        drawn = table("key", "algorithm", "state", "signs from")
+        for key in keys.approval_keys:
+            state = keys.state(key, at)
+            drawn.add_row(key.kid, key.signing.alg, str(state), moment(key.activates))
+        out.print(drawn)
+        out.print("\nThe log's verifier key, to be pinned:")
+        typer.echo(keys.vkey)
+
+    emit(
+        {"signing": rows, "log": {"origin": keys.origin, "vkey": keys.vkey}}, draw, as_json=as_json
+    )
+
+
+@app.command(epilog=EPILOG)
+def rotate(
+    *,
+    delay: Annotated[
+        int, typer.Option(min=0, help="Seconds from publishing the new key to signing with it.")
+    ] = ROTATION_NOTICE,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Publish a new signing key now and sign with it after --delay; nothing has to be restarted.
+
+    The delay is the time in which enforcers that keep the keys fetch them again.
+    """
+    done = local.keyring(load(home=home)).rotate(local.now(), delay=delay)
+    value = {
+        "introduced": {"kid": done.introduced.kid, "activates": done.introduced.activates},
+        "former": {"kid": done.former.kid, "retires": done.former.retires},
+    }
+
+    def draw() -> None:
+        out.print(f"New key:    {done.introduced.kid}")
+        out.print(f"  published now, signs from {moment(done.introduced.activates)}")
+        out.print(f"Former key: {done.former.kid}")
+        if done.former.retires is not None:
+            out.print(f"  stays published until {moment(done.former.retires)}")
+
+    emit(value, draw, as_json=as_json)
+
+
+@app.command(epilog=EPILOG)
+def directory(
+    *,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Write jwks.json, people.jwt and, from the home, log.vkey here."
+        ),
+    ] = None,
+    url: Url = None,
+    enforcer_id: EnforcerId = None,
+    key: EnforcerKey = None,
+    tenant: Tenant = "default",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Get what a verifier pins: the signing keys and the signed directory of approvers' keys.
+
+    With --enforcer and --key it asks the service at --url, otherwise it reads the home folder.
+    Compare what you pin over a second path: whoever can replace it can speak for the people in it.
+    """
+    jwks: dict[str, Json]
+    vkey: str | None = None
+    if enforcer_id is not None or key is not None:
+        with local.client(url=url, enforcer=enforcer_id, key=key, tenant=tenant) as client:
+            jwks, people = client.jwks(), client.directory()
+    else:
+        with local.service(home) as service:
+            jwks = json.loads(json.dumps(service.keys.jwks(local.now())))
+            people, vkey = signed_directory(service, tenant), service.keys.vkey
+    pinned = {"jwks.json": json.dumps(jwks, indent=2), "people.jwt": people}
+    if vkey is not None:
+        pinned["log.vkey"] = vkey
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in pinned.items():
+            (folder / name).write_text(content + "\n", encoding="utf-8")
+
+    def draw() -> None:
+        for name, content in pinned.items():
+            if folder is None:
+                typer.echo(content)
+            else:
+                out.print(plain(f"wrote {folder / name}"))
+
+    emit({"jwks": jwks, "people": people, "log_vkey": vkey}, draw, as_json=as_json)

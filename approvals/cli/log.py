@@ -1,0 +1,147 @@
+"""`assent log`: check the whole transparency log, and print its checkpoint.
+
+What holds: `check` recomputes everything from the leaves and believes nothing that is stored beside
+them. What it cannot know by itself is whether an older log was put in the place of a newer one; for
+that it takes checkpoints that were kept elsewhere.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from approvals import log as transparency_log
+from approvals.cli import files, local
+from approvals.cli.options import AsJson, Home
+from approvals.cli.output import EPILOG, emit, err, finding, out, plain, table
+from approvals.core import b64
+from approvals.core.leaves import Leaf
+from approvals.log import Report
+from approvals.store import Store, Tx
+from approvals.store.leaves import Leaves
+
+app = typer.Typer(help="The transparency log.", no_args_is_help=True, epilog=EPILOG)
+
+
+@app.command(epilog=EPILOG)
+def check(
+    *,
+    remembered: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--checkpoint",
+            help="A checkpoint kept from earlier: the log must still begin with it. Repeatable.",
+            dir_okay=False,
+        ),
+    ] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check every leaf, every proof node and every checkpoint; the service may keep running."""
+    kept = [files.read_text(path) for path in remembered or ()]
+    with local.service(home) as service, _progress(shown=not as_json) as advance:
+        report = transparency_log.check(
+            _Watched(service.store, advance), vkeys=[service.keys.vkey], remembered=kept
+        )
+    value = {
+        "ok": report.ok,
+        "size": report.size,
+        "root": b64.encode(report.root),
+        "checkpoints": report.checkpoints,
+        "remembered": len(kept),
+        "staged": report.staged,
+        "findings": [
+            {"code": found.code, "place": found.place, "message": found.message}
+            for found in report.findings
+        ],
+        "unlisted": report.unlisted,
+    }
+    emit(value, lambda: _draw(report, kept), as_json=as_json)
+    if not report.ok:
+        finding()
+
+
+@app.command(epilog=EPILOG)
+def checkpoint(*, home: Home = None, as_json: AsJson = False) -> None:
+    """Print the last signed checkpoint; keep it elsewhere and give it to `log check` later."""
+    with local.service(home) as service, service.store.read() as tx:
+        note = transparency_log.checkpoint(tx)
+        vkey = service.keys.vkey
+    emit({"checkpoint": note, "vkey": vkey}, lambda: typer.echo(note, nl=False), as_json=as_json)
+
+
+class _WatchedLeaves(Leaves):
+    """The log's rows, telling how many leaves have been read."""
+
+    def __init__(self, tx: Tx, advance: Callable[[int, int], None]) -> None:
+        super().__init__(tx.session)
+        self._advance = advance
+
+    def leaves(self, start: int, end: int) -> list[Leaf]:
+        found = super().leaves(start, end)
+        if found:
+            self._advance(found[-1].index + 1, self.leaf_count())
+        return found
+
+
+class _Watched:
+    """The database, for one who reads it from beginning to end and is watched."""
+
+    def __init__(self, store: Store, advance: Callable[[int, int], None]) -> None:
+        self._store = store
+        self._advance = advance
+
+    def begin(self) -> AbstractContextManager[Tx]:
+        """A transaction that may write."""
+        return self._store.begin()
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        """A transaction that only reads."""
+        with self._store.read() as tx:
+            tx.log = _WatchedLeaves(tx, self._advance)
+            yield tx
+
+
+@contextmanager
+def _progress(*, shown: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error, which is gone when the work is done."""
+    with Progress(
+        TextColumn("checking"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("leaves"),
+        console=err,
+        transient=True,
+        disable=not shown or not err.is_terminal,
+    ) as progress:
+        task = progress.add_task("leaves", total=None)
+
+        def advance(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield advance
+
+
+def _draw(report: Report, kept: Sequence[str]) -> None:
+    if report.findings:
+        drawn = table("where", "what", "code")
+        for found in report.findings:
+            drawn.add_row(plain(found.place, "bold"), plain(found.message), plain(found.code))
+        out.print(drawn)
+        count = len(report.findings) + report.unlisted
+        out.print(plain(f"The log is not as it was signed: {count} findings.", "bold red"))
+        return
+    earlier = f" and {len(kept)} kept earlier" if kept else ""
+    out.print(
+        plain(
+            f"The log is whole: {report.size} leaves under {report.checkpoints} signed "
+            f"checkpoints{earlier}; each leaf is in its place, each checkpoint holds.",
+            "bold green",
+        )
+    )
+    if report.staged:
+        out.print(plain(f"{report.staged} events wait for their place.", "dim"))

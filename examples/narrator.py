@@ -1,0 +1,121 @@
+"""How the demo speaks: rules, panels and short pauses, readable at 80 columns.
+
+Every step of the story is also a check. `expect` ends the story when something is not as told, so
+a demo that reaches its end has shown what it says.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+WIDTH = 80
+
+
+class StoryBrokeError(Exception):
+    """A step did not go as it is told."""
+
+
+class Narrator:
+    """Tells the story in a terminal; `pace` is the length of a short pause in seconds."""
+
+    def __init__(self, *, pace: float) -> None:
+        console = Console(highlight=False)
+        self._console = Console(highlight=False, width=min(console.width, WIDTH))
+        self._pace = pace
+        self._chapter = 0
+
+    def title(self, headline: str, line: str) -> None:
+        """Open the story."""
+        text = Text.assemble((headline, "bold"), "\n", (line, "dim"))
+        self._console.print(Panel(text, border_style="cyan", padding=(1, 3)))
+        self._pause()
+
+    def chapter(self, title: str) -> None:
+        """Begin a part of the story."""
+        self._chapter += 1
+        self._console.print()
+        self._console.print(Rule(f"[bold cyan]{self._chapter}. {title}[/]", align="left"))
+        self._pause()
+
+    def say(self, text: str) -> None:
+        """One paragraph."""
+        self._console.print(Text(text))
+        self._pause()
+
+    def command(self, line: str) -> None:
+        """A command as it could be typed."""
+        self._console.print(Padding(Text(f"$ {line}", style="bright_black"), (0, 0, 0, 2)))
+        self._pause(0.5)
+
+    def good(self, text: str) -> None:
+        """Something went as it should."""
+        self._mark("✓", "bold green", text)
+
+    def refused(self, text: str) -> None:
+        """Something was refused, as it should be."""
+        self._mark("✗", "bold red", text)
+
+    def waiting(self, text: str) -> None:
+        """Something waits."""
+        self._mark("…", "bold yellow", text)
+
+    def link(self, url: str) -> None:
+        """An address on a line of its own, whole at any width."""
+        self._console.print(Text(f"  {url}", style="underline blue"), soft_wrap=True)
+
+    def facts(self, title: str, rows: Iterable[tuple[str, str]], *, style: str = "cyan") -> None:
+        """Labels and values in a panel."""
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim", no_wrap=False, max_width=24)
+        grid.add_column(overflow="fold")
+        for label, value in rows:
+            grid.add_row(Text(label), Text(value))
+        self._console.print(
+            Panel(grid, title=title, title_align="left", border_style=style, padding=(0, 1))
+        )
+        self._pause(2)
+
+    def document(self, title: str, value: Mapping[str, Any], *, style: str = "magenta") -> None:
+        """A JSON document in a panel."""
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+        body = Syntax(text, "json", background_color="default", word_wrap=True)
+        self._console.print(
+            Panel(body, title=title, title_align="left", border_style=style, padding=(0, 1))
+        )
+        self._pause(2)
+
+    def block(self, text: str) -> None:
+        """Output of a program, as it came, indented."""
+        self._console.print(Padding(Text(text.rstrip()), (0, 0, 0, 4)))
+        self._pause()
+
+    def broke(self, text: str) -> None:
+        """The story did not go as told."""
+        self._console.print()
+        self._console.print(Panel(Text(text), title="The demo stopped", border_style="red"))
+
+    def expect(self, told: str, *, holds: bool) -> None:
+        """Go on only if this is so."""
+        if not holds:
+            raise StoryBrokeError(told)
+
+    def _mark(self, mark: str, style: str, text: str) -> None:
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(width=3, justify="right")
+        grid.add_column(overflow="fold")
+        grid.add_row(Text(mark, style=style), Text(text))
+        self._console.print(grid)
+        self._pause()
+
+    def _pause(self, times: float = 1.0) -> None:
+        if self._pace:
+            time.sleep(self._pace * times)

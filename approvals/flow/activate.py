@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from approvals import log
-from approvals.core.bundle.load import Bundle
+from approvals.core.bundle.bundle import Bundle
 from approvals.core.errors import Invalid
 from approvals.core.events import Event, EventType
 

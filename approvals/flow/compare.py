@@ -35,15 +35,11 @@ def _leaves(value: Json, path: str) -> list[tuple[str, str]]:
         return [
             leaf
             for name in value
-            for leaf in _leaves(
-                value[name], f"{path}/{name.replace('~', '~0').replace('/', '~1')}"
-            )
+            for leaf in _leaves(value[name], f"{path}/{name.replace('~', '~0').replace('/', '~1')}")
         ]
     if isinstance(value, list) and value:
         return [
-            leaf
-            for index, item in enumerate(value)
-            for leaf in _leaves(item, f"{path}/{index}")
+            leaf for index, item in enumerate(value) for leaf in _leaves(item, f"{path}/{index}")
         ]
     text = value if isinstance(value, str) else canonical.encode(value).decode()
     return [(path, display.visible(text))]

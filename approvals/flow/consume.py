@@ -1,7 +1,7 @@
 """An approval is spent: once.
 
-What is promised is at-most-once authorisation. What the enforcer does with it afterwards, and whether
-it manages to, is outside.
+What is promised is at-most-once authorisation. What the enforcer does with it afterwards, and
+whether it manages to, is outside.
 """
 
 from __future__ import annotations
@@ -35,9 +35,7 @@ class Receipt:
     consumed: int
 
 
-def consume(
-    service: Service, caller: Caller, jti: str, *, call_hash: str, use_id: str
-) -> Receipt:
+def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_id: str) -> Receipt:
     """Spend an approval for a call.
 
     The same `use_id` again gets the same receipt, so a crash before the answer is safe to retry.
@@ -89,9 +87,7 @@ _SENTENCES = {
 }
 
 
-def _refusal(
-    service: Service, tx: Tx, approval: IssuedApproval, call_hash: str
-) -> str | None:
+def _refusal(service: Service, tx: Tx, approval: IssuedApproval, call_hash: str) -> str | None:
     """Why a live approval cannot be spent, if it cannot."""
     if approval.call_hash != call_hash:
         return "call_mismatch"
@@ -124,9 +120,7 @@ def _log_refused(tx: Tx, approval: IssuedApproval, reason: str) -> None:
     _append(tx, approval, EventType.APPROVAL_REFUSED, {"reason": reason})
 
 
-def _append(
-    tx: Tx, approval: IssuedApproval, kind: EventType, public: dict[str, str]
-) -> None:
+def _append(tx: Tx, approval: IssuedApproval, kind: EventType, public: dict[str, str]) -> None:
     log.append(
         tx,
         Event(

@@ -42,7 +42,11 @@ def directory_of(service: Service, tx: Tx, tenant: str) -> str:
         rp_id=service.settings.rp_id,
         origins=(service.settings.origin,),
         people=tuple(
-            Approver(id=person.id, groups=tuple(sorted(person.groups)), keys=tuple(keys.get(person.id, ())))
+            Approver(
+                id=person.id,
+                groups=tuple(sorted(person.groups)),
+                keys=tuple(keys.get(person.id, ())),
+            )
             for person in sorted(bundle.people.values(), key=lambda person: person.id)
         ),
     )

@@ -1,8 +1,8 @@
 """A person gets a passkey: by a single-use invitation, or with a passkey they have.
 
 What holds: an invitation is used in the transaction that enrols, by one caller; a further passkey
-needs a sign-in with an existing one moments ago, so a stolen session cannot enrol; each enrolment is
-logged and the person is told.
+needs a sign-in with an existing one moments ago, so a stolen session cannot enrol; each enrolment
+is logged and the person is told.
 """
 
 from __future__ import annotations
@@ -165,9 +165,7 @@ def _known(service: Service, tx: Tx, tenant: str, person: str) -> Person:
     return known
 
 
-def _begin(
-    service: Service, tx: Tx, tenant: str, person: str, *, subject: str | None
-) -> Ceremony:
+def _begin(service: Service, tx: Tx, tenant: str, person: str, *, subject: str | None) -> Ceremony:
     known = _known(service, tx, tenant, person)
     challenge = secrets.token_bytes(32)
     ceremony_id = f"cer_{new_occasion()}"
@@ -207,9 +205,7 @@ def _take(tx: Tx, ceremony_id: str) -> StoredCeremony:
 
 def _enrol(service: Service, tx: Tx, taken: StoredCeremony, credential: object) -> str:
     person = taken.person or ""
-    made = passkeys.check_registration(
-        service.settings, credential, challenge=taken.challenge
-    )
+    made = passkeys.check_registration(service.settings, credential, challenge=taken.challenge)
     passkey = Passkey(
         credential_id=b64.encode(made.credential_id),
         tenant=taken.tenant,

@@ -1,4 +1,4 @@
-"""Time runs out. That it has is a condition wherever something is granted; here it is only recorded."""
+"""Time runs out. Wherever something is granted that is a condition; here it is only recorded."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from approvals.flow.sight import needs_whole, visible_to
 from approvals.flow.status import effective_state
 
 if TYPE_CHECKING:
-    from approvals.core.bundle.load import Bundle
+    from approvals.core.bundle.bundle import Bundle
     from approvals.flow.service import Service
     from approvals.flow.signin import Session
     from approvals.store import Tx
@@ -130,12 +130,8 @@ class RequestView:
 def inbox(service: Service, session: Session) -> list[RequestCard]:
     """Requests the person is asked about or that were made for them, newest first."""
     with service.store.read() as tx:
-        asked = tx.requests.asked(
-            tenant=session.tenant, person=session.person, limit=INBOX_LIMIT
-        )
-        own = tx.requests.made_for(
-            tenant=session.tenant, person=session.person, limit=INBOX_LIMIT
-        )
+        asked = tx.requests.asked(tenant=session.tenant, person=session.person, limit=INBOX_LIMIT)
+        own = tx.requests.made_for(tenant=session.tenant, person=session.person, limit=INBOX_LIMIT)
         voted = tx.requests.voted_on([line.id for line in asked], person=session.person)
         bundle = service.current_bundle(tx, session.tenant).bundle
         waiting = {
@@ -217,9 +213,7 @@ def request(service: Service, session: Session, request_id: str) -> RequestView:
                 )
                 for vote in stored.request.votes
             ),
-            explanation=None
-            if stored.explanation is None
-            else display.visible(stored.explanation),
+            explanation=None if stored.explanation is None else display.visible(stored.explanation),
             repeats=stored.repeats,
             may_decide=why_not is None,
             why_not=why_not,

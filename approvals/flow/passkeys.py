@@ -122,7 +122,7 @@ def creation_options(
 def request_options(
     settings: Settings, *, challenge: bytes, allowed: Sequence[Passkey]
 ) -> dict[str, Any]:
-    """Options for `navigator.credentials.get`. With `allowed` empty, any resident passkey answers."""
+    """Options for `navigator.credentials.get`. Nothing `allowed`: any resident passkey may do."""
     options = webauthn.generate_authentication_options(
         rp_id=settings.rp_id,
         challenge=challenge,
@@ -185,9 +185,7 @@ def check_assertion(
     return seen
 
 
-def check_registration(
-    settings: Settings, credential: object, *, challenge: bytes
-) -> NewPasskey:
+def check_registration(settings: Settings, credential: object, *, challenge: bytes) -> NewPasskey:
     """Check a new passkey.
 
     Raises:

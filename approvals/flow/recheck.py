@@ -1,7 +1,8 @@
 """Before an approval is spent: would it still be given?
 
-Between the decision and the spending a person may have left, an agent may have been retired, a rule
-may have become stricter. Spending takes the stricter of the bundle that decided and the current one.
+Between the decision and the spending a person may have left, an agent may have been retired, a
+rule may have become stricter. Spending takes the stricter of the bundle that decided and the
+current one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 import orjson
 
 from approvals.core import b64, policy
+from approvals.core.approval import APPROVAL, VERDICT
 from approvals.core.calls import ToolCall
 from approvals.core.requests import Decision, assign
 from approvals.core.verdict import Allow, Deny, Escalate, Facts
@@ -24,8 +26,9 @@ if TYPE_CHECKING:
 
 def still_allowed(service: Service, tx: Tx, approval: IssuedApproval) -> bool:
     """Whether the approval holds under the current bundle, with the passkeys enrolled now."""
-    occasion = approval.jti.partition("_")[2]
-    verdict_row = tx.requests.verdict(tenant=approval.tenant, verdict_id=f"vrd_{occasion}")
+    verdict_row = tx.requests.verdict(
+        tenant=approval.tenant, verdict_id=VERDICT + approval.jti.removeprefix(APPROVAL)
+    )
     if verdict_row is None:
         return False
     stored = tx.requests.get(tenant=approval.tenant, request_id=approval.txn)
@@ -35,13 +38,7 @@ def still_allowed(service: Service, tx: Tx, approval: IssuedApproval) -> bool:
     current = service.current_bundle(tx, approval.tenant)
     if current.bundle.version == approval.bundle:
         return True
-    if stored is not None:
-        document = stored.request.document
-        call_text, task = stored.call, document.task
-    else:
-        evaluated = orjson.loads(verdict_row.record)
-        call_text, task = orjson.dumps(evaluated["facts"]["call"]).decode(), evaluated["facts"]["task"]
-    call = orjson.loads(call_text)
+    call = orjson.loads(verdict_row.call)
     verdict = policy.evaluate(
         current.bundle,
         Facts(
@@ -49,7 +46,7 @@ def still_allowed(service: Service, tx: Tx, approval: IssuedApproval) -> bool:
             agent=verdict_row.agent,
             user=verdict_row.person,
             now=tx.now,
-            task=task,
+            task=verdict_row.task,
             usage=tx.requests.usage(
                 tenant=approval.tenant,
                 agent=verdict_row.agent,
@@ -57,7 +54,7 @@ def still_allowed(service: Service, tx: Tx, approval: IssuedApproval) -> bool:
                 now=verdict_row.created,
             ),
         ),
-        excluded=frozenset({current.activated_by} if current.activated_by else ()),
+        excluded=current.excluded,
     )
     match verdict:
         case Allow():

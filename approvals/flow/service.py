@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from approvals.core.bundle.load import Bundle
+from approvals.core.bundle.bundle import Bundle
 from approvals.core.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -28,6 +28,11 @@ class CurrentBundle:
 
     bundle: Bundle
     activated_by: str | None
+
+    @property
+    def excluded(self) -> frozenset[str]:
+        """Whoever activated the bundle alone is not asked under its rules."""
+        return frozenset() if self.activated_by is None else frozenset({self.activated_by})
 
 
 @dataclass(frozen=True, slots=True)

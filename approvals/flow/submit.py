@@ -1,9 +1,10 @@
-"""A call is submitted: policy decides, and either an approval is issued, or it is refused, or people are asked.
+"""A call is submitted: policy allows it, refuses it, or people are asked.
 
 What holds:
-1. The verdict, its record, the log event, the approval or the request with its notices commit together.
-2. An identical call of the same agent for the same user finds the request that is open for it, so a
-   caller that could not wait asks again and people are asked once.
+1. The verdict, its record, the log event, the approval or the request with its notices commit
+   together.
+2. An identical call of the same agent for the same user finds the request that is open for it, so
+   a caller that could not wait asks again and people are asked once.
 3. The same `Idempotency-Key` with the same body gets the same answer; with another body, an error.
 """
 
@@ -17,27 +18,27 @@ import orjson
 
 from approvals import log
 from approvals.core import b64, canonical, display, policy
-from approvals.core.approval import Basis
+from approvals.core.approval import APPROVAL, Basis
 from approvals.core.calls import call_hash
 from approvals.core.errors import Conflict, Forbidden, Invalid
 from approvals.core.events import Event, EventType
-from approvals.core.requests import Request, RequestDocument, Requirement, State
-from approvals.core.verdict import Allow, Deny, Escalate, Facts
+from approvals.core.requests import Request, RequestDocument, Requirement
+from approvals.core.verdict import USAGE_COUNTERS, Allow, Deny, Escalate, Facts
 from approvals.flow.expire import ended
 from approvals.flow.issue import issue
 from approvals.flow.notices import NoticeKind, tell
 from approvals.flow.service import new_occasion
 from approvals.flow.status import RequestStatus, status_of
+from approvals.flow.transition import announce, asked
 from approvals.store.requests import StoredRequest, VerdictRecord
 
 if TYPE_CHECKING:
     from approvals.core.canonical import Json
+    from approvals.core.registry import Tool
     from approvals.core.verdict import Verdict
     from approvals.flow.caller import Caller, Submission
     from approvals.flow.service import CurrentBundle, Service
     from approvals.store import Tx
-
-NO_TOOL_DEFINITION = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,246 +98,220 @@ def submit(service: Service, caller: Caller, submission: Submission) -> Answer:
             if known is not None:
                 return _again(service, tx, caller, submission, known)
         current = service.current_bundle(tx, caller.tenant)
+        it = _Submitted(service, tx, caller, submission, current, occasion)
         facts = Facts(
             call=submission.call,
             agent=submission.agent,
             user=submission.user,
             now=tx.now,
             task=submission.task,
-            usage=_usage(tx, caller, submission, current),
+            usage=it.usage(),
         )
-        verdict = policy.evaluate(current.bundle, facts, excluded=_excluded(current))
+        verdict = policy.evaluate(current.bundle, facts, excluded=current.excluded)
         match verdict:
             case Allow():
-                answer = _allow(service, tx, caller, submission, current, verdict, occasion)
+                answer: Answer = _allow(it, verdict)
             case Deny():
-                answer = Denied(
-                    f"vrd_{occasion}", verdict.code.value, verdict.rules, verdict.reasons
-                )
+                answer = Denied(it.verdict, verdict.code.value, verdict.rules, verdict.reasons)
             case Escalate():
-                answer = _ask(service, tx, caller, submission, current, verdict, occasion)
+                answer = _ask(it, verdict)
             case _:
                 assert_never(verdict)
-        _remember(tx, caller, submission, current, facts, verdict, occasion, answer)
+        _remember(it, facts, verdict, answer)
         return answer
 
 
-def _usage(
-    tx: Tx, caller: Caller, submission: Submission, current: CurrentBundle
-) -> dict[str, int]:
-    if not policy.needs_usage(current.bundle):
-        return {"agent_hour": 0, "agent_day": 0, "tool_hour": 0, "tool_day": 0}
-    return tx.requests.usage(
-        tenant=caller.tenant, agent=submission.agent, tool=submission.call.tool, now=tx.now
-    )
+@dataclass(frozen=True, slots=True)
+class _Submitted:
+    """A submission on its way through one transaction."""
+
+    service: Service
+    tx: Tx
+    caller: Caller
+    submission: Submission
+    current: CurrentBundle
+    occasion: str
+
+    @property
+    def verdict(self) -> str:
+        return f"vrd_{self.occasion}"
+
+    def tool(self) -> Tool | None:
+        return self.current.bundle.tool(self.submission.call.target, self.submission.call.tool)
+
+    def usage(self) -> dict[str, int]:
+        if not policy.needs_usage(self.current.bundle):
+            return dict.fromkeys(USAGE_COUNTERS, 0)
+        return self.tx.requests.usage(
+            tenant=self.caller.tenant,
+            agent=self.submission.agent,
+            tool=self.submission.call.tool,
+            now=self.tx.now,
+        )
+
+    def document(
+        self,
+        *,
+        life: int,
+        requirements: tuple[Requirement, ...] = (),
+        display_digest: str | None = None,
+    ) -> RequestDocument:
+        tool = self.tool()
+        return RequestDocument(
+            call_hash=call_hash(self.submission.call),
+            tool_definition="" if tool is None else tool.definition_digest,
+            tenant=self.caller.tenant,
+            user=self.submission.user,
+            agent=self.submission.agent,
+            task=self.submission.task,
+            precondition=self.submission.precondition,
+            bundle=self.current.bundle.version,
+            requirements=requirements,
+            display_digest=display_digest,
+            audience=self.caller.enforcer,
+            nonce=b64.encode(secrets.token_bytes(32)),
+            created=self.tx.now,
+            expires=self.tx.now + life,
+        )
+
+    def open_key(self) -> str:
+        """What makes two submissions the same question."""
+        return canonical.digest(
+            [
+                "assent/open/1",
+                self.caller.tenant,
+                self.caller.enforcer,
+                self.submission.agent,
+                self.submission.user,
+                self.submission.task,
+                self.submission.precondition,
+                call_hash(self.submission.call),
+            ]
+        )
 
 
-def _excluded(current: CurrentBundle) -> frozenset[str]:
-    """Whoever activated the bundle alone is not asked under its rules."""
-    return frozenset() if current.activated_by is None else frozenset({current.activated_by})
-
-
-def _document(
-    caller: Caller,
-    submission: Submission,
-    current: CurrentBundle,
-    *,
-    created: int,
-    expires: int,
-    requirements: tuple[Requirement, ...] = (),
-    display_digest: str | None = None,
-) -> RequestDocument:
-    tool = current.bundle.tool(submission.call.target, submission.call.tool)
-    return RequestDocument(
-        call_hash=call_hash(submission.call),
-        tool_definition=NO_TOOL_DEFINITION if tool is None else tool.definition_digest,
-        tenant=caller.tenant,
-        user=submission.user,
-        agent=submission.agent,
-        task=submission.task,
-        precondition=submission.precondition,
-        bundle=current.bundle.version,
-        requirements=requirements,
-        display_digest=display_digest,
-        audience=caller.enforcer,
-        nonce=b64.encode(secrets.token_bytes(32)),
-        created=created,
-        expires=expires,
-    )
-
-
-def _allow(
-    service: Service,
-    tx: Tx,
-    caller: Caller,
-    submission: Submission,
-    current: CurrentBundle,
-    verdict: Allow,
-    occasion: str,
-) -> Allowed:
-    document = _document(
-        caller,
-        submission,
-        current,
-        created=tx.now,
-        expires=tx.now + service.settings.approval_life,
-    )
+def _allow(it: _Submitted, verdict: Allow) -> Allowed:
     token = issue(
-        service,
-        tx,
-        call=submission.call,
-        document=document,
-        txn=f"vrd_{occasion}",
+        it.service,
+        it.tx,
+        call=it.submission.call,
+        document=it.document(life=it.service.settings.approval_life),
+        txn=it.verdict,
         basis=Basis.POLICY,
         rules=verdict.rules,
         votes=(),
     )
-    return Allowed(f"vrd_{occasion}", token)
+    return Allowed(it.verdict, token)
 
 
-def _ask(
-    service: Service,
-    tx: Tx,
-    caller: Caller,
-    submission: Submission,
-    current: CurrentBundle,
-    verdict: Escalate,
-    occasion: str,
-) -> Opened:
-    open_key = canonical.digest(
-        [
-            "assent/open/1",
-            caller.tenant,
-            caller.enforcer,
-            submission.agent,
-            submission.user,
-            submission.task,
-            submission.precondition,
-            call_hash(submission.call),
-        ]
-    )
-    shown = display.document(
-        current.bundle.tool(submission.call.target, submission.call.tool), submission.call
-    )
-    document = _document(
-        caller,
-        submission,
-        current,
-        created=tx.now,
-        expires=tx.now + verdict.ttl,
+def _ask(it: _Submitted, verdict: Escalate) -> Opened:
+    shown = display.document(it.tool(), it.submission.call)
+    document = it.document(
+        life=verdict.ttl,
         requirements=verdict.requirements,
         display_digest=display.digest(shown),
     )
     stored = StoredRequest(
-        request=Request(id=f"req_{occasion}", document=document, state=State.PENDING, votes=()),
-        enforcer=caller.enforcer,
-        call=submission.call.canonical().decode(),
+        request=Request(id=f"req_{it.occasion}", document=document),
+        enforcer=it.caller.enforcer,
+        call=it.submission.call.canonical().decode(),
         display=canonical.encode(shown).decode(),
-        explanation=submission.explanation,
+        explanation=it.submission.explanation,
         repeats=0,
         decided=None,
     )
-    seats = sorted({person for each in verdict.requirements for person in each.eligible})
+    open_key = it.open_key()
     # Twice at most: a request found here that can no longer lead anywhere is closed on the way.
     for _ in range(2):
-        if tx.requests.open(stored, open_key=open_key, seats=seats):
+        if it.tx.requests.open(stored, open_key=open_key, seats=asked(stored.request)):
             tell(
-                tx,
+                it.tx,
                 NoticeKind.REQUEST_OPENED,
-                tenant=caller.tenant,
-                persons=seats,
+                tenant=it.caller.tenant,
+                persons=asked(stored.request),
                 subject=stored.id,
             )
-            for person in (*seats, submission.user):
-                tx.announce(f"person:{person}")
-            return Opened(stored.id, status_of(service, tx, stored))
-        found = tx.requests.open_with(tenant=caller.tenant, open_key=open_key)
-        if found is not None and not ended(tx, found):
-            tx.requests.repeated(found.id)
-            return Opened(found.id, status_of(service, tx, found))
+            announce(it.tx, stored.request)
+            return Opened(stored.id, status_of(it.service, it.tx, stored))
+        found = it.tx.requests.open_with(tenant=it.caller.tenant, open_key=open_key)
+        if found is not None and not ended(it.tx, found):
+            it.tx.requests.repeated(found.id)
+            return Opened(found.id, status_of(it.service, it.tx, found))
     raise Conflict("an identical call was submitted at the same moment; submit again")
 
 
-def _remember(
-    tx: Tx,
-    caller: Caller,
-    submission: Submission,
-    current: CurrentBundle,
-    facts: Facts,
-    verdict: Verdict,
-    occasion: str,
-    answer: Answer,
-) -> None:
+def _remember(it: _Submitted, facts: Facts, verdict: Verdict, answer: Answer) -> None:
     """Store the verdict with what replays it, and log it."""
+    submission, provenance = it.submission, it.submission.provenance
     hashed = call_hash(submission.call)
-    record = policy.record(current.bundle, facts, verdict)
-    tx.requests.add_verdict(
+    record = policy.record(it.current.bundle, facts, verdict)
+    it.tx.requests.add_verdict(
         VerdictRecord(
-            id=f"vrd_{occasion}",
-            tenant=caller.tenant,
-            enforcer=caller.enforcer,
+            id=it.verdict,
+            tenant=it.caller.tenant,
+            enforcer=it.caller.enforcer,
             agent=submission.agent,
             person=submission.user,
             target=submission.call.target,
             tool=submission.call.tool,
             call_hash=hashed,
-            bundle=current.bundle.version,
-            outcome=verdict.document()["outcome"],
+            bundle=it.current.bundle.version,
+            outcome=_OUTCOMES[type(verdict)],
+            call=submission.call.canonical().decode(),
+            task=submission.task,
             answer=orjson.dumps(_told(answer)).decode(),
             record=canonical.encode(record).decode(),
-            created=tx.now,
+            created=it.tx.now,
         )
     )
-    match answer:
-        case Allowed():
-            kind, subject = EventType.CALL_ALLOWED, answer.id
-        case Denied():
-            kind, subject = EventType.CALL_REFUSED, answer.id
-        case Opened():
-            fresh = answer.id == f"req_{occasion}"
-            kind = EventType.REQUEST_OPENED if fresh else EventType.REQUEST_REPEATED
-            subject = answer.id
-        case _:
-            assert_never(answer)
-    provenance = submission.provenance
-    public: dict[str, Json] = {
-        "verdict": f"vrd_{occasion}",
-        "subject": subject,
-        "enforcer": caller.enforcer,
-        "agent": submission.agent,
-        "target": submission.call.target,
-        "tool": submission.call.tool,
-        "call_hash": hashed,
-        "bundle": current.bundle.version,
-        "rules": list(verdict.rules),
-        "record": canonical.digest(record),
-        "model": provenance.model,
-        "prompt_hash": provenance.prompt_hash,
-    }
-    match answer:
-        case Allowed():
-            public["approval"] = f"apr_{occasion}"
-        case Denied():
-            public["code"] = answer.code
-        case Opened():
-            public["request_digest"] = answer.status.digest
-        case _:
-            assert_never(answer)
+    kind, public = _event(it, answer)
     log.append(
-        tx,
+        it.tx,
         Event(
             type=kind,
-            time=tx.now,
-            tenant=caller.tenant,
-            public=public,
+            time=it.tx.now,
+            tenant=it.caller.tenant,
+            public={
+                "verdict": it.verdict,
+                "enforcer": it.caller.enforcer,
+                "agent": submission.agent,
+                "target": submission.call.target,
+                "tool": submission.call.tool,
+                "call_hash": hashed,
+                "bundle": it.current.bundle.version,
+                "rules": list(verdict.rules),
+                "record": canonical.digest(record),
+                "model": provenance.model,
+                "prompt_hash": provenance.prompt_hash,
+                **public,
+            },
             personal={
                 "user": submission.user,
                 "task": submission.task,
                 "context_refs": list(provenance.context_refs),
             },
         ),
-        request_id=subject,
+        request_id=answer.id,
     )
+
+
+_OUTCOMES = {Allow: "allow", Deny: "deny", Escalate: "escalate"}
+
+
+def _event(it: _Submitted, answer: Answer) -> tuple[EventType, dict[str, Json]]:
+    match answer:
+        case Allowed():
+            return EventType.CALL_ALLOWED, {"approval": APPROVAL + it.occasion}
+        case Denied():
+            return EventType.CALL_REFUSED, {"code": answer.code}
+        case Opened():
+            fresh = answer.id == f"req_{it.occasion}"
+            return (
+                EventType.REQUEST_OPENED if fresh else EventType.REQUEST_REPEATED,
+                {"request": answer.id, "request_digest": answer.status.digest},
+            )
+        case _:
+            assert_never(answer)
 
 
 def _told(answer: Answer) -> dict[str, Json]:
@@ -378,12 +353,9 @@ def _again(
                 raise Conflict("the approval of this submission is missing")
             return Allowed(told["id"], approval.token)
         case "deny":
-            return Denied(
-                told["id"], told["code"], tuple(told["rules"]), tuple(told["reasons"])
-            )
+            return Denied(told["id"], told["code"], tuple(told["rules"]), tuple(told["reasons"]))
         case _:
             stored = tx.requests.get(tenant=caller.tenant, request_id=told["id"])
             if stored is None:
                 raise Conflict("the request of this submission is missing")
             return Opened(told["id"], status_of(service, tx, stored))
-

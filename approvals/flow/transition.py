@@ -61,6 +61,4 @@ def announce(tx: Tx, request: Request) -> None:
 
 def asked(request: Request) -> list[str]:
     """Everyone who is asked about the request."""
-    return sorted(
-        {person for each in request.document.requirements for person in each.eligible}
-    )
+    return sorted({person for each in request.document.requirements for person in each.eligible})

@@ -17,7 +17,7 @@ import orjson
 
 from approvals import log
 from approvals.core import b64, canonical
-from approvals.core.approval import Basis, counted
+from approvals.core.approval import APPROVAL, REQUEST, Basis, counted
 from approvals.core.calls import ToolCall
 from approvals.core.ceremony import Evidence, Statement, challenge, verify_evidence
 from approvals.core.errors import Conflict, EvidenceError, Invalid, TransitionError
@@ -140,7 +140,9 @@ def finish(
             session.person,
         ):
             raise EvidenceError("this passkey is not enrolled for you", code="unknown_passkey")
-        vote = _vote(service, tx, assertion, enrolled, statement, reason or None)
+        vote = _vote(
+            service, tx, assertion, enrolled=enrolled, statement=statement, reason=reason or None
+        )
         return count(service, tx, stored, vote)
 
 
@@ -165,6 +167,7 @@ def _vote(
     service: Service,
     tx: Tx,
     assertion: Assertion,
+    *,
     enrolled: Passkey,
     statement: Statement,
     reason: str | None,
@@ -242,7 +245,10 @@ def _approve(service: Service, tx: Tx, stored: StoredRequest, request: Request) 
     end(
         tx,
         request,
-        public={"approval": "apr_" + request.id.partition("_")[2], "token": canonical.digest(token)},
+        public={
+            "approval": APPROVAL + request.id.removeprefix(REQUEST),
+            "token": canonical.digest(token),
+        },
     )
 
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import literal, update
 from sqlalchemy import select as select_columns
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import col, select
 
 from approvals.store.rows import ApprovalRow, OutcomeRow, SpendRow
+from approvals.store.statements import changed, insert_new, insert_new_from
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -21,7 +20,7 @@ LIVE = "live"
 
 @dataclass(frozen=True, slots=True)
 class IssuedApproval:
-    """An approval as it was issued. `state` is live, lapsed or revoked; spending has its own row."""
+    """An approval as issued. `state` is live, lapsed or revoked; spending has its own row."""
 
     jti: str
     tenant: str
@@ -59,8 +58,6 @@ class Approvals:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        dialect = session.get_bind().dialect.name
-        self._insert = sqlite_insert if dialect == "sqlite" else postgresql_insert
 
     def issue(self, approval: IssuedApproval) -> None:
         """Store an approval. The unique `txn` lets one occasion have one."""
@@ -101,12 +98,8 @@ class Approvals:
             col(ApprovalRow.state) == LIVE,
             col(ApprovalRow.expires) > now,
         )
-        result = self._session.execute(
-            self._insert(SpendRow)
-            .from_select(["jti", "tenant", "use_id", "created"], source)
-            .on_conflict_do_nothing(index_elements=["jti"])
-        )
-        return bool(result.rowcount == 1)
+        columns = ["jti", "tenant", "use_id", "created"]
+        return insert_new_from(self._session, SpendRow, columns, source)
 
     def spent(self, *, tenant: str, jti: str) -> Spend | None:
         """How the approval was spent, if it was."""
@@ -119,12 +112,14 @@ class Approvals:
         self, *, tenant: str, jti: str, status: str, output_hash: str | None, now: int
     ) -> bool:
         """Store the outcome unless there is one. True if this call stored it."""
-        result = self._session.execute(
-            self._insert(OutcomeRow)
-            .values(jti=jti, tenant=tenant, status=status, output_hash=output_hash, created=now)
-            .on_conflict_do_nothing(index_elements=["jti"])
-        )
-        return bool(result.rowcount == 1)
+        values = {
+            "jti": jti,
+            "tenant": tenant,
+            "status": status,
+            "output_hash": output_hash,
+            "created": now,
+        }
+        return insert_new(self._session, OutcomeRow, values)
 
     def outcome(self, *, tenant: str, jti: str) -> Outcome | None:
         """What was reported of the call."""
@@ -155,7 +150,7 @@ class Approvals:
             .where(col(ApprovalRow.jti) == jti, col(ApprovalRow.state) == LIVE)
             .values(state=state)
         )
-        return bool(result.rowcount == 1)  # type: ignore[attr-defined]  # UPDATE gives a cursor
+        return changed(result) == 1
 
 
 def _issued(row: ApprovalRow) -> IssuedApproval:

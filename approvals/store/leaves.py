@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
 from sqlalchemy import delete, func, insert, text
 from sqlmodel import col, select
 
+from approvals.core.leaves import Leaf, Staged, StoredCheckpoint
 from approvals.store.rows import CheckpointRow, LeafRow, NodeRow, StagedRow
 
 if TYPE_CHECKING:
@@ -17,39 +17,6 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
 SEQUENCER_LOCK = 7_234_002  # an advisory lock number on PostgreSQL, arbitrary and fixed
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """An event that waits for its place in the log."""
-
-    id: int
-    tenant: str
-    subject: str | None
-    leaf: bytes
-    opening: str
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """A leaf in its place. `opening` is the JSON of what opens its commitments."""
-
-    index: int
-    tenant: str
-    subject: str | None
-    leaf: bytes
-    hash: bytes
-    opening: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoredCheckpoint:
-    """A signed checkpoint: `note` is the signed text."""
-
-    size: int
-    root: bytes
-    note: str
-    created: int
 
 
 class Leaves:
@@ -134,9 +101,7 @@ class Leaves:
         """Hashes of full subtrees of 256^level leaves, from `start` up to, not including, `end`."""
         rows = self._session.exec(
             select(NodeRow.hash)
-            .where(
-                NodeRow.level == level, col(NodeRow.index) >= start, col(NodeRow.index) < end
-            )
+            .where(NodeRow.level == level, col(NodeRow.index) >= start, col(NodeRow.index) < end)
             .order_by(col(NodeRow.index))
         )
         return list(rows)

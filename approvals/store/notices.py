@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import col, select
 
 from approvals.store.rows import NoticeRow
+from approvals.store.statements import insert_new
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -32,18 +31,11 @@ class Notices:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        dialect = session.get_bind().dialect.name
-        self._insert = sqlite_insert if dialect == "sqlite" else postgresql_insert
 
     def put(self, notice: Notice) -> None:
         """Add a notice. The same person is told the same thing about the same subject once."""
-        self._session.execute(
-            self._insert(NoticeRow)
-            .values(
-                state="waiting", **{name: getattr(notice, name) for name in Notice.__slots__}
-            )
-            .on_conflict_do_nothing(index_elements=["tenant", "kind", "person", "subject"])
-        )
+        values = {name: getattr(notice, name) for name in Notice.__slots__}
+        insert_new(self._session, NoticeRow, {"state": "waiting", **values})
 
     def waiting(self, *, limit: int) -> list[Notice]:
         """The oldest notices that no channel has taken yet."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
@@ -17,11 +17,11 @@ from approvals.store.rows import (
     PasskeyRow,
     SessionRow,
 )
+from approvals.store.statements import changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sqlalchemy import CursorResult
     from sqlmodel import Session
 
 
@@ -133,9 +133,7 @@ class People:
             .values(sign_count=sign_count, backup_state=backup_state)
         )
 
-    def invite(
-        self, *, token_hash: str, tenant: str, person: str, now: int, expires: int
-    ) -> None:
+    def invite(self, *, token_hash: str, tenant: str, person: str, now: int, expires: int) -> None:
         """Add an invitation; earlier open ones of the person end."""
         self._session.execute(
             update(InvitationRow)
@@ -174,7 +172,7 @@ class People:
             )
             .values(state="used")
         )
-        return _changed(result) == 1
+        return changed(result) == 1
 
     def open_ceremony(self, ceremony: Ceremony) -> None:
         """Remember a challenge that is being given out."""
@@ -193,7 +191,7 @@ class People:
             )
             .values(state="used")
         )
-        if _changed(result) != 1:
+        if changed(result) != 1:
             return None
         row = self._session.get_one(CeremonyRow, ceremony_id)
         return Ceremony(
@@ -231,7 +229,7 @@ class People:
             self._session.flush()
 
 
-def _fields(value: Passkey | Ceremony) -> dict[str, object]:
+def _fields(value: Passkey | Ceremony) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__slots__}
 
 
@@ -247,8 +245,3 @@ def _passkey(row: PasskeyRow) -> Passkey:
         backup_state=row.backup_state,
         created=row.created,
     )
-
-
-def _changed(result: object) -> int:
-    cursor: CursorResult[object] = result  # type: ignore[assignment]  # UPDATE gives a cursor
-    return cursor.rowcount

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import orjson
 from sqlalchemy import func, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import col, select
 
 from approvals.core.ceremony import Evidence, Statement
@@ -27,6 +25,7 @@ from approvals.store.rows import (
     VerdictRow,
     VoteRow,
 )
+from approvals.store.statements import insert_new
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class VerdictRecord:
-    """One answer of policy. `answer` is what the caller was told, `record` what replays it (JSON)."""
+    """One answer of policy: `answer` is what the caller was told, `record` what replays it."""
 
     id: str
     tenant: str
@@ -48,6 +47,8 @@ class VerdictRecord:
     call_hash: str
     bundle: str
     outcome: str
+    call: str
+    task: str | None
     answer: str
     record: str
     created: int
@@ -94,31 +95,25 @@ class Requests:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        dialect = session.get_bind().dialect.name
-        self._insert = sqlite_insert if dialect == "sqlite" else postgresql_insert
 
     # -- verdicts ---------------------------------------------------------------------------
 
     def claim_key(
         self, *, tenant: str, enforcer: str, key: str, body_digest: str, verdict: str, now: int
     ) -> tuple[str, str] | None:
-        """Claim an `Idempotency-Key`. None if it is new, else (body digest, verdict id) of its owner.
+        """Claim an `Idempotency-Key`: None if it is new, else its first (body digest, verdict id).
 
         A concurrent claim of the same key waits for this transaction, so one of them is the first.
         """
-        result = self._session.execute(
-            self._insert(IdempotencyRow)
-            .values(
-                tenant=tenant,
-                enforcer=enforcer,
-                key=key,
-                body_digest=body_digest,
-                verdict=verdict,
-                created=now,
-            )
-            .on_conflict_do_nothing()
-        )
-        if result.rowcount == 1:
+        values = {
+            "tenant": tenant,
+            "enforcer": enforcer,
+            "key": key,
+            "body_digest": body_digest,
+            "verdict": verdict,
+            "created": now,
+        }
+        if insert_new(self._session, IdempotencyRow, values):
             return None
         row = self._session.get_one(IdempotencyRow, (tenant, enforcer, key))
         return row.body_digest, row.verdict
@@ -137,7 +132,7 @@ class Requests:
         return VerdictRecord(**{name: getattr(row, name) for name in VerdictRecord.__slots__})
 
     def usage(self, *, tenant: str, agent: str, tool: str, now: int) -> dict[str, int]:
-        """How many calls the agent submitted within the last hour and day: of any tool, of this one."""
+        """How many calls the agent submitted in the last hour and day: of any tool, of this one."""
         counts = {"agent_hour": 0, "agent_day": 0, "tool_hour": 0, "tool_day": 0}
         for name, since in (("hour", now - 3600), ("day", now - 86400)):
             rows = self._session.exec(
@@ -158,35 +153,31 @@ class Requests:
     # -- requests ---------------------------------------------------------------------------
 
     def open(self, stored: StoredRequest, *, open_key: str, seats: Iterable[str]) -> bool:
-        """Open a request unless one with the same `open_key` is open. True if this one now is."""
+        """Open a request unless one with its `open_key` is open. True if this one now is."""
         request = stored.request
         document = request.document
-        result = self._session.execute(
-            self._insert(RequestRow)
-            .values(
-                id=request.id,
-                tenant=document.tenant,
-                enforcer=stored.enforcer,
-                agent=document.agent,
-                person=document.user,
-                target=orjson.loads(stored.call)["target"],
-                tool=orjson.loads(stored.call)["tool"],
-                call_hash=document.call_hash,
-                state=request.state.value,
-                open_key=open_key,
-                repeats=0,
-                document=_text(document.document()),
-                digest=document.digest(),
-                call=stored.call,
-                display=stored.display,
-                explanation=stored.explanation,
-                created=document.created,
-                expires=document.expires,
-                decided=None,
-            )
-            .on_conflict_do_nothing(index_elements=["open_key"])
-        )
-        if result.rowcount != 1:
+        values = {
+            "id": request.id,
+            "tenant": document.tenant,
+            "enforcer": stored.enforcer,
+            "agent": document.agent,
+            "person": document.user,
+            "target": orjson.loads(stored.call)["target"],
+            "tool": orjson.loads(stored.call)["tool"],
+            "call_hash": document.call_hash,
+            "state": request.state.value,
+            "open_key": open_key,
+            "repeats": 0,
+            "document": _text(document.document()),
+            "digest": document.digest(),
+            "call": stored.call,
+            "display": stored.display,
+            "explanation": stored.explanation,
+            "created": document.created,
+            "expires": document.expires,
+            "decided": None,
+        }
+        if not insert_new(self._session, RequestRow, values):
             return False
         for person in seats:
             self._session.add(SeatRow(request=request.id, person=person, tenant=document.tenant))
@@ -219,7 +210,7 @@ class Requests:
         return None if row is None else self._stored(row)
 
     def put_state(self, request: Request, *, now: int, keep_open: bool = False) -> None:
-        """Store the request's new state. Unless `keep_open`, an identical call may be asked anew."""
+        """Store the new state. Unless `keep_open`, an identical call may be asked anew."""
         values: dict[str, object] = {"state": request.state.value, "decided": now}
         if not keep_open:
             values["open_key"] = None
@@ -268,9 +259,7 @@ class Requests:
         rows = self._session.exec(
             select(RequestRow)
             .join(SeatRow, col(SeatRow.request) == col(RequestRow.id))
-            .where(
-                RequestRow.tenant == tenant, SeatRow.tenant == tenant, SeatRow.person == person
-            )
+            .where(RequestRow.tenant == tenant, SeatRow.tenant == tenant, SeatRow.person == person)
             .order_by(col(RequestRow.created).desc(), RequestRow.id)
             .limit(limit)
         )
@@ -408,4 +397,4 @@ def _line(row: RequestRow) -> RequestLine:
 
 
 def _text(document: object) -> str:
-    return cast("bytes", orjson.dumps(document)).decode()
+    return orjson.dumps(document).decode()

@@ -1,4 +1,4 @@
-"""The tables. A row is for storing only: values of `core` go in and come out, rows never leave `store`.
+"""The tables. A row is for storing only: values go in and come out, rows never leave `store`.
 
 Every table carries the tenant, and every query names it. Times are whole seconds since 1970 (UTC).
 Documents whose bytes matter (payloads, statements, tokens, leaves) are stored as the text or bytes
@@ -10,7 +10,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Index, Integer, LargeBinary, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-# SQLite numbers rows by itself only in a column declared INTEGER; PostgreSQL's INTEGER ends in 2038.
+# SQLite numbers rows only in a column declared INTEGER; PostgreSQL's INTEGER ends in 2038.
 BIG = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -36,7 +36,7 @@ class ActivationRow(SQLModel, table=True):
 
 
 class HandleRow(SQLModel, table=True):
-    """The random WebAuthn user handle of a person: it names them to their device, and no one else."""
+    """The random WebAuthn user handle of a person: only their device knows them by it."""
 
     __tablename__ = "handle"
     tenant: str = Field(primary_key=True)
@@ -74,7 +74,7 @@ class InvitationRow(SQLModel, table=True):
 
 
 class CeremonyRow(SQLModel, table=True):
-    """A challenge given to a browser. It is taken once, before it expires, for what it was made for."""
+    """A challenge given to a browser: taken once, before it expires, for what it was made for."""
 
     __tablename__ = "ceremony"
     id: str = Field(primary_key=True)
@@ -113,6 +113,8 @@ class VerdictRow(SQLModel, table=True):
     call_hash: str
     bundle: str
     outcome: str
+    call: str = Field(sa_type=Text)
+    task: str | None = Field(default=None, sa_type=Text)
     answer: str = Field(sa_type=Text)
     record: str = Field(sa_type=Text)
     created: int = Field(sa_type=BIG)
@@ -132,7 +134,7 @@ class IdempotencyRow(SQLModel, table=True):
 
 
 class RequestRow(SQLModel, table=True):
-    """A request for approval. `open_key` is unique while the request can still lead to execution."""
+    """A request. `open_key` is unique while the request can still lead to execution."""
 
     __tablename__ = "request"
     id: str = Field(primary_key=True)

@@ -1,4 +1,4 @@
-"""The unit of work: everything done in one `with store.begin() as tx:` commits together or not at all.
+"""The unit of work: what is done in one `with store.begin() as tx:` commits together or not at all.
 
 What holds:
 1. A block that raises leaves nothing behind, and nobody is told.
@@ -40,7 +40,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Tx:
-    """One transaction. Its parts share one session; `now` is read once, from the database's clock."""
+    """One transaction: parts that share a session, and `now`, read once from the database."""
 
     def __init__(self, session: Session, *, now: int) -> None:
         self.session = session
@@ -79,20 +79,23 @@ class Store:
         Raises:
             Unavailable: the database is away, full or too busy, or its clock ran backwards.
         """
-        with self._translated():
-            with self._writer if self._sqlite else contextlib.nullcontext():
-                with Session(self._writes, expire_on_commit=False) as session, session.begin():
-                    tx = Tx(session, now=self._now(session))
-                    yield tx
-                    if not self._sqlite:
-                        for topic in tx.announced:
-                            session.execute(
-                                text("SELECT pg_notify(:channel, :topic)"),
-                                {"channel": CHANNEL, "topic": topic},
-                            )
-            if self._sqlite:
+        with (
+            self._translated(),
+            self._writer if self._sqlite else contextlib.nullcontext(),
+            Session(self._writes, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            tx = Tx(session, now=self._now(session))
+            yield tx
+            if not self._sqlite:
                 for topic in tx.announced:
-                    self._tell(topic)
+                    session.execute(
+                        text("SELECT pg_notify(:channel, :topic)"),
+                        {"channel": CHANNEL, "topic": topic},
+                    )
+        if self._sqlite:
+            for topic in tx.announced:
+                self._tell(topic)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Tx]:
@@ -141,7 +144,9 @@ class Store:
         if self._sqlite:
             now = int(time.time())
         else:
-            now = int(session.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one())
+            now = int(
+                session.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one()
+            )
         if self._latest == 0:
             newest = session.execute(select(func.max(CheckpointRow.created))).scalar()
             self._latest = int(newest or 0)

@@ -1,0 +1,262 @@
+"""The first schema.
+
+Revision ID: 0001
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "activation",
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("version", sa.String(), nullable=False),
+        sa.Column("activated_by", sa.String(), nullable=True),
+        sa.Column("created", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_activation_tenant", "activation", ["tenant"], unique=False)
+    op.create_table(
+        "approval",
+        sa.Column("jti", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("txn", sa.String(), nullable=False),
+        sa.Column("enforcer", sa.String(), nullable=False),
+        sa.Column("call_hash", sa.String(), nullable=False),
+        sa.Column("bundle", sa.String(), nullable=False),
+        sa.Column("basis", sa.String(), nullable=False),
+        sa.Column("token", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("created", BIG, nullable=False),
+        sa.Column("expires", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("jti"),
+        sa.UniqueConstraint("txn"),
+    )
+    op.create_index("approval_due", "approval", ["state", "expires"], unique=False)
+    op.create_table(
+        "bundle",
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("version", sa.String(), nullable=False),
+        sa.Column("files", sa.Text(), nullable=False),
+        sa.Column("created", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "version"),
+    )
+    op.create_table(
+        "ceremony",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=True),
+        sa.Column("subject", sa.String(), nullable=True),
+        sa.Column("challenge", sa.LargeBinary(), nullable=False),
+        sa.Column("statement", sa.Text(), nullable=True),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("expires", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_ceremony_expires", "ceremony", ["expires"], unique=False)
+    op.create_table(
+        "checkpoint",
+        sa.Column("size", BIG, autoincrement=False, nullable=False),
+        sa.Column("root", sa.LargeBinary(), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("created", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("size"),
+    )
+    op.create_table(
+        "handle",
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("handle", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "person"),
+        sa.UniqueConstraint("handle"),
+    )
+    op.create_table(
+        "idempotency",
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("enforcer", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("body_digest", sa.String(), nullable=False),
+        sa.Column("verdict", sa.String(), nullable=False),
+        sa.Column("created", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "enforcer", "key"),
+    )
+    op.create_table(
+        "invitation",
+        sa.Column("token_hash", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("created", BIG, nullable=False),
+        sa.Column("expires", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("token_hash"),
+    )
+    op.create_table(
+        "leaf",
+        sa.Column("index", BIG, autoincrement=False, nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("subject", sa.String(), nullable=True),
+        sa.Column("leaf", sa.LargeBinary(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("opening", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("index"),
+    )
+    op.create_index("leaf_subject", "leaf", ["tenant", "subject"], unique=False)
+    op.create_table(
+        "node",
+        sa.Column("level", sa.Integer(), nullable=False),
+        sa.Column("index", BIG, autoincrement=False, nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("level", "index"),
+    )
+    op.create_table(
+        "notice",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("created", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("tenant", "kind", "person", "subject", name="notice_once"),
+    )
+    op.create_index("notice_state", "notice", ["state", "created"], unique=False)
+    op.create_table(
+        "outcome",
+        sa.Column("jti", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("output_hash", sa.String(), nullable=True),
+        sa.Column("created", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("jti"),
+    )
+    op.create_table(
+        "passkey",
+        sa.Column("credential_id", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("public_key", sa.LargeBinary(), nullable=False),
+        sa.Column("sign_count", BIG, nullable=False),
+        sa.Column("aaguid", sa.LargeBinary(), nullable=False),
+        sa.Column("backup_eligible", sa.Boolean(), nullable=False),
+        sa.Column("backup_state", sa.Boolean(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("created", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("credential_id"),
+        sa.UniqueConstraint("public_key"),
+    )
+    op.create_index("passkey_person", "passkey", ["tenant", "person"], unique=False)
+    op.create_table(
+        "request",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("enforcer", sa.String(), nullable=False),
+        sa.Column("agent", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("target", sa.String(), nullable=False),
+        sa.Column("tool", sa.String(), nullable=False),
+        sa.Column("call_hash", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("open_key", sa.String(), nullable=True),
+        sa.Column("repeats", sa.Integer(), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("call", sa.Text(), nullable=False),
+        sa.Column("display", sa.Text(), nullable=False),
+        sa.Column("explanation", sa.Text(), nullable=True),
+        sa.Column("created", BIG, nullable=False),
+        sa.Column("expires", BIG, nullable=False),
+        sa.Column("decided", BIG, nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("open_key"),
+    )
+    op.create_index("request_agent", "request", ["tenant", "agent", "created"], unique=False)
+    op.create_index("request_due", "request", ["state", "expires"], unique=False)
+    op.create_table(
+        "session",
+        sa.Column("token_hash", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("signed_in", BIG, nullable=False),
+        sa.Column("expires", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("token_hash"),
+    )
+    op.create_index("ix_session_expires", "session", ["expires"], unique=False)
+    op.create_table(
+        "spend",
+        sa.Column("jti", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("use_id", sa.String(), nullable=False),
+        sa.Column("created", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("jti"),
+    )
+    op.create_table(
+        "staged",
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("subject", sa.String(), nullable=True),
+        sa.Column("leaf", sa.LargeBinary(), nullable=False),
+        sa.Column("opening", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "verdict",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("enforcer", sa.String(), nullable=False),
+        sa.Column("agent", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("target", sa.String(), nullable=False),
+        sa.Column("tool", sa.String(), nullable=False),
+        sa.Column("call_hash", sa.String(), nullable=False),
+        sa.Column("bundle", sa.String(), nullable=False),
+        sa.Column("outcome", sa.String(), nullable=False),
+        sa.Column("call", sa.Text(), nullable=False),
+        sa.Column("task", sa.Text(), nullable=True),
+        sa.Column("answer", sa.Text(), nullable=False),
+        sa.Column("record", sa.Text(), nullable=False),
+        sa.Column("created", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("verdict_usage", "verdict", ["tenant", "agent", "created"], unique=False)
+    op.create_table(
+        "seat",
+        sa.Column("request", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("opened_whole", BIG, nullable=True),
+        sa.ForeignKeyConstraint(
+            ["request"],
+            ["request.id"],
+        ),
+        sa.PrimaryKeyConstraint("request", "person"),
+    )
+    op.create_index("seat_person", "seat", ["tenant", "person"], unique=False)
+    op.create_table(
+        "vote",
+        sa.Column("request", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("decision", sa.String(), nullable=False),
+        sa.Column("step_up", sa.String(), nullable=False),
+        sa.Column("channel", sa.String(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("statement", sa.Text(), nullable=True),
+        sa.Column("evidence", sa.Text(), nullable=True),
+        sa.Column("created", BIG, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["request"],
+            ["request.id"],
+        ),
+        sa.PrimaryKeyConstraint("request", "person"),
+    )

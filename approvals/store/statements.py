@@ -1,0 +1,40 @@
+"""The few statements that the two databases write differently, and what statements changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from sqlalchemy import CursorResult, Result, Select
+    from sqlmodel import Session, SQLModel
+
+
+def insert_new(session: Session, row: type[SQLModel], values: Mapping[str, object]) -> bool:
+    """Insert a row unless one with the same key is there. True if this call inserted it.
+
+    A concurrent insert of the same key waits for the other transaction to end.
+    """
+    dialect = session.get_bind().dialect.name
+    insert = sqlite_insert if dialect == "sqlite" else postgresql_insert
+    return changed(session.execute(insert(row).values(**values).on_conflict_do_nothing())) == 1
+
+
+def insert_new_from(
+    session: Session, row: type[SQLModel], columns: list[str], source: Select[*tuple[Any, ...]]
+) -> bool:
+    """Insert what `source` selects unless its key is there. True if this call inserted a row."""
+    dialect = session.get_bind().dialect.name
+    insert = sqlite_insert if dialect == "sqlite" else postgresql_insert
+    statement = insert(row).from_select(columns, source).on_conflict_do_nothing()
+    return changed(session.execute(statement)) == 1
+
+
+def changed(result: Result[Any]) -> int:
+    """How many rows an INSERT, UPDATE or DELETE changed."""
+    return cast("CursorResult[Any]", result).rowcount

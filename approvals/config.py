@@ -161,7 +161,7 @@ def load(**options: Any) -> Settings:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = f"{PREFIX}{str(first['loc'][0]).upper()}" if first["loc"] else "settings"
         message = first["msg"].removeprefix("Value error, ")
-        raise AssentError(f"{place}: {message}", code="config", place=place) from None
+        raise AssentError(message, code="config", place=place) from None
 
 
 def _origin(url: str) -> str:

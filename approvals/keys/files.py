@@ -22,12 +22,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from jwcrypto.common import JWException
 from jwcrypto.jwk import JWK
 
 from approvals.core import b64
 from approvals.core.errors import AssentError
-from approvals.core.jws import SigningKey
+from approvals.core.jwk import SigningKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,7 +57,7 @@ class KeyFolder:
 
 def key_error(code: str, path: Path, message: str) -> AssentError:
     """Return the error that names `path` as the place."""
-    return AssentError(f"{path}: {message}", code=code, place=str(path))
+    return AssentError(message, code=code, place=str(path))
 
 
 # Writing
@@ -109,18 +108,24 @@ def write_approval_key(folder: Path, *, created: int, activates: int) -> None:
 
 def _write(path: Path, document: Mapping[str, object]) -> None:
     temporary = path.with_name(f".{secrets.token_hex(8)}")
-    # The mode is given at creation: a later chmod would leave a moment to open the file in.
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(document, file, indent=2)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
+        _write_whole(temporary, document)
         temporary.rename(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise _from_os(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
-    _sync(path.parent)
+
+
+def _write_whole(path: Path, document: Mapping[str, object]) -> None:
+    # The mode is given at creation: a later chmod would leave a moment to open the file in.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(document, file, indent=2)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _sync(folder: Path) -> None:
@@ -134,7 +139,10 @@ def _sync(folder: Path) -> None:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder for one writer; the kernel lets go of it when a process dies."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise _from_os(folder, error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -185,39 +193,36 @@ def read(folder: Path) -> KeyFolder:
 
 
 def _read_log_key(path: Path) -> tuple[Ed25519PrivateKey, str]:
-    document = _read_document(path, {"jwk", "created", "origin"})
-    origin = document["origin"]
-    try:
-        key = _ed25519(document["jwk"])
-    except (KeyError, TypeError, ValueError):
-        raise _damaged(path) from None
-    if not isinstance(origin, str) or not origin:
-        raise _damaged(path)
-    return key, origin
-
-
-def _ed25519(jwk: object) -> Ed25519PrivateKey:
-    if not isinstance(jwk, dict) or (jwk["kty"], jwk["crv"]) != ("OKP", "Ed25519"):
-        raise TypeError("not an Ed25519 key")
-    key = Ed25519PrivateKey.from_private_bytes(b64.decode(jwk["d"]))
-    # The two halves belong together, or the log would be signed by a key that nobody knows.
-    if key.public_key().public_bytes_raw() != b64.decode(jwk["x"]):
-        raise ValueError("the public half belongs to another key")
-    return key
+    match _read_document(path, {"jwk", "created", "origin"}):
+        case {
+            "jwk": {"kty": "OKP", "crv": "Ed25519", "d": str(private), "x": str(public)},
+            "created": int(),
+            "origin": str(origin),
+        } if origin:
+            try:
+                key = Ed25519PrivateKey.from_private_bytes(b64.decode(private))
+            except ValueError:
+                raise _damaged(path) from None
+            # The halves belong together, or the log would be signed by a key that nobody knows.
+            if b64.encode(key.public_key().public_bytes_raw()) == public:
+                return key, origin
+        case _:
+            pass
+    raise _damaged(path)
 
 
 def _read_approval_key(path: Path) -> ApprovalKeyFile:
-    document = _read_document(path, {"jwk", "created", "activates"})
-    jwk, created, activates = document["jwk"], document["created"], document["activates"]
-    if not isinstance(created, int) or not isinstance(activates, int) or not isinstance(jwk, dict):
-        raise _damaged(path)
-    try:
-        signing = SigningKey.from_jwk(jwk)
-    except (AssentError, JWException, KeyError, TypeError, ValueError):
-        raise _damaged(path) from None
-    if path.name != f"{_PREFIX}{signing.kid}.json":
-        raise _damaged(path)
-    return ApprovalKeyFile(signing, created, activates)
+    match _read_document(path, {"jwk", "created", "activates"}):
+        case {"jwk": dict(jwk), "created": int(created), "activates": int(activates)}:
+            try:
+                signing = SigningKey.from_jwk(jwk)
+            except AssentError:
+                raise _damaged(path) from None
+            if path.name == f"{_PREFIX}{signing.kid}.json":
+                return ApprovalKeyFile(signing, created, activates)
+        case _:
+            pass
+    raise _damaged(path)
 
 
 def _read_document(path: Path, members: set[str]) -> dict[str, object]:

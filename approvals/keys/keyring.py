@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from approvals.core.jws import SigningKey
+    from approvals.core.canonical import Json
+    from approvals.core.jwk import SigningKey
 
 LONGEST_APPROVAL: Final = 900 + 30
 """Seconds after which no verifier takes an approval: its longest life and the largest skew."""
@@ -57,10 +58,9 @@ class ApprovalKey:
         """The RFC 7638 thumbprint, which is also in the file's name."""
         return self.signing.kid
 
-    def published(self) -> dict[str, str]:
-        """Return the public JWK as it stands in the JWKS."""
-        jwk = self.signing.public_jwk()
-        return {**jwk, "kid": self.kid, "use": "sig", "alg": self.signing.alg}
+    def public_jwk(self) -> dict[str, Json]:
+        """Return the key as it stands in the JWKS."""
+        return self.signing.public_jwk()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +151,11 @@ class Keyring:
         """Return where `key` stands at `now`."""
         return _state(key, self._keys.approval, now)
 
-    def jwks(self, now: int) -> dict[str, list[dict[str, str]]]:
+    def jwks(self, now: int) -> dict[str, Json]:
         """Return the JWKS verifiers need at `now`: all approval keys but the retired."""
         keys = self._keys.approval
         published = [key for key in keys if _state(key, keys, now) is not KeyState.retired]
-        return {"keys": [key.published() for key in published]}
+        return {"keys": [key.public_jwk() for key in published]}
 
     def rotate(self, now: int, *, delay: int) -> Rotation:
         """Publish a new approval key at once; let it sign from `now + delay`.

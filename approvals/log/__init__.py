@@ -1,0 +1,21 @@
+"""The transparency log: staging, sequencing, proofs, publication and the check of all of it."""
+
+from approvals.log.append import append
+from approvals.log.check import Finding, Report, check
+from approvals.log.proofs import consistency, inclusion
+from approvals.log.sequence import BATCH, sequence
+from approvals.log.tiles import checkpoint, entries, tile
+
+__all__ = [
+    "BATCH",
+    "Finding",
+    "Report",
+    "append",
+    "check",
+    "checkpoint",
+    "consistency",
+    "entries",
+    "inclusion",
+    "sequence",
+    "tile",
+]

@@ -1,0 +1,297 @@
+"""Checking a whole stored log: everything is recomputed, nothing that is stored is believed.
+
+    1. Every leaf is in its place and is an event; its hash is the hash of its bytes; its row
+       belongs to the tenant that the event names.
+    2. What is kept of its personal parts opens its commitments.
+    3. Every tile node is the hash of the leaves under it; none is missing, none is in excess.
+    4. Every checkpoint is signed by one of the given keys, and its size and root are those that the
+       leaves have. Two checkpoints that both hold for the beginning of one list of leaves are
+       consistent with one another.
+    5. So is every checkpoint that the caller remembers: from another day, a witness, an evidence
+       file. This, and only this, shows a log that was cut off, forked or restored from a backup
+       together with all of its checkpoints.
+    6. The last checkpoint covers every leaf.
+
+It reads each leaf once, a few at a time, so memory does not grow with the log.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final
+
+from approvals.core.canonical import MAX_DEPTH, parse_object
+from approvals.core.checkpoint import parse_checkpoint
+from approvals.core.errors import AssentError
+from approvals.core.events import parse_leaf, verify_opening
+from approvals.core.merkle import leaf_hash
+from approvals.log.tree import TILE_HEIGHT, TILE_WIDTH, Frontier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from approvals.core.leaves import Leaf, StoredCheckpoint
+    from approvals.log.tables import Database, Tables
+    from approvals.log.tree import Node
+
+CHUNK: Final = 4 * TILE_WIDTH
+MOST_FINDINGS: Final = 200
+MAX_OPENING: Final = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it was signed: a stable code, where, and a sentence."""
+
+    code: str
+    place: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a check found.
+
+    `staged` events are in line still; `unopened` values were committed to and are no longer kept,
+    as when a person's data was erased. Neither is a fault. `unlisted` findings came after the first
+    `MOST_FINDINGS`.
+    """
+
+    size: int
+    root: bytes
+    checkpoints: int
+    staged: int
+    unopened: int
+    findings: tuple[Finding, ...]
+    unlisted: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether the log is whole."""
+        return not self.findings
+
+
+@dataclass(slots=True)
+class _Findings:
+    listed: list[Finding] = field(default_factory=list)
+    unlisted: int = 0
+
+    def add(self, code: str, place: str, message: str) -> None:
+        if len(self.listed) < MOST_FINDINGS:
+            self.listed.append(Finding(code, place, message))
+        else:
+            self.unlisted += 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A checkpoint to hold the leaves to: a stored one, or one that the caller remembers."""
+
+    size: int
+    root: bytes
+    place: str
+    code: str
+
+
+def check(store: Database, *, vkeys: Sequence[str], remembered: Sequence[str] = ()) -> Report:
+    """Check the log against `vkeys` and the `remembered` checkpoints (signed notes).
+
+    It may run while the log grows: it then covers the log up to the checkpoint it found first.
+    """
+    findings = _Findings()
+    with store.read() as tx:
+        tables = tx.log
+        staged = tables.staged_count()
+        # In this order: leaves and their checkpoint commit together, so the checkpoint that is read
+        # after the leaves were counted covers them all.
+        count = tables.leaf_count()
+        last = tables.latest_checkpoint()
+        size = 0 if last is None else last.size
+        stored = _Stored(tables, size, vkeys, findings)
+        claims = heapq.merge(
+            stored.claims(), _remembered(remembered, vkeys, findings), key=lambda claim: claim.size
+        )
+        walk = _Walk(tables, size, findings)
+        for claim in claims:
+            walk.compare(claim)
+        walk.to(size)
+        if count > size:
+            findings.add("leaf_uncovered", f"leaf {size}", "no checkpoint covers it")
+        _check_no_more_nodes(tables, size, findings)
+    return Report(
+        size=size,
+        root=walk.frontier.root(),
+        checkpoints=stored.count,
+        staged=staged,
+        unopened=walk.unopened,
+        findings=tuple(findings.listed),
+        unlisted=findings.unlisted,
+    )
+
+
+class _Walk:
+    """Goes along the leaves once, checking each and building the tree that they make."""
+
+    def __init__(self, tables: Tables, size: int, findings: _Findings) -> None:
+        self.frontier = Frontier()
+        self.unopened = 0
+        self._tables = tables
+        self._size = size
+        self._findings = findings
+        self._hashes = self._leaf_hashes()
+        self._completed: list[Node] = []
+        self._broken = False
+
+    def compare(self, claim: _Claim) -> None:
+        """4, 5. Hold the first `claim.size` leaves to a checkpoint."""
+        if claim.size > self._size:
+            self._findings.add(
+                "log_truncated", claim.place, f"signed, but the log ends at {self._size}"
+            )
+            return
+        self.to(claim.size)
+        # After a gap no root can be right; the gap has been found and named.
+        if not self._broken and self.frontier.root() != claim.root:
+            self._findings.add(
+                claim.code, claim.place, f"the first {claim.size} leaves do not hash to its root"
+            )
+
+    def to(self, size: int) -> None:
+        while self.frontier.size < size and not self._broken:
+            hashed = next(self._hashes, None)
+            if hashed is None:
+                self._broken = True
+                break
+            self._completed += self.frontier.add(hashed)
+            if len(self._completed) >= TILE_WIDTH:
+                self._check_nodes()
+        if size == self._size:
+            self._check_nodes()
+
+    def _leaf_hashes(self) -> Iterator[bytes]:
+        """1, 2. The hashes of the leaves' bytes; ends at the first gap, checking what is beyond."""
+        expected = 0
+        whole = True
+        for start in range(0, self._size, CHUNK):
+            leaves = self._tables.leaves(start, min(start + CHUNK, self._size))
+            for leaf in leaves:
+                self._check_leaf(leaf)
+                if leaf.index != expected:
+                    self._missing(expected, leaf.index)
+                    whole = False
+                expected = leaf.index + 1
+                if whole:
+                    yield leaf_hash(leaf.leaf)
+        if expected < self._size:
+            self._missing(expected, self._size)
+
+    def _missing(self, start: int, end: int) -> None:
+        place = f"leaf {start}" if end == start + 1 else f"leaves {start} to {end - 1}"
+        self._findings.add("leaf_missing", place, "a checkpoint covers what is not there")
+
+    def _check_leaf(self, leaf: Leaf) -> None:
+        place = f"leaf {leaf.index}"
+        if leaf_hash(leaf.leaf) != leaf.hash:
+            self._findings.add("leaf_altered", place, "its bytes do not hash to its stored hash")
+        try:
+            event = parse_leaf(leaf.leaf)
+        except AssentError as error:
+            self._findings.add("leaf_malformed", place, error.message)
+            return
+        if event.tenant != leaf.tenant:
+            self._findings.add(
+                "leaf_tenant", place, f"filed under {leaf.tenant!r}, but of {event.tenant!r}"
+            )
+        try:
+            opening = parse_object(
+                leaf.opening.encode(), max_bytes=MAX_OPENING, max_depth=MAX_DEPTH + 2
+            )
+            opened = verify_opening(leaf.leaf, opening)
+        except AssentError as error:
+            self._findings.add("opening_altered", place, str(error))
+        else:
+            self.unopened += len(event.sealed.keys() - opened.keys())
+
+    def _check_nodes(self) -> None:
+        """3. Compare completed nodes with the stored ones, a run at a time."""
+        for level, group in groupby(sorted(self._completed), key=itemgetter(0)):
+            run = list(group)
+            first, last = run[0][1], run[-1][1]
+            stored = self._tables.nodes(level, first, last + 1)
+            if len(stored) != len(run):
+                self._findings.add(
+                    "node_missing", f"tile level {level}, nodes {first} to {last}", "not all stored"
+                )
+                continue
+            for (_, index, computed), found in zip(run, stored, strict=True):
+                if computed != found:
+                    self._findings.add(
+                        "node_altered",
+                        f"tile level {level}, node {index}",
+                        "is not the hash of the leaves under it",
+                    )
+        self._completed.clear()
+
+
+class _Stored:
+    """4. The stored checkpoints: each is signed, and says what its row says."""
+
+    def __init__(
+        self, tables: Tables, size: int, vkeys: Sequence[str], findings: _Findings
+    ) -> None:
+        self.count = 0
+        self._tables = tables
+        self._size = size
+        self._vkeys = vkeys
+        self._findings = findings
+
+    def claims(self) -> Iterator[_Claim]:
+        for stored in self._tables.checkpoints():
+            if stored.size > self._size:
+                return  # signed since this check began
+            self.count += 1
+            place = f"checkpoint {stored.size}"
+            self._check_signed(stored, place)
+            yield _Claim(stored.size, stored.root, place, "checkpoint_root")
+
+    def _check_signed(self, stored: StoredCheckpoint, place: str) -> None:
+        try:
+            signed = parse_checkpoint(stored.note, vkeys=self._vkeys)
+        except AssentError as error:
+            self._findings.add("checkpoint_signature", place, error.message)
+            return
+        if (signed.size, signed.root) != (stored.size, stored.root):
+            self._findings.add(
+                "checkpoint_altered", place, "its row says another thing than what is signed"
+            )
+
+
+def _remembered(
+    notes: Sequence[str], vkeys: Sequence[str], findings: _Findings
+) -> Iterator[_Claim]:
+    """5. The checkpoints that the caller has from elsewhere, smallest first."""
+    claims = []
+    for number, note in enumerate(notes, start=1):
+        place = f"remembered checkpoint {number}"
+        try:
+            signed = parse_checkpoint(note, vkeys=vkeys)
+        except AssentError as error:
+            findings.add("checkpoint_signature", place, error.message)
+            continue
+        claims.append(
+            _Claim(signed.size, signed.root, f"{place} (of {signed.size} leaves)", "log_forked")
+        )
+    return iter(sorted(claims, key=lambda claim: claim.size))
+
+
+def _check_no_more_nodes(tables: Tables, size: int, findings: _Findings) -> None:
+    """3. A node beyond the tree would be published once the log has grown there."""
+    for level in range(1, TILE_HEIGHT):
+        end = size >> (TILE_HEIGHT * level)
+        if tables.nodes(level, end, end + TILE_WIDTH):
+            findings.add(
+                "node_uncovered", f"tile level {level}, from node {end}", "no checkpoint covers it"
+            )

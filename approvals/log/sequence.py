@@ -1,0 +1,120 @@
+"""Giving staged events their places, and signing the tree that they make.
+
+    1. Lead: of all processes one sequences at a time. The others do nothing.
+    2. Take the oldest staged events, in the order of their ids. An event whose id was drawn before
+       but that committed after is not lost: it waits for a later batch.
+    3. Take up the tree at its last checkpoint. The checkpoint must be signed by our key, and the
+       stored tree must hash to it: a log that was altered is not continued, whatever the reason.
+    4. Append: leaves, their hashes, and the nodes they complete.
+    5. Sign the new size and root, and store the checkpoint.
+    6. Take the events out of the line.
+
+All of it is one transaction. A checkpoint leaves this process only by being read from the database,
+after that transaction committed: whatever is rolled back was never published, and the size being
+the key of the table, no size can ever have two roots. The cost is that of the batch and of one
+path down the tree, never of the tree.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final
+
+from approvals.core.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
+from approvals.core.errors import ProofError
+from approvals.core.leaves import Leaf, StoredCheckpoint
+from approvals.core.merkle import leaf_hash
+from approvals.log.tree import Frontier, StoredTree
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from approvals.core.leaves import Staged
+    from approvals.log.tables import Database, Signer, Tables
+    from approvals.log.tree import Node
+
+BATCH: Final = 1024
+"""Events that one transaction sequences at most: on SQLite other writers wait for it."""
+
+
+def sequence(store: Database, keys: Signer, *, now: int, limit: int = BATCH) -> int:
+    """Sequence up to `limit` staged events; return how many it were.
+
+    Call it again at once while it returns `limit`: there may be more.
+
+    Raises:
+        ProofError: ``log_altered`` or ``log_incomplete``: the stored log is not the one that was
+            signed last. Nothing was changed.
+    """
+    with store.begin() as tx:
+        # 1. One sequencer.
+        if not tx.log.lead():
+            return 0
+        # 2. The batch.
+        batch = tx.log.staged(limit=limit)
+        if not batch:
+            return 0
+        # 3. The tree so far.
+        frontier = _verified_frontier(tx.log, keys)
+        # 4. Leaves and nodes.
+        _grow(tx.log, frontier, batch)
+        # 5. The checkpoint.
+        _check_in(tx.log, frontier, keys, now=now)
+        # 6. The line.
+        tx.log.unstage([staged.id for staged in batch])
+    return len(batch)
+
+
+def _verified_frontier(tables: Tables, keys: Signer) -> Frontier:
+    last = tables.latest_checkpoint()
+    size = 0 if last is None else last.size
+    if tables.hashes(size, size + 1):
+        raise _altered(size, "there are leaves that no checkpoint covers")
+    frontier = Frontier.of(StoredTree(tables, size))
+    if last is None:
+        return frontier
+    try:
+        signed = parse_checkpoint(last.note, vkeys=[keys.vkey])
+    except ProofError as error:
+        raise _altered(size, f"the last checkpoint is not ours: {error.message}") from error
+    root = frontier.root()
+    if (signed.origin, signed.size, signed.root, last.root) != (keys.origin, size, root, root):
+        raise _altered(size, "the stored leaves do not hash to the last checkpoint")
+    return frontier
+
+
+def _grow(tables: Tables, frontier: Frontier, batch: Sequence[Staged]) -> None:
+    leaves: list[Leaf] = []
+    completed: list[Node] = []
+    for staged in batch:
+        hashed = leaf_hash(staged.leaf)
+        leaves.append(
+            Leaf(
+                index=frontier.size,
+                tenant=staged.tenant,
+                subject=staged.subject,
+                leaf=staged.leaf,
+                hash=hashed,
+                opening=staged.opening,
+            )
+        )
+        completed += frontier.add(hashed)
+    tables.append(leaves)
+    for level, nodes in groupby(sorted(completed), key=itemgetter(0)):
+        run = list(nodes)
+        tables.put_nodes(level, run[0][1], [node for _, _, node in run])
+
+
+def _check_in(tables: Tables, frontier: Frontier, keys: Signer, *, now: int) -> None:
+    root = frontier.root()
+    note = sign_checkpoint(
+        Checkpoint(origin=keys.origin, size=frontier.size, root=root),
+        name=keys.origin,
+        key=keys.log_key,
+    )
+    tables.put_checkpoint(StoredCheckpoint(size=frontier.size, root=root, note=note, created=now))
+
+
+def _altered(size: int, message: str) -> ProofError:
+    return ProofError(message, code="log_altered", place=f"checkpoint {size}")

@@ -1,0 +1,132 @@
+"""A log kept in memory: the tables of the real one, with transactions that all happen or none."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import orjson
+
+from approvals.core.leaves import Leaf, Staged, StoredCheckpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+@dataclass
+class Rows:
+    """What the database would hold; tests reach in to do what an attacker with its password can."""
+
+    next_id: int = 1
+    line: dict[int, Staged] = field(default_factory=dict)
+    leaf: dict[int, Leaf] = field(default_factory=dict)
+    node: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    checkpoint: dict[int, StoredCheckpoint] = field(default_factory=dict)
+
+    def copied(self) -> Rows:
+        return Rows(
+            self.next_id,
+            copy.copy(self.line),
+            copy.copy(self.leaf),
+            copy.copy(self.node),
+            copy.copy(self.checkpoint),
+        )
+
+    def edit_leaf(self, index: int, **changes: object) -> None:
+        self.leaf[index] = dataclasses.replace(self.leaf[index], **changes)  # type: ignore[arg-type]
+
+    def edit_checkpoint(self, size: int, **changes: object) -> None:
+        self.checkpoint[size] = dataclasses.replace(self.checkpoint[size], **changes)  # type: ignore[arg-type]
+
+
+class MemoryTables:
+    """One transaction's view."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def stage(
+        self, leaf: bytes, opening: dict[str, object], *, tenant: str, subject: str | None
+    ) -> None:
+        number = self._rows.next_id
+        self._rows.next_id += 1
+        self._rows.line[number] = Staged(
+            number, tenant, subject, leaf, orjson.dumps(opening).decode()
+        )
+
+    def staged(self, *, limit: int) -> list[Staged]:
+        return [self._rows.line[number] for number in sorted(self._rows.line)[:limit]]
+
+    def staged_count(self) -> int:
+        return len(self._rows.line)
+
+    def unstage(self, ids: Sequence[int]) -> None:
+        for number in ids:
+            del self._rows.line[number]
+
+    def append(self, leaves: Sequence[Leaf]) -> None:
+        for leaf in leaves:
+            assert leaf.index not in self._rows.leaf
+            self._rows.leaf[leaf.index] = leaf
+
+    def leaves(self, start: int, end: int) -> list[Leaf]:
+        return [self._rows.leaf[index] for index in range(start, end) if index in self._rows.leaf]
+
+    def hashes(self, start: int, end: int) -> list[bytes]:
+        return [leaf.hash for leaf in self.leaves(start, end)]
+
+    def leaf_count(self) -> int:
+        return len(self._rows.leaf)
+
+    def put_nodes(self, level: int, start: int, hashes: Sequence[bytes]) -> None:
+        for index, node in enumerate(hashes, start):
+            assert (level, index) not in self._rows.node
+            self._rows.node[level, index] = node
+
+    def nodes(self, level: int, start: int, end: int) -> list[bytes]:
+        return [
+            self._rows.node[level, index]
+            for index in range(start, end)
+            if (level, index) in self._rows.node
+        ]
+
+    def put_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
+        assert checkpoint.size not in self._rows.checkpoint
+        self._rows.checkpoint[checkpoint.size] = checkpoint
+
+    def latest_checkpoint(self) -> StoredCheckpoint | None:
+        return self._rows.checkpoint[max(self._rows.checkpoint)] if self._rows.checkpoint else None
+
+    def checkpoints(self) -> Iterator[StoredCheckpoint]:
+        for size in sorted(self._rows.checkpoint):
+            yield self._rows.checkpoint[size]
+
+    def lead(self) -> bool:
+        return True
+
+
+class MemoryTx:
+    """A transaction over rows in memory."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.log = MemoryTables(rows)
+
+
+class MemoryStore:
+    """Transactions over rows in memory."""
+
+    def __init__(self) -> None:
+        self.rows = Rows()
+
+    @contextmanager
+    def begin(self) -> Iterator[MemoryTx]:
+        rows = self.rows.copied()
+        yield MemoryTx(rows)
+        self.rows = rows
+
+    @contextmanager
+    def read(self) -> Iterator[MemoryTx]:
+        yield MemoryTx(self.rows)

@@ -1,0 +1,167 @@
+"""Settings: safe defaults, one origin, errors that name the variable and never the password."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from approvals.config import Settings, load
+from approvals.core.errors import AssentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def refused(**options: Any) -> AssentError:
+    with pytest.raises(AssentError) as caught:
+        load(**options)
+    assert caught.value.code == "config"
+    return caught.value
+
+
+def test_without_any_setting_it_is_one_machine_on_sqlite(tmp_path: Path) -> None:
+    settings = load()
+    assert settings.home == tmp_path / ".local/share/assent"
+    assert settings.database_url == f"sqlite:///{tmp_path}/.local/share/assent/assent.db"
+    assert settings.host == "127.0.0.1"
+    assert settings.issuer == settings.origin == "http://localhost:8420"
+    assert settings.rp_id == "localhost"
+    assert settings.log_origin == "localhost:8420/log"
+    assert not settings.secure_cookies
+
+
+def test_the_environment_is_read_when_asked_and_an_option_wins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ASSENT_URL", "https://assent.example/")
+    monkeypatch.setenv("ASSENT_PORT", "9000")
+    monkeypatch.setenv("ASSENT_DATABASE", "")
+    settings = load(port=9001, url=None)
+    assert settings.url == "https://assent.example"
+    assert settings.port == 9001
+    assert settings.database is None
+    assert settings.secure_cookies
+
+
+@pytest.mark.parametrize(
+    ("written", "origin", "rp_id", "log_origin"),
+    [
+        ("https://assent.example", "https://assent.example", "assent.example", None),
+        ("https://Assent.Example:443/", "https://assent.example", "assent.example", None),
+        ("https://a.example:8443", "https://a.example:8443", "a.example", "a.example:8443/log"),
+        ("http://localhost:80", "http://localhost", "localhost", None),
+        ("http://127.0.0.1:8420", "http://127.0.0.1:8420", "127.0.0.1", "127.0.0.1:8420/log"),
+        ("http://[::1]:8420", "http://[::1]:8420", "::1", "[::1]:8420/log"),
+    ],
+)
+def test_the_url_becomes_an_origin_as_a_browser_writes_it(
+    written: str, origin: str, rp_id: str, log_origin: str | None
+) -> None:
+    settings = load(url=written)
+    assert settings.origin == origin
+    assert settings.rp_id == rp_id
+    assert settings.log_origin == (log_origin or f"{rp_id}/log")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://assent.example",
+        "http://localhost.example",
+        "http://127.0.0.1.example",
+        "http://10.0.0.1",
+        "ftp://localhost",
+        "localhost:8420",
+        "//localhost",
+        "https://",
+        "https://user@assent.example",
+        "https://user:secret@assent.example",
+        "https://assent.example/path",
+        "https://assent.example?",
+        "https://assent.example?query",
+        "https://assent.example/#part",
+        "https://assent.example:port",
+        "https://assent.example:70000",
+        "https://assent .example",
+        "https://assent.example\n",
+        "https://ässent.example",
+        "https://[::1",
+        "",
+    ],
+)
+def test_a_url_that_is_no_safe_origin_is_refused(url: str) -> None:
+    assert refused(url=url).place == "ASSENT_URL"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("postgresql://u:p@db/assent", "postgresql+psycopg://u:p@db/assent"),
+        ("postgres://u:p@db/assent", "postgresql+psycopg://u:p@db/assent"),
+        ("postgresql+psycopg://db/assent", "postgresql+psycopg://db/assent"),
+        ("sqlite:////var/lib/assent.db", "sqlite:////var/lib/assent.db"),
+    ],
+)
+def test_databases_are_written_as_sqlalchemy_names_them(written: str, read: str) -> None:
+    assert load(database=written).database_url == read
+
+
+@pytest.mark.parametrize("url", ["mysql://u:hush@db/a", "sqlite:///", "hush", "sqlite://hush"])
+def test_another_database_is_refused_without_showing_its_password(url: str) -> None:
+    error = refused(database=url)
+    assert error.place == "ASSENT_DATABASE"
+    assert "hush" not in str(error)
+    assert "hush" not in repr(error.__cause__)
+    assert error.__suppress_context__
+
+
+def test_no_representation_shows_the_password() -> None:
+    settings = load(database="postgresql://u:hush@db/assent")
+    assert "hush" not in repr(settings)
+    assert "hush" not in str(settings)
+    assert "hush" not in settings.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"approval_life": 901},
+        {"approval_life": 0},
+        {"statement_life": 301},
+        {"skew": 31},
+        {"skew": -1},
+        {"port": 0},
+        {"port": "http"},
+        {"max_bytes": 0},
+        {"log_interval": 0},
+        {"log_interval": "nan"},
+        {"request_ttl": 10**9},
+        {"session_life": 1},
+        {"invitation_life": -5},
+    ],
+)
+def test_a_value_out_of_its_range_is_refused_by_name(options: Mapping[str, object]) -> None:
+    (name,) = options
+    assert refused(**options).place == f"ASSENT_{name.upper()}"
+
+
+def test_a_misspelt_option_is_refused() -> None:
+    assert refused(prot=1).place == "prot"
+
+
+def test_every_setting_is_described_and_has_a_default() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        assert not field.is_required(), name
+
+
+def test_a_home_under_the_users_folder_is_found(tmp_path: Path) -> None:
+    assert load(home="~/assent").home == tmp_path / "assent"
+    assert load(home="here").home == Path.cwd() / "here"

@@ -1,0 +1,379 @@
+"""Keys: made once, private, never replaced, rotated without a moment in which none would do."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from approvals.core import jws
+from approvals.core.errors import AssentError
+from approvals.keys import LONGEST_APPROVAL, Keyring, KeyState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NOW = 1_800_000_000
+ORIGIN = "assent.example/log"
+
+
+def opened(home: Path, *, now: int = NOW, create: bool = True) -> Keyring:
+    return Keyring.open(home, now=now, create=create, origin=ORIGIN)
+
+
+def refused(home: Path) -> AssentError:
+    with pytest.raises(AssentError) as caught:
+        opened(home, now=NOW + 1)
+    return caught.value
+
+
+def published(keyring: Keyring, now: int) -> list[dict[str, Any]]:
+    keys: Any = keyring.jwks(now)["keys"]
+    return list(keys)
+
+
+def kids(keyring: Keyring, now: int) -> list[str]:
+    return [key["kid"] for key in published(keyring, now)]
+
+
+def files(home: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (home / "keys").iterdir()}
+
+
+def approval_file(home: Path) -> Path:
+    return next((home / "keys").glob("approval-*.json"))
+
+
+def test_the_first_start_makes_keys_that_only_their_owner_can_read(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        keyring = opened(tmp_path / "deep" / "home")
+    finally:
+        os.umask(before)
+    folder = tmp_path / "deep" / "home" / "keys"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    assert len(keyring.approval_keys) == 1
+    assert not list((tmp_path / "deep" / "home").glob(".keys-*"))
+
+
+def test_what_is_signed_verifies_with_what_is_published(tmp_path: Path) -> None:
+    keyring = opened(tmp_path)
+    token = jws.sign({"a": 1}, key=keyring.signer(NOW), typ="t")
+    header, payload = jws.verify(token, keys=keyring.jwks(NOW), typ="t")
+    assert payload == {"a": 1}
+    assert header["alg"] == "ES256"
+    assert header["kid"] == keyring.signer(NOW).kid
+
+
+def test_no_private_member_is_published(tmp_path: Path) -> None:
+    keyring = opened(tmp_path)
+    keyring.rotate(NOW, delay=60)
+    for key in published(keyring, NOW):
+        assert set(key) == {"kty", "crv", "x", "y", "kid", "use", "alg"}
+
+
+def test_keys_survive_a_restart_and_the_log_keeps_its_name(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    second = Keyring.open(tmp_path, now=NOW + 5, origin="moved.example/log")
+    assert second.vkey == first.vkey
+    assert second.origin == ORIGIN
+    assert second.vkey.startswith(f"{ORIGIN}+")
+    assert kids(second, NOW) == kids(first, NOW)
+
+
+def test_keys_are_not_made_where_they_are_only_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(AssentError) as caught:
+        opened(tmp_path, create=False)
+    assert caught.value.code == "keys_missing"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", [0o750, 0o705, 0o711, 0o777])
+def test_a_folder_that_others_may_use_is_refused_with_the_remedy(tmp_path: Path, mode: int) -> None:
+    opened(tmp_path)
+    folder = tmp_path / "keys"
+    folder.chmod(mode)
+    error = refused(tmp_path)
+    assert error.code == "keys_permissions"
+    assert error.place == str(folder)
+    assert f"chmod 700 {folder}" in error.message
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+@pytest.mark.parametrize("which", ["log.json", "approval-*.json"])
+def test_a_file_that_others_may_read_is_refused_with_the_remedy(
+    tmp_path: Path, mode: int, which: str
+) -> None:
+    opened(tmp_path)
+    path = next((tmp_path / "keys").glob(which))
+    path.chmod(mode)
+    error = refused(tmp_path)
+    assert error.code == "keys_permissions"
+    assert error.place == str(path)
+    assert f"chmod 600 {path}" in error.message
+
+
+def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    def edit(path: Path) -> None:
+        document = json.loads(path.read_text())
+        change(document)
+        path.write_text(json.dumps(document))
+
+    return edit
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "empty": lambda path: path.write_bytes(b""),
+    "half": lambda path: path.write_bytes(path.read_bytes()[:40]),
+    "binary": lambda path: path.write_bytes(b"\xff\xfe\x00"),
+    "list": lambda path: path.write_bytes(b"[]"),
+    "no jwk": edited(lambda document: document.pop("jwk")),
+    "unknown member": edited(lambda document: document.update(note="mine")),
+    "jwk is text": edited(lambda document: document.update(jwk="secret")),
+    "jwk without d": edited(lambda document: document["jwk"].pop("d")),
+    "jwk d too short": edited(lambda document: document["jwk"].update(d="AAAA")),
+    "jwk d is a number": edited(lambda document: document["jwk"].update(d=5)),
+    "jwk of another kind": edited(lambda document: document["jwk"].update(kty="RSA")),
+    "another x": edited(lambda document: document["jwk"].update(x="A" * 43)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("which", ["log.json", "approval-*.json"])
+def test_a_damaged_file_stops_the_start_and_is_never_replaced(
+    tmp_path: Path, damage: str, which: str
+) -> None:
+    opened(tmp_path)
+    path = next((tmp_path / "keys").glob(which))
+    DAMAGE[damage](path)
+    before = files(tmp_path)
+    error = refused(tmp_path)
+    assert error.code == "keys_unreadable"
+    assert error.place == str(path)
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("member", ["created", "activates"])
+@pytest.mark.parametrize("value", ["soon", None, 1.5])
+def test_a_key_without_its_times_is_refused(tmp_path: Path, member: str, value: object) -> None:
+    opened(tmp_path)
+    path = approval_file(tmp_path)
+    edited(lambda document: document.update({member: value}))(path)
+    assert refused(tmp_path).code == "keys_unreadable"
+
+
+def test_a_key_under_another_keys_name_is_refused(tmp_path: Path) -> None:
+    opened(tmp_path)
+    path = approval_file(tmp_path)
+    path.rename(path.with_name(f"approval-{'A' * 43}.json"))
+    assert refused(tmp_path).code == "keys_unreadable"
+
+
+@pytest.mark.parametrize("which", ["log.json", "approval-*.json"])
+def test_a_lost_key_is_never_replaced_by_a_new_one(tmp_path: Path, which: str) -> None:
+    opened(tmp_path)
+    next((tmp_path / "keys").glob(which)).unlink()
+    before = files(tmp_path)
+    error = refused(tmp_path)
+    assert error.code == "keys_missing"
+    assert error.place == str(tmp_path / "keys" / which)
+    assert files(tmp_path) == before
+
+
+def test_a_file_where_the_folder_should_be_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("")
+    error = refused(tmp_path)
+    assert error.code == "keys_unreadable"
+    assert error.place == str(tmp_path / "keys")
+
+
+def test_a_home_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    error = refused(tmp_path / "file" / "home")
+    assert error.code == "keys_unreadable"
+
+
+def _vkey_and_kids(home: Path) -> tuple[str, list[str]]:
+    keyring = opened(home)
+    return keyring.vkey, kids(keyring, NOW)
+
+
+def test_processes_that_start_at_once_end_with_the_same_keys(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(4, mp_context=context) as pool:
+        for attempt in range(5):
+            homes = [tmp_path / str(attempt)] * 4
+            first, *others = pool.map(_vkey_and_kids, homes)
+            assert others == [first] * 3
+            assert {path.name for path in homes[0].iterdir()} == {"keys"}
+
+
+def test_who_loses_the_race_to_make_keys_takes_the_winners(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes seldom meet at the one rename; here another always comes first."""
+    rename = Path.rename
+    winners: list[Keyring] = []
+
+    def overtaken(path: Path, target: Path) -> Path:
+        if target.name == "keys":
+            monkeypatch.setattr(Path, "rename", rename)
+            winners.append(opened(tmp_path))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", overtaken)
+    late = opened(tmp_path)
+    assert [winner.vkey for winner in winners] == [late.vkey]
+    assert kids(late, NOW) == kids(winners[0], NOW)
+    assert {path.name for path in tmp_path.iterdir()} == {"keys"}
+
+
+def test_a_rotation_publishes_first_and_signs_after_its_delay(tmp_path: Path) -> None:
+    keyring = opened(tmp_path)
+    old = keyring.signer(NOW).kid
+    rotation = keyring.rotate(NOW + 10, delay=100)
+    new = rotation.introduced.kid
+    assert rotation.former.kid == old
+    assert rotation.introduced.activates == NOW + 110
+    assert rotation.former.retires == NOW + 110 + LONGEST_APPROVAL
+    assert kids(keyring, NOW + 10) == [old, new]
+    assert keyring.signer(NOW + 109).kid == old
+    assert keyring.signer(NOW + 110).kid == new
+    gone = NOW + 110 + LONGEST_APPROVAL
+    assert kids(keyring, gone - 1) == [old, new]
+    assert kids(keyring, gone) == [new]
+    former, introduced = keyring.approval_keys
+    assert [
+        (keyring.state(former, now), keyring.state(introduced, now))
+        for now in (NOW + 10, NOW + 110, gone)
+    ] == [
+        (KeyState.active, KeyState.next),
+        (KeyState.former, KeyState.active),
+        (KeyState.retired, KeyState.active),
+    ]
+
+
+def test_a_rotation_that_has_not_come_into_effect_is_not_overtaken(tmp_path: Path) -> None:
+    keyring = opened(tmp_path)
+    keyring.rotate(NOW, delay=100)
+    before = files(tmp_path)
+    with pytest.raises(AssentError) as caught:
+        keyring.rotate(NOW + 99, delay=0)
+    assert caught.value.code == "keys_rotation"
+    assert files(tmp_path) == before
+    keyring.rotate(NOW + 100, delay=0)
+    assert len(keyring.approval_keys) == 3
+
+
+def test_a_second_key_of_the_same_second_is_still_the_later_one(tmp_path: Path) -> None:
+    keyring = opened(tmp_path)
+    rotation = keyring.rotate(NOW, delay=0)
+    assert rotation.introduced.activates == NOW + 1
+    assert keyring.signer(NOW + 1).kid == rotation.introduced.kid
+
+
+def test_another_process_hears_of_a_rotation(tmp_path: Path) -> None:
+    here, there = opened(tmp_path), opened(tmp_path)
+    assert not here.reload_if_changed()
+    rotation = there.rotate(NOW, delay=60)
+    assert rotation.introduced.kid not in kids(here, NOW)
+    assert here.reload_if_changed()
+    assert kids(here, NOW) == kids(there, NOW)
+    assert not here.reload_if_changed()
+
+
+def test_a_rotation_that_cannot_be_written_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyring = opened(tmp_path)
+    before = files(tmp_path)
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(AssentError) as caught:
+            keyring.rotate(NOW, delay=60)
+    assert caught.value.code == "keys_unreadable"
+    assert files(tmp_path) == before
+    assert kids(keyring, NOW) == kids(opened(tmp_path), NOW)
+
+
+def test_a_clock_behind_the_first_key_still_has_a_signer(tmp_path: Path) -> None:
+    keyring = opened(tmp_path)
+    assert keyring.signer(NOW - 3600).kid == keyring.signer(NOW).kid
+
+
+class Rotations(RuleBasedStateMachine):
+    """Law: whenever an approval is alive, the key that signed it is published.
+
+    A key that leaves the JWKS too early would make verifiers refuse good approvals; two keys
+    signing in turns would show that the order of keys is not well defined.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._temporary = tempfile.TemporaryDirectory()
+        self.home = Path(self._temporary.name)
+        self.now = NOW
+        self.keyring = opened(self.home)
+        self.signed: list[tuple[int, str]] = []
+
+    def teardown(self) -> None:
+        self._temporary.cleanup()
+
+    @rule(seconds=st.integers(1, 1200))
+    def time_passes(self, seconds: int) -> None:
+        self.now += seconds
+
+    @rule()
+    def sign(self) -> None:
+        self.signed.append((self.now, self.keyring.signer(self.now).kid))
+
+    @precondition(lambda self: self.keyring.approval_keys[-1].activates <= self.now)
+    @rule(delay=st.integers(0, 600))
+    def rotate(self, delay: int) -> None:
+        self.keyring.rotate(self.now, delay=delay)
+
+    @rule()
+    def restart(self) -> None:
+        self.keyring = opened(self.home, now=self.now)
+
+    @invariant()
+    def every_live_approval_verifies(self) -> None:
+        known = kids(self.keyring, self.now)
+        for signed, kid in self.signed:
+            if self.now <= signed + LONGEST_APPROVAL - 1:
+                assert kid in known
+
+    @invariant()
+    def keys_follow_one_another(self) -> None:
+        order = [key.kid for key in self.keyring.approval_keys]
+        places = [order.index(kid) for _, kid in self.signed]
+        assert places == sorted(places)
+
+
+TestRotations = Rotations.TestCase
+TestRotations.settings = settings(max_examples=30, stateful_step_count=15, deadline=None)
+
+
+@given(st.integers(0, 5000))
+@settings(max_examples=50, deadline=None)
+def test_there_is_one_active_key_at_any_time(offset: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        keyring = opened(Path(folder))
+        keyring.rotate(NOW + 100, delay=50)
+        keyring.rotate(NOW + 1500, delay=500)
+        states = [keyring.state(key, NOW + offset) for key in keyring.approval_keys]
+        assert states.count(KeyState.active) == 1

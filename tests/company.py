@@ -1,4 +1,4 @@
-"""A small company whose people really decide: requests, passkey votes and approvals made the honest way.
+"""A small company whose people really decide: requests, votes and approvals made honestly.
 
 Tests start from what is right and then change one thing. Nothing here is faked: keys are fresh,
 statements are signed by software passkeys, tokens by a signing key.
@@ -129,7 +129,7 @@ class Company:
         wrong: Mapping[str, Any] | None = None,
         **changes: Any,
     ) -> Vote:
-        """That person's approving vote, signed; `changes` are made to the statement before it is."""
+        """That person's approving vote, signed after `changes` were made to the statement."""
         passkey = passkey or self.passkeys[person]
         statement = Statement(
             decision=Decision.APPROVE,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import cbor2
 from cryptography.hazmat.primitives import hashes
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ES256, EDDSA, RS256 = -7, -8, -257
 UP, UV, BE, BS, AT, ED = 0x01, 0x04, 0x08, 0x10, 0x40, 0x80
-PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
+PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
 
 def make_private_key(algorithm: int) -> PrivateKey:
@@ -127,15 +127,17 @@ class SoftKey:
         flags |= BS if self.backed_up else 0
         flags = (flags | wrong.get("flags_on", 0)) & ~wrong.get("flags_off", 0)
         rp_id = hashlib.sha256(wrong.get("rp_id", self.rp_id).encode()).digest()
-        return rp_id + bytes([flags]) + wrong.get("sign_count", self.sign_count).to_bytes(4)
+        sign_count: int = wrong.get("sign_count", self.sign_count)
+        return rp_id + bytes([flags]) + sign_count.to_bytes(4)
 
     def _sign(self, message: bytes) -> bytes:
         if isinstance(self.private, ec.EllipticCurvePrivateKey):
-            return self.private.sign(message, ec.ECDSA(hashes.SHA256()))
-        if isinstance(self.private, rsa.RSAPrivateKey):
-            signature: bytes = self.private.sign(message, padding.PKCS1v15(), hashes.SHA256())
-            return signature
-        return self.private.sign(message)
+            signature: bytes = self.private.sign(message, ec.ECDSA(hashes.SHA256()))
+        elif isinstance(self.private, rsa.RSAPrivateKey):
+            signature = self.private.sign(message, padding.PKCS1v15(), hashes.SHA256())
+        else:
+            signature = self.private.sign(message)
+        return signature
 
     def _credential(self, response: dict[str, Any]) -> dict[str, Any]:
         return {

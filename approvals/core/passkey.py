@@ -65,7 +65,8 @@ def check_client_data(
         raise EvidenceError(f"client data is not of {kind}", code="client_data")
     if data.get("challenge") != b64.encode(challenge):
         raise EvidenceError("the passkey signed another challenge", code="challenge")
-    if data.get("origin") not in set(origins):
+    origin = data.get("origin")
+    if type(origin) is not str or origin not in origins:
         raise EvidenceError("the decision was made at another origin", code="origin")
     # A page that frames ours could dress the decision up: only a top-level page counts.
     if data.get("crossOrigin", False) is not False or "topOrigin" in data:

@@ -1,0 +1,475 @@
+"""Decision statements and passkeys: what is taken for a decision, and every near miss."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cbor2
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from webauthn import verify_authentication_response, verify_registration_response
+from webauthn.helpers.exceptions import InvalidAuthenticationResponse
+
+from approvals.core import b64, passkey
+from approvals.core.ceremony import (
+    Decision,
+    Evidence,
+    Statement,
+    StepUp,
+    VerifiedEvidence,
+    challenge,
+    verify_evidence,
+)
+from approvals.core.errors import EvidenceError, Invalid
+from tests.company import NOW, ORIGIN, RP_ID, digest_of, sign
+from tests.softkey import AT, BE, BS, ED, EDDSA, ES256, RS256, UP, UV, SoftKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+VECTORS = json.loads(
+    (Path(__file__).parent.parent / "vectors/webauthn/w3c-level-3.json").read_text()
+)
+STATEMENT = Statement(
+    decision=Decision.APPROVE,
+    request="req_1",
+    request_digest=digest_of("request"),
+    call_hash=digest_of("call"),
+    display_digest=digest_of("display"),
+    approver="ada",
+    nonce=b64.encode(bytes(range(32))),
+    iat=NOW,
+    exp=NOW + 300,
+)
+KEYS = {
+    algorithm: SoftKey(f"key {algorithm}", rp_id=RP_ID, origin=ORIGIN, algorithm=algorithm)
+    for algorithm in (ES256, EDDSA, RS256)
+}
+KEY = KEYS[ES256]
+SYNCED = SoftKey("synced", rp_id=RP_ID, origin=ORIGIN, backup_eligible=True, backed_up=True)
+
+
+def check(evidence: Evidence, *, key: SoftKey = KEY, **changes: Any) -> VerifiedEvidence:
+    known: dict[str, Any] = {
+        "public_key": key.cose,
+        "rp_id": RP_ID,
+        "origins": (ORIGIN,),
+        "now": NOW + 1,
+        "backup_eligible": key.backup_eligible,
+        "user_handle": key.user_handle,
+    }
+    statement = changes.pop("statement", STATEMENT)
+    return verify_evidence(statement, evidence, **{**known, **changes})
+
+
+def refused(evidence: Evidence, **changes: Any) -> str:
+    with pytest.raises(EvidenceError) as caught:
+        check(evidence, **changes)
+    return caught.value.code
+
+
+@pytest.mark.parametrize("algorithm", [ES256, EDDSA, RS256])
+def test_a_passkeys_signature_over_the_statement_is_accepted(algorithm: int) -> None:
+    key = KEYS[algorithm]
+    verified = check(sign(key, STATEMENT), key=key)
+    assert verified == VerifiedEvidence(approver="ada", step_up=StepUp.HARDWARE, sign_count=0)
+
+
+def test_a_key_that_can_be_copied_is_not_hardware() -> None:
+    assert check(sign(SYNCED, STATEMENT), key=SYNCED).step_up is StepUp.PASSKEY
+
+
+def test_the_challenge_is_the_documented_digest() -> None:
+    canonical = json.dumps(STATEMENT.document(), sort_keys=True, separators=(",", ":")).encode()
+    assert challenge(STATEMENT) == hashlib.sha256(b"assent/decision/1\x00" + canonical).digest()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"decision": Decision.DENY},
+        {"request": "req_2"},
+        {"request_digest": digest_of("other")},
+        {"call_hash": digest_of("other")},
+        {"display_digest": digest_of("other")},
+        {"approver": "ben"},
+        {"nonce": b64.encode(bytes(32))},
+        {"iat": NOW + 1},
+        {"exp": NOW + 299},
+    ],
+)
+def test_an_assertion_over_one_statement_is_none_over_another(change: dict[str, Any]) -> None:
+    evidence = sign(KEY, STATEMENT)
+    assert refused(evidence, statement=replace(STATEMENT, **change)) == "challenge"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"type": "webauthn.create"}, "client_data"),
+        ({"origin": "https://approve.example.evil.example"}, "origin"),
+        ({"origin": ORIGIN + "/"}, "origin"),
+        ({"origin": ORIGIN.upper()}, "origin"),
+        ({"origin": None}, "origin"),
+        ({"origin": [ORIGIN]}, "origin"),
+        ({"cross_origin": True}, "cross_origin"),
+        ({"cross_origin": None}, "cross_origin"),
+        ({"cross_origin": 0}, "cross_origin"),
+        ({"cross_origin": "false"}, "cross_origin"),
+        ({"extra": {"topOrigin": ORIGIN}}, "cross_origin"),
+        ({"extra": {"topOrigin": None}}, "cross_origin"),
+        ({"extra": {"tokenBinding": {"status": "present", "id": "x"}}}, "client_data"),
+        ({"extra": {"tokenBinding": None}}, "client_data"),
+        ({"challenge": b64.encode(bytes(32))}, "challenge"),
+        ({"challenge": b64.encode(challenge(STATEMENT)) + "="}, "challenge"),
+        ({"rp_id": "other.example"}, "rp_id"),
+        ({"flags_off": UP}, "user_presence"),
+        ({"flags_off": UV}, "user_verification"),
+        ({"flags_on": BE}, "backup"),
+        ({"flags_on": BS}, "backup"),
+        ({"flags_on": BE | BS}, "backup"),
+        ({"flags_on": AT}, "authenticator_data"),
+        ({"flags_on": 0x02}, "authenticator_data"),
+        ({"flags_on": 0x20}, "authenticator_data"),
+        ({"flags_on": ED}, "authenticator_data"),
+        ({"tail": b"\xa0"}, "authenticator_data"),
+        ({"flags_on": ED, "tail": b"\xa0\x00"}, "authenticator_data"),
+        ({"flags_on": ED, "tail": b"\x80"}, "authenticator_data"),
+        ({"flags_on": ED, "tail": b"\xbf\xff"}, "authenticator_data"),
+        ({"flags_on": ED, "tail": b"\xa2\x01\x01\x01\x02"}, "authenticator_data"),
+        ({"flags_on": ED, "tail": b"\xa1\x01\xc1\x00"}, "authenticator_data"),
+        ({"flags_on": ED, "tail": b"\xa1\x18\x01\x01"}, "authenticator_data"),
+        ({"flags_on": ED, "tail": b"\x81" * 5000}, "authenticator_data"),
+        ({"signature": bytes(64)}, "signature"),
+        ({"signature": b""}, "signature"),
+        ({"user_handle": b"somebody else"}, "user_handle"),
+    ],
+)
+def test_what_a_hostile_page_or_key_may_send_is_refused(wrong: dict[str, Any], code: str) -> None:
+    assert refused(sign(KEY, STATEMENT, **wrong)) == code
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"extra": {"tokenBinding": {"status": "supported"}}},
+        {"extra": {"other_keys_can_be_added_here": "do not compare clientDataJSON to a template"}},
+        {"flags_on": ED, "tail": cbor2.dumps({"credProtect": 2}, canonical=True)},
+        {"sign_count": 41},
+    ],
+)
+def test_what_the_standard_lets_browsers_add_is_accepted(wrong: dict[str, Any]) -> None:
+    verified = check(sign(KEY, STATEMENT, **wrong))
+    assert verified.sign_count == wrong.get("sign_count", 0)
+
+
+def test_absent_cross_origin_and_absent_user_handle_are_accepted() -> None:
+    """Safari leaves crossOrigin out; a user handle is optional where the credential was named."""
+    data = {"type": "webauthn.get", "origin": ORIGIN}
+    data["challenge"] = b64.encode(challenge(STATEMENT))
+    evidence = sign(KEY, STATEMENT, client_data=json.dumps(data).encode())
+    assert check(replace(evidence, user_handle=None)).approver == "ada"
+
+
+CLIENT_DATA = json.dumps(
+    {
+        "type": "webauthn.get",
+        "challenge": b64.encode(challenge(STATEMENT)),
+        "origin": ORIGIN,
+        "crossOrigin": False,
+    }
+).removesuffix("}")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        (CLIENT_DATA + ',"crossOrigin":false}').encode(),
+        ('{"origin":"https://evil.example",' + CLIENT_DATA[1:] + "}").encode(),
+        b"\xef\xbb\xbf" + (CLIENT_DATA + "}").encode(),
+        (CLIENT_DATA + "}").encode("utf-16"),
+        (CLIENT_DATA + ',"x":"\xff"}').encode("latin-1"),
+        (CLIENT_DATA + ',"x":NaN}').encode(),
+        (CLIENT_DATA + "} ").encode() + b"{}",
+        ("[" + CLIENT_DATA + "}]").encode(),
+        (CLIENT_DATA + ',"x":"' + "x" * 20000 + '"}').encode(),
+        b"",
+    ],
+)
+def test_client_data_that_reads_in_two_ways_is_refused(raw: bytes) -> None:
+    assert refused(sign(KEY, STATEMENT, client_data=raw)) == "client_data"
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"public_key": KEYS[EDDSA].cose}, "public_key"),
+        ({"rp_id": "other.example"}, "rp_id"),
+        ({"origins": ("https://other.example",)}, "origin"),
+        ({"origins": ()}, "origin"),
+        ({"backup_eligible": True}, "backup"),
+        ({"backup_state": True}, "backup"),
+    ],
+)
+def test_evidence_that_describes_itself_falsely_is_refused(
+    change: dict[str, Any], code: str
+) -> None:
+    assert refused(replace(sign(KEY, STATEMENT), **change)) == code
+
+
+def test_an_enrolled_key_bound_to_its_device_stays_so() -> None:
+    evidence = replace(
+        sign(KEY, STATEMENT, flags_on=BE | BS), backup_eligible=True, backup_state=True
+    )
+    assert refused(evidence) == "backup"
+    assert check(evidence, backup_eligible=None).step_up is StepUp.PASSKEY
+
+
+@pytest.mark.parametrize(
+    ("now", "alive"),
+    [(NOW - 1, False), (NOW, True), (NOW + 299, True), (NOW + 300, False), (None, True)],
+)
+def test_a_statement_is_alive_from_iat_until_before_exp(now: int | None, *, alive: bool) -> None:
+    if alive:
+        assert check(sign(KEY, STATEMENT), now=now).approver == "ada"
+    else:
+        assert refused(sign(KEY, STATEMENT), now=now) == "statement"
+
+
+@pytest.mark.parametrize("exp", [NOW - 1, NOW, NOW + 301])
+def test_a_statement_that_lives_too_long_is_refused_even_signed(exp: int) -> None:
+    statement = replace(STATEMENT, exp=exp)
+    assert refused(sign(KEY, statement), statement=statement, now=None) == "statement"
+
+
+@pytest.mark.parametrize("algorithm", [ES256, EDDSA, RS256])
+@given(position=st.integers(0, 10_000), bit=st.integers(0, 7))
+@settings(max_examples=60, deadline=None)
+def test_no_bit_of_the_evidence_can_change(algorithm: int, position: int, bit: int) -> None:
+    """Law: any flipped bit in what was signed, or in the signature, is refused."""
+    key = KEYS[algorithm]
+    evidence = sign(key, STATEMENT)
+    for name in ("client_data_json", "authenticator_data", "signature", "public_key"):
+        raw = bytearray(getattr(evidence, name))
+        raw[position % len(raw)] ^= 1 << bit
+        change: dict[str, Any] = {name: bytes(raw)}
+        refused(replace(evidence, **change), key=key)
+
+
+P256 = cbor2.loads(KEY.cose)
+OKP = cbor2.loads(KEYS[EDDSA].cose)
+RSA = cbor2.loads(KEYS[RS256].cose)
+
+
+def cose(key: dict[int, Any], **_: Any) -> bytes:
+    return cbor2.dumps(key, canonical=True)
+
+
+def rsa_modulus(bits: int) -> bytes:
+    n = rsa.generate_private_key(public_exponent=65537, key_size=bits).public_key()
+    return n.public_numbers().n.to_bytes(bits // 8)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\x00",
+        KEY.cose + b"\x00",
+        KEY.cose[:-1],
+        cbor2.dumps(dict(reversed(P256.items()))),  # another order
+        b"\xbf" + KEY.cose[1:] + b"\xff",  # indefinite length
+        b"\xa6" + KEY.cose[1:] + KEY.cose[1:3],  # kty twice
+        cose({**P256, 2: b"kid"}),  # a parameter more
+        cose({**P256, 1: 1}),
+        cose({**P256, 3: -8}),
+        cose({**P256, 3: -35}),  # ES384
+        cose({**P256, 3: -47}),  # ES256K
+        cose({**P256, -1: 2}),
+        cose({**P256, -1: True}),  # True == 1 in Python
+        cose({**P256, -3: True}),  # a compressed point's sign
+        cose({**P256, -2: P256[-2] + b"\x00"}),
+        cose({**P256, -2: bytes(32), -3: bytes(32)}),  # not on the curve
+        cose({**P256, -2: "x"}),
+        cose({key: value for key, value in P256.items() if key != 3}),
+        cose({**OKP, 3: -7}),
+        cose({**OKP, -1: 4}),  # X25519
+        cose({**OKP, -2: OKP[-2][:-1]}),
+        cose({**OKP, -2: bytes(32)}),  # small order: anyone signs anything
+        cose({**OKP, -2: b"\x01" + bytes(31)}),
+        cose({**OKP, -2: b"\x01" + bytes(30) + b"\x80"}),
+        cose({**RSA, 3: -37}),  # PS256
+        cose({**RSA, -2: b"\x03"}),
+        cose({**RSA, -1: b"\x00" + RSA[-1]}),
+        cose({**RSA, -1: b""}),
+        cose({**RSA, -1: rsa_modulus(1024)}),
+        cose({**RSA, -1: b"\xff" * 2048}),
+    ],
+)
+def test_a_public_key_has_one_form_and_enough_strength(raw: bytes) -> None:
+    with pytest.raises(EvidenceError) as caught:
+        passkey.decode_public_key(raw)
+    assert caught.value.code == "public_key"
+
+
+def test_a_point_of_another_curve_is_not_taken_for_p256() -> None:
+    numbers = ec.generate_private_key(ec.SECP256K1()).public_key().public_numbers()
+    raw = cose({**P256, -2: numbers.x.to_bytes(32), -3: numbers.y.to_bytes(32)})
+    with pytest.raises(EvidenceError) as caught:
+        passkey.decode_public_key(raw)
+    assert caught.value.code == "public_key"
+
+
+def accepts(act: Callable[[], object]) -> bool:
+    """Whether it goes through; anything but the declared error fails the test."""
+    try:
+        act()
+    except EvidenceError:
+        return False
+    return True
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=300, deadline=None)
+def test_bytes_from_anywhere_raise_nothing_but_the_declared_error(raw: bytes) -> None:
+    head = hashlib.sha256(RP_ID.encode()).digest() + bytes([UP | UV | ED, 0, 0, 0, 0])
+    assert not accepts(lambda: passkey.decode_public_key(raw))
+    assert not accepts(lambda: passkey.read_authenticator_data(raw, rp_id=RP_ID))
+    assert not accepts(lambda: passkey.check_client_data(raw, challenge=b"", origins=[ORIGIN]))
+    assert not accepts(lambda: passkey.verify_signature(KEY.cose, signature=raw, message=raw))
+    extended = accepts(lambda: passkey.read_authenticator_data(head + raw, rp_id=RP_ID))
+    assert not extended or cbor2.dumps(cbor2.loads(raw), canonical=True) == raw
+
+
+@pytest.mark.parametrize("vector", VECTORS["vectors"], ids=lambda vector: vector["section"])
+def test_the_standards_own_vectors(vector: dict[str, Any]) -> None:
+    """Web Authentication Level 3, section "Test Vectors"."""
+    public_key, data, client_data, signature, expected = (
+        bytes.fromhex(vector[name])
+        for name in (
+            "public_key",
+            "authenticator_data",
+            "client_data_json",
+            "signature",
+            "challenge",
+        )
+    )
+    message = data + hashlib.sha256(client_data).digest()
+    passkey.verify_signature(public_key, signature=signature, message=message)
+    with pytest.raises(EvidenceError):
+        passkey.verify_signature(public_key, signature=signature, message=message + b"\x00")
+
+    def read() -> None:
+        passkey.check_client_data(client_data, challenge=expected, origins=[VECTORS["origin"]])
+        passkey.read_authenticator_data(data, rp_id=VECTORS["rp_id"])
+
+    if vector["refused"] is None:
+        read()
+    else:
+        with pytest.raises(EvidenceError) as caught:
+            read()
+        assert caught.value.code == vector["refused"]
+
+
+@pytest.mark.parametrize("algorithm", [ES256, EDDSA, RS256])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"origin": "https://other.example"},
+        {"rp_id": "other.example"},
+        {"flags_off": UV},
+        {"flags_off": UP},
+        {"type": "webauthn.create"},
+        {"challenge": b64.encode(bytes(32))},
+        {"signature": b"\x30\x06\x02\x01\x01\x02\x01\x01"},
+    ],
+    ids=str,
+)
+def test_a_second_implementation_agrees(algorithm: int, wrong: dict[str, Any]) -> None:
+    """py_webauthn, told to require user verification, accepts and refuses the same assertions."""
+    key = KEYS[algorithm]
+    expected = challenge(STATEMENT)
+    response = key.authenticate({"challenge": b64.encode(expected)}, **wrong)
+    theirs = partial(
+        verify_authentication_response,
+        credential=response,
+        expected_challenge=expected,
+        expected_rp_id=RP_ID,
+        expected_origin=ORIGIN,
+        credential_public_key=key.cose,
+        credential_current_sign_count=0,
+        require_user_verification=True,
+    )
+    evidence = sign(key, STATEMENT, **wrong)
+    if wrong:
+        with pytest.raises(InvalidAuthenticationResponse):
+            theirs()
+        refused(evidence, key=key)
+    else:
+        assert theirs().user_verified
+        assert check(evidence, key=key).approver == "ada"
+
+
+@pytest.mark.parametrize("key", [*KEYS.values(), SYNCED], ids=lambda key: key.seed)
+def test_the_software_passkey_registers_with_a_second_implementation(key: SoftKey) -> None:
+    expected = bytes(range(32))
+    found = verify_registration_response(
+        credential=key.register({"challenge": b64.encode(expected)}),
+        expected_challenge=expected,
+        expected_rp_id=RP_ID,
+        expected_origin=ORIGIN,
+        require_user_verification=True,
+    )
+    assert found.credential_public_key == key.cose
+    assert found.credential_id == key.credential_id
+
+
+def test_statement_and_evidence_read_back_as_themselves() -> None:
+    evidence = sign(KEY, STATEMENT)
+    assert Statement.from_document(STATEMENT.document()) == STATEMENT
+    assert Evidence.from_document(evidence.document()) == evidence
+    without = replace(evidence, user_handle=None)
+    assert Evidence.from_document(without.document()) == without
+
+
+@pytest.mark.parametrize(
+    ("kind", "member", "value"),
+    [
+        ("statement", "typ", "assent/decision/2"),
+        ("statement", "decision", "maybe"),
+        ("statement", "decision", None),
+        ("statement", "request_digest", "x"),
+        ("statement", "call_hash", "A" * 42 + "B"),
+        ("statement", "display_digest", ""),
+        ("statement", "nonce", b64.encode(bytes(31))),
+        ("statement", "nonce", "!"),
+        ("statement", "iat", True),
+        ("statement", "exp", NOW + 301),
+        ("statement", "exp", NOW),
+        ("statement", "surprise", 1),
+        ("evidence", "credential_id", "a b"),
+        ("evidence", "signature", "AB=="),
+        ("evidence", "signature", "AB"),
+        ("evidence", "user_handle", 7),
+        ("evidence", "aaguid", b64.encode(bytes(15))),
+        ("evidence", "backup_eligible", 1),
+        ("evidence", "origins", ORIGIN),
+        ("evidence", "surprise", 1),
+    ],
+)
+def test_a_document_that_is_not_exact_is_refused(kind: str, member: str, value: object) -> None:
+    document: dict[str, Any] = (
+        STATEMENT.document() if kind == "statement" else sign(KEY, STATEMENT).document()
+    )
+    document[member] = value
+    with pytest.raises(Invalid) as caught:
+        (Statement if kind == "statement" else Evidence).from_document(document)
+    assert (caught.value.code, caught.value.place) == ("malformed", f"{kind}.{member}")

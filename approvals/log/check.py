@@ -251,7 +251,7 @@ class _Stored:
     def claims(self) -> Iterator[_Claim]:
         for stored in self._tables.checkpoints():
             if stored.size > self._size:
-                return  # signed since this check began
+                continue  # signed since this check began; read on, so that the cursor is closed
             self.count += 1
             place = f"checkpoint {stored.size}"
             self._check_signed(stored, place)

@@ -1,1 +1,37 @@
-"""The bundle under version control: people, agents, tools, enforcers, rules and their cases."""
+"""Policy under version control: people, agents, tools, enforcers, rules, and their cases.
+
+`Bundle.load` gives a checked bundle or raises; `check` tells everything that is wrong, by file and
+line. Both are pure functions of the files' names and texts.
+"""
+
+from __future__ import annotations
+
+from approvals.core.bundle.bundle import Bundle, check, is_bundle_file
+from approvals.core.bundle.problems import BundleProblem
+from approvals.core.registry import (
+    Agent,
+    Asks,
+    Case,
+    Enforcer,
+    Field,
+    FieldKind,
+    Person,
+    Rule,
+    Tool,
+)
+
+__all__ = [
+    "Agent",
+    "Asks",
+    "Bundle",
+    "BundleProblem",
+    "Case",
+    "Enforcer",
+    "Field",
+    "FieldKind",
+    "Person",
+    "Rule",
+    "Tool",
+    "check",
+    "is_bundle_file",
+]

@@ -1,0 +1,200 @@
+"""The bundle: one content-addressed version of who exists and what may happen.
+
+`version` is the digest of the canonical form of its files exactly as they were reviewed. A `Bundle`
+exists only if everything in it was checked, and holds what policy needs prepared, so that a verdict
+costs an evaluation and little else.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import cedarpy
+
+from approvals.core import canonical
+from approvals.core.bundle.cases import read_cases
+from approvals.core.bundle.cedar_schema import entity_documents, schema_document
+from approvals.core.bundle.cursor import Cursor
+from approvals.core.bundle.enforcers import read_enforcers
+from approvals.core.bundle.people import read_agents, read_people
+from approvals.core.bundle.problems import BundleProblem, Problems
+from approvals.core.bundle.rules import policy_set, read_rules, validate
+from approvals.core.bundle.source import Source, read
+from approvals.core.bundle.tools import read_tools
+from approvals.core.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from approvals.core.bundle.arguments import ArgumentType
+    from approvals.core.registry import Agent, Case, Enforcer, Person, Rule, Tool
+
+REQUIRED_FILES = ("agents.yaml", "enforcers.yaml", "people.yaml", "tools.yaml")
+MAX_FILE = 1_000_000
+
+_POLICIES = re.compile(r"policies/[A-Za-z0-9][A-Za-z0-9._-]*\.cedar", re.ASCII)
+_CASES = re.compile(r"tests/[A-Za-z0-9][A-Za-z0-9._-]*\.yaml", re.ASCII)
+_UNSEEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What is prepared once a bundle."""
+
+    policies: cedarpy.PolicySet
+    schema: cedarpy.Schema
+    entities: cedarpy.Entities
+    arguments: Mapping[str, ArgumentType]
+    served: Mapping[str, frozenset[str]]
+    needs_usage: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A checked bundle."""
+
+    version: str
+    files: Mapping[str, str]
+    people: Mapping[str, Person]
+    groups: Mapping[str, tuple[str, ...]]
+    agents: Mapping[str, Agent]
+    tools: Mapping[str, Tool]
+    risk_groups: Mapping[str, str]
+    enforcers: Mapping[str, Enforcer]
+    rules: Mapping[str, Rule]
+    cases: tuple[Case, ...]
+    engine: Engine = field(repr=False, compare=False)
+
+    @staticmethod
+    def load(files: Mapping[str, str]) -> Bundle:
+        """The bundle that these files are, by name, exactly as they were reviewed.
+
+        Raises:
+            BundleError: of the first problem; `problems` has all of them.
+        """
+        bundle, problems = _read(files)
+        if bundle is None:
+            first = problems[0]
+            raise BundleError(
+                first.message,
+                file=first.file,
+                line=first.line,
+                code=first.code,
+                problems=problems,
+            )
+        return bundle
+
+    def tool(self, target: str, tool: str) -> Tool | None:
+        """The tool registered under this name for exactly this target, if there is one."""
+        found = self.tools.get(tool)
+        return found if found is not None and found.target == target else None
+
+    def members(self, name: str) -> frozenset[str]:
+        """The people that a group or a person's id stands for; unknown names stand for nobody."""
+        if name in self.groups:
+            return frozenset(self.groups[name])
+        return frozenset((name,)) if name in self.people else frozenset()
+
+
+def check(files: Mapping[str, str]) -> list[BundleProblem]:
+    """Everything that is wrong with these files, by file and line; empty if they are a bundle."""
+    return list(_read(files)[1])
+
+
+def is_bundle_file(name: str) -> bool:
+    """Whether a file of a folder belongs to its bundle; what does not is never looked at."""
+    return name in REQUIRED_FILES or bool(_POLICIES.fullmatch(name) or _CASES.fullmatch(name))
+
+
+def _read(files: Mapping[str, str]) -> tuple[Bundle | None, tuple[BundleProblem, ...]]:
+    problems = Problems()
+    _check_files(files, problems)
+    sources = {
+        name: read(name, text, problems)
+        for name, text in sorted(files.items())
+        if name.endswith(".yaml") and is_bundle_file(name)
+    }
+    if problems:  # a file that cannot be read makes everything that refers to it look wrong
+        return None, problems.sorted()
+    cursors = {n: Cursor(s, (), problems) for n, s in sources.items() if isinstance(s, Source)}
+    people = read_people(cursors["people.yaml"])
+    agents = read_agents(cursors["agents.yaml"], people)
+    enforcers = read_enforcers(cursors["enforcers.yaml"])
+    guarded = {target for enforcer in enforcers.values() for target in enforcer.targets}
+    tools = read_tools(cursors["tools.yaml"], people, guarded)
+    cases = [
+        case
+        for name, cursor in sorted(cursors.items())
+        if _CASES.fullmatch(name)
+        for case in read_cases(cursor)
+    ]
+    cedar = {name: text for name, text in files.items() if _POLICIES.fullmatch(name)}
+    rules = read_rules(cedar, people, problems)
+    if problems:  # Cedar's validator would only repeat, in its own words, what a bad tool causes
+        return None, problems.sorted()
+    schema = cedarpy.Schema.from_json_str(
+        json.dumps(schema_document(tools.tools, tools.arguments, tools.risk_groups))
+    )
+    validate(rules, schema, problems)
+    if problems:
+        return None, problems.sorted()
+    entities = entity_documents(
+        people=people.persons, groups=people.groups, agents=agents, targets=guarded
+    )
+    engine = Engine(
+        policies=policy_set(rules),
+        schema=schema,
+        entities=cedarpy.Entities.from_json_str(json.dumps(entities), schema),
+        arguments=tools.arguments,
+        served={
+            name: frozenset().union(*(people.members(user) or () for user in agent.users))
+            for name, agent in agents.items()
+        },
+        needs_usage=rules.uses_usage or any(agent.limits for agent in agents.values()),
+    )
+    bundle = Bundle(
+        version=canonical.digest(dict(files)),
+        files=dict(files),
+        people=people.persons,
+        groups=people.groups,
+        agents=agents,
+        tools=tools.tools,
+        risk_groups=tools.risk_groups,
+        enforcers=enforcers,
+        rules=rules.rules,
+        cases=tuple(cases),
+        engine=engine,
+    )
+    return bundle, ()
+
+
+def _check_files(files: Mapping[str, str], problems: Problems) -> None:
+    for name in REQUIRED_FILES:
+        if name not in files:
+            problems.add(name, 1, "missing_file", f"a bundle needs {name}")
+    for name, text in files.items():
+        if not is_bundle_file(name):
+            problems.add(name, 1, "unknown_file", "this is not a file of a bundle")
+        elif len(text) > MAX_FILE:
+            problems.add(name, 1, "too_large", f"a file has at most {MAX_FILE} characters")
+        else:
+            _check_visible(name, text, problems)
+
+
+def _check_visible(name: str, text: str, problems: Problems) -> None:
+    """Refuse characters that a reviewer cannot see: they can make text read as another (CVE-2021-42574)."""
+    if text.isascii() and text.isprintable():
+        return
+    for number, line in enumerate(text.split("\n"), start=1):
+        for character in line.rstrip("\r"):
+            if character != "\t" and unicodedata.category(character) in _UNSEEN:
+                problems.add(
+                    name,
+                    number,
+                    "invisible",
+                    f"the invisible character U+{ord(character):04X} is not allowed in a bundle",
+                )

@@ -1,0 +1,33 @@
+"""Policy: what a bundle says about a call, and the record from which it can be said again.
+
+`evaluate` is pure and total: a bad call is a `Deny` with a code, never an exception.
+"""
+
+from __future__ import annotations
+
+from approvals.core.policy.evaluation import evaluate, needs_usage
+from approvals.core.policy.replay import record, recorded_facts, replay
+from approvals.core.verdict import (
+    USAGE_COUNTERS,
+    Allow,
+    Deny,
+    DenyCode,
+    Escalate,
+    Facts,
+    Verdict,
+)
+
+__all__ = [
+    "USAGE_COUNTERS",
+    "Allow",
+    "Deny",
+    "DenyCode",
+    "Escalate",
+    "Facts",
+    "Verdict",
+    "evaluate",
+    "needs_usage",
+    "record",
+    "recorded_facts",
+    "replay",
+]

@@ -1,0 +1,284 @@
+"""Policy: a call and its circumstances against one bundle, to one of three verdicts.
+
+The steps, numbered as in the code:
+
+1. Agent, tool and user are registered, and the agent may serve the user.
+2. The agent is within its limits and the arguments fit the tool's JSON Schema, and
+3. have the Cedar types that the rules were checked against.
+4. Every rule is evaluated twice over, for the agent and for the user as principal, with `approved`
+   false. Both allow: `Allow`.
+5. A principal that was denied is asked again with `approved` true. Still denied: `Deny`. If not,
+   each rule that forbade the first time is a requirement; those of both principals add up.
+6. Distinct people who are eligible can fill all places at once, or nobody could ever approve: `Deny`.
+
+What holds: nothing here raises for a bad call; an evaluation error in any rule denies, because
+Cedar skips a rule that fails and a skipped forbid would allow; approval can only remove the rules
+that ask for it, which loading the bundle has shown; equal inputs give equal verdicts anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cedarpy
+import orjson
+
+from approvals.core.bundle.arguments import UntypableError, type_arguments
+from approvals.core.bundle.rules import DEFAULT_TTL
+from approvals.core.bundle.shapes import pointer_token
+from approvals.core.requests import Decision, Requirement, StepUp, Vote, assign
+from approvals.core.verdict import USAGE_COUNTERS, Allow, Deny, DenyCode, Escalate, Facts, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from approvals.core.bundle import Bundle
+    from approvals.core.bundle.arguments import TypedArguments
+    from approvals.core.registry import Agent, Asks, Person, Rule, Tool
+
+OPAQUE = "opaque"
+LIMITS = "limits"
+_COUNTERS = frozenset(USAGE_COUNTERS)
+_LIMITED_BY = {"calls_per_day": "agent_day", "calls_per_hour": "agent_hour"}
+_FAILED_RULE = re.compile(r"policy `([^`]+)`")
+_DAY = 86_400
+_HOUR = 3_600
+_EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday, the fourth day of the ISO 8601 week
+
+
+def needs_usage(bundle: Bundle) -> bool:
+    """Whether any verdict of this bundle depends on the usage counters."""
+    return bundle.engine.needs_usage
+
+
+def evaluate(bundle: Bundle, facts: Facts) -> Verdict:
+    """The verdict of this bundle on this call in these circumstances."""
+    # 1. who and what
+    occasion = _occasion(bundle, facts)
+    if isinstance(occasion, Deny):
+        return occasion
+    # 2. the schema
+    fault = _limit_fault(occasion) or _schema_fault(occasion)
+    if fault is not None:
+        return fault
+    # 3. the types
+    arguments = bundle.engine.arguments[occasion.tool.name]
+    try:
+        contexts = _contexts(occasion, type_arguments(arguments, facts.call.args))
+    except UntypableError as error:
+        return _deny(DenyCode.ARGS_UNTYPED, str(error))
+    except TypeError:  # orjson's, for text that is not Unicode; admission refuses it before
+        return _deny(DenyCode.ARGS_UNTYPED, "an argument is not JSON")
+    # 4. without approval
+    principals = (("Agent", occasion.agent.id), ("User", occasion.person.id))
+    first = _ask(occasion, principals, contexts[0])
+    if isinstance(first, Deny):
+        return first
+    if all(answer.allowed for answer in first):
+        return _allowed(occasion, first)
+    # 5. with approval
+    denied = [who for who, answer in zip(principals, first, strict=True) if not answer.allowed]
+    second = _ask(occasion, denied, contexts[1])
+    if isinstance(second, Deny):
+        return second
+    if not all(answer.allowed for answer in second):
+        return _refused(occasion, denied, second)
+    return _escalated(occasion, first)
+
+
+@dataclass(frozen=True, slots=True)
+class _Occasion:
+    """A call whose agent, tool and user are known."""
+
+    bundle: Bundle
+    facts: Facts
+    agent: Agent
+    tool: Tool
+    person: Person
+
+
+def _occasion(bundle: Bundle, facts: Facts) -> _Occasion | Deny:
+    agent = bundle.agents.get(facts.agent)
+    tool = bundle.tool(facts.call.target, facts.call.tool)
+    person = bundle.people.get(facts.user)
+    if agent is None:
+        return _deny(DenyCode.NO_AGENT, "the agent is not registered")
+    if tool is None:
+        return _deny(DenyCode.NO_TOOL, "no such tool is registered for this target")
+    if person is None:
+        return _deny(DenyCode.NO_USER, "the user is not registered")
+    if person.id not in bundle.engine.served[agent.id]:
+        return _deny(DenyCode.USER_NOT_SERVED, f"{agent.id} may not act for {person.id}")
+    if needs_usage(bundle) and not facts.usage.keys() >= _COUNTERS:
+        return _deny(DenyCode.EVALUATION_ERROR, "a usage counter is not known")
+    return _Occasion(bundle, facts, agent, tool, person)
+
+
+def _deny(code: DenyCode, reason: str, rules: Iterable[str] = ()) -> Deny:
+    return Deny(rules=tuple(sorted(rules)), reasons=(reason,), code=code)
+
+
+def _limit_fault(occasion: _Occasion) -> Deny | None:
+    agent = occasion.agent
+    for limit, counter in _LIMITED_BY.items():
+        allowed = agent.limits.get(limit)
+        if allowed is not None and occasion.facts.usage[counter] >= allowed:
+            reason = f"{agent.id} may make {allowed} {limit.replace('_', ' ')}"
+            return _deny(DenyCode.FORBIDDEN, reason, (LIMITS,))
+    return None
+
+
+def _schema_fault(occasion: _Occasion) -> Deny | None:
+    """A denial naming the first argument that the tool's schema refuses, by its JSON pointer."""
+    args = occasion.facts.call.args
+    validator = occasion.bundle.engine.arguments[occasion.tool.name].validator
+    try:
+        if validator.is_valid(args):
+            return None
+        # The keyword, never the message: that repeats the argument, and reasons are told onwards.
+        pointer, keyword = min(
+            ("".join(pointer_token(str(step)) for step in error.instance_path), error.kind.name)
+            for error in validator.iter_errors(args)
+        )
+    except ValueError:  # not JSON at all; admission refuses it before
+        return _deny(DenyCode.ARGS_SCHEMA, "the arguments are not JSON")
+    return _deny(
+        DenyCode.ARGS_SCHEMA, f"{pointer or '/'}: does not fit the tool's schema ({keyword})"
+    )
+
+
+def _contexts(occasion: _Occasion, typed: TypedArguments) -> tuple[str, str]:
+    """The context as Cedar JSON, with `approved` false and true."""
+    agent, person, facts = occasion.agent, occasion.person, occasion.facts
+    context: dict[str, object] = {
+        "args": typed.args,
+        "nulls": typed.nulls,
+        "counts": typed.counts,
+        "user": {"id": person.id, "groups": person.groups},
+        "agent": {
+            "id": agent.id,
+            "tier": agent.tier,
+            "model": agent.model,
+            "purpose": agent.purpose,
+            "owner": agent.owner,
+        },
+        "now": facts.now,
+        "hour": facts.now // _HOUR % 24,
+        "weekday": (facts.now // _DAY + _EPOCH_WEEKDAY) % 7 + 1,
+        "usage": {counter: facts.usage.get(counter, 0) for counter in USAGE_COUNTERS},
+    }
+    if facts.task is not None:
+        context["task"] = facts.task
+    open_ended = orjson.dumps(context).decode()[:-1]
+    return f'{open_ended},"approved":false}}', f'{open_ended},"approved":true}}'
+
+
+def _ask(
+    occasion: _Occasion, principals: Sequence[tuple[str, str]], context: str
+) -> list[cedarpy.AuthzResult] | Deny:
+    """Cedar's answer for each principal, or a denial if any rule failed for any of them."""
+    action = {"type": "Action", "id": occasion.tool.name}
+    resource = {"type": "System", "id": occasion.tool.target}
+    engine = occasion.bundle.engine
+    answers = cedarpy.is_authorized_batch(
+        [
+            {
+                "principal": {"type": kind, "id": name},
+                "action": action,
+                "resource": resource,
+                "context": context,
+            }
+            for kind, name in principals
+        ],
+        engine.policies,
+        engine.entities,
+        engine.schema,
+    )
+    errors = [error for answer in answers for error in answer.diagnostics.errors]
+    if not errors:
+        return answers
+    # Only the rules are named: Cedar's sentence repeats the values that it failed on.
+    failed = {rule for error in errors for rule in _FAILED_RULE.findall(error)}
+    return _deny(DenyCode.EVALUATION_ERROR, "a rule could not be evaluated", failed)
+
+
+def _allowed(occasion: _Occasion, answers: Sequence[cedarpy.AuthzResult]) -> Verdict:
+    if occasion.tool.opaque:
+        # What rules could not look into is decided by the tool's owner, whatever permitted it.
+        owner = occasion.tool.owner
+        requirement = Requirement(
+            rule=OPAQUE,
+            reason="Rules cannot look into this tool's arguments, so its owner decides",
+            approvers=(owner,),
+            eligible=tuple(sorted(occasion.bundle.members(owner) - {occasion.person.id})),
+            quorum=1,
+            step_up=StepUp.PASSKEY,
+        )
+        return _escalate((requirement,), ttl=DEFAULT_TTL)
+    rules = {rule for answer in answers for rule in answer.diagnostics.reasons}
+    return Allow(rules=tuple(sorted(rules)))
+
+
+def _refused(
+    occasion: _Occasion,
+    principals: Sequence[tuple[str, str]],
+    answers: Sequence[cedarpy.AuthzResult],
+) -> Deny:
+    """A denial that approval cannot change."""
+    rules: set[str] = set()
+    reasons: set[str] = set()
+    for (kind, name), answer in zip(principals, answers, strict=True):
+        rules.update(answer.diagnostics.reasons)
+        if not answer.allowed and not answer.diagnostics.reasons:
+            reasons.add(f"no rule permits the {kind.lower()} {name} to call {occasion.tool.name}")
+    known = occasion.bundle.rules
+    reasons.update(known[rule].reason or f"the rule {rule} forbids it" for rule in rules)
+    code = DenyCode.FORBIDDEN if rules else DenyCode.NOT_PERMITTED
+    return Deny(rules=tuple(sorted(rules)), reasons=tuple(sorted(reasons)), code=code)
+
+
+def _escalated(occasion: _Occasion, answers: Sequence[cedarpy.AuthzResult]) -> Verdict:
+    """The rules that forbade and fell away, as requirements; one that fired for both is one."""
+    asking = {
+        rule for answer in answers if not answer.allowed for rule in answer.diagnostics.reasons
+    }
+    found = [occasion.bundle.rules[rule] for rule in sorted(asking)]
+    asked = [(rule, rule.asks) for rule in found if rule.asks is not None]
+    return _escalate(
+        tuple(_requirement(occasion, rule, asks) for rule, asks in asked),
+        ttl=min(asks.ttl for _, asks in asked),
+    )
+
+
+def _requirement(occasion: _Occasion, rule: Rule, asks: Asks) -> Requirement:
+    members = frozenset[str]().union(*map(occasion.bundle.members, asks.approvers))
+    excluded = {occasion.person.id}  # nobody approves what is done for themselves
+    if asks.exclude_owner:
+        excluded.add(occasion.agent.owner)
+    weak = occasion.tool.opaque and not asks.step_up.covers(StepUp.PASSKEY)
+    return Requirement(
+        rule=rule.id,
+        reason=rule.reason or rule.id,
+        approvers=asks.approvers,
+        eligible=tuple(sorted(members - excluded)),
+        quorum=asks.quorum,
+        step_up=StepUp.PASSKEY if weak else asks.step_up,
+        escalate=asks.escalate,
+    )
+
+
+def _escalate(requirements: tuple[Requirement, ...], *, ttl: int) -> Escalate | Deny:
+    """6. A request, if everybody's yes would be enough."""
+    rules = tuple(requirement.rule for requirement in requirements)
+    everybody = sorted({who for requirement in requirements for who in requirement.eligible})
+    votes = [
+        Vote(approver=who, decision=Decision.APPROVE, step_up=StepUp.HARDWARE, time=0)
+        for who in everybody
+    ]
+    if assign(requirements, votes) is None:
+        return _deny(
+            DenyCode.NOBODY_ELIGIBLE, "too few people may approve this call for this user", rules
+        )
+    return Escalate(requirements=requirements, ttl=ttl, rules=rules)

@@ -230,8 +230,10 @@ def _refused(
     rules: set[str] = set()
     reasons: set[str] = set()
     for (kind, name), answer in zip(principals, answers, strict=True):
+        if answer.allowed:
+            continue
         rules.update(answer.diagnostics.reasons)
-        if not answer.allowed and not answer.diagnostics.reasons:
+        if not answer.diagnostics.reasons:
             reasons.add(f"no rule permits the {kind.lower()} {name} to call {occasion.tool.name}")
     known = occasion.bundle.rules
     reasons.update(known[rule].reason or f"the rule {rule} forbids it" for rule in rules)

@@ -13,6 +13,7 @@ import re
 
 from markupsafe import Markup, escape
 
+LONGEST = len("⟦U+10FFFF⟧")
 _MARK = re.compile(r"(⟦U\+[0-9A-F]{4,6}⟧)")
 
 

@@ -37,7 +37,7 @@ def same_origin(request: Request) -> None:
 async def _fields(request: Request) -> dict[str, Json]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise Invalid("send application/json", code="content_type")
+        raise Invalid("send application/json", code="unsupported_media_type")
     raw = bytearray()
     async for chunk in request.stream():
         raw += chunk

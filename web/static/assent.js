@@ -80,14 +80,14 @@ async function enrol(path) {
 async function signIn(path, next) {
   const { ceremony, options } = await post(`${path}/begin`);
   const credential = await get(options);
-  location.assign((await post(`${path}/finish`, { ceremony, credential, next })).next);
+  return (await post(`${path}/finish`, { ceremony, credential, next })).next;
 }
 
-// A further passkey: the one that is held answers first, then the new one is made.
+// A further passkey: one that is held answers first, then the new one is made.
 async function further(path) {
-  const first = await post(`${path}/begin`);
-  const second = await post(`${path}/prove`, { ceremony: first.ceremony, credential: await get(first.options) });
-  await post(`${path}/finish`, { ceremony: second.ceremony, credential: await create(second.options) });
+  await signIn("/signin", location.pathname);
+  const { ceremony, options } = await post(`${path}/begin`);
+  await post(`${path}/finish`, { ceremony, credential: await create(options) });
   location.reload();
 }
 
@@ -336,7 +336,12 @@ document.addEventListener("submit", (event) => {
   event.preventDefault();
   const form = event.target;
   const { decide: decision, enrol: invitation, signin, next, further: more } = form.dataset;
-  const work = decision ? () => decide(form) : invitation ? () => enrol(invitation) : signin ? () => signIn(signin, next) : () => further(more);
+  const work = async () => {
+    if (decision) await decide(form);
+    else if (invitation) await enrol(invitation);
+    else if (signin) location.assign(await signIn(signin, next));
+    else if (more) await further(more);
+  };
   run(form.querySelector("[type=submit]"), form.querySelector(".error"), work);
 });
 

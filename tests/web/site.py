@@ -1,0 +1,256 @@
+"""The whole service on a real port, with a small company in it, for tests of the pages."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+import uvicorn
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from approvals.app import build_app
+from approvals.client import Client
+from approvals.config import load
+from approvals.core import b64
+from approvals.core.calls import ToolCall
+from approvals.core.directory import Directory
+from approvals.core.jwk import SigningKey
+from approvals.core.jws import verify
+from approvals.flow import activate, directory, enrol
+from approvals.flow.service import DEFAULT_TENANT, Service
+from approvals.guard import Guard
+from approvals.keys import Keyring
+from approvals.store import open_store
+from approvals.verifier import Verifier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fastapi import FastAPI
+
+    from approvals.core.canonical import Json
+
+PAYMENTS = "https://payments.example"
+ENFORCER = "payments-gateway"
+AGENT = "dunning-bot"
+
+PEOPLE = """\
+people:
+  ada: {name: Ada Lund}
+  bo: {name: Bo Chen}
+  cleo: {name: Cleo Reyes}
+  uma: {name: Uma Olsen}
+  otto: {name: Otto Quist}
+groups:
+  finance: [ada, bo, cleo]
+  sales: [uma, ada]
+"""
+
+AGENTS = """\
+agents:
+  dunning-bot:
+    owner: otto
+    purpose: Chases and settles overdue invoices
+    model: small-1
+    tier: 2
+    users: [sales]
+"""
+
+TOOLS = """\
+risk_groups:
+  money-movement: Money leaves the company
+  external-email: Mail to people outside
+tools:
+  - name: transfer
+    target: https://payments.example
+    title: Transfer money
+    groups: [money-movement]
+    owner: finance
+    schema:
+      type: object
+      additionalProperties: false
+      required: [amount, to]
+      properties:
+        amount: {type: string, x-cedar: decimal}
+        to: {type: string}
+        invoices: {type: array, items: {type: string}}
+        memo: {type: string}
+    display:
+      - {path: /amount, label: Amount, kind: money, currency: EUR}
+      - {path: /to, label: To, kind: address}
+      - {path: /invoices, label: Invoices, kind: list}
+  - name: refund
+    target: https://payments.example
+    title: Refund a customer
+    groups: [money-movement]
+    owner: finance
+    schema:
+      type: object
+      additionalProperties: false
+      required: [amount, to]
+      properties:
+        amount: {type: string, x-cedar: decimal}
+        to: {type: string}
+    display:
+      - {path: /amount, label: Amount, kind: money, currency: EUR}
+      - {path: /to, label: To, kind: address}
+  - name: mail
+    target: https://payments.example
+    title: Send email to customers
+    groups: [external-email]
+    owner: finance
+    schema:
+      type: object
+      additionalProperties: false
+      required: [to, body]
+      properties:
+        to: {type: array, items: {type: string}}
+        body: {type: string}
+    display:
+      - {path: /to, label: Recipients, kind: list}
+      - {path: /body, label: Text, kind: text}
+"""
+
+POLICIES = """\
+@id("everything")
+permit (principal, action, resource);
+
+@id("large-transfers")
+@reason("Transfers need two people from finance")
+@approvers("finance") @quorum("2") @step_up("passkey") @ttl("15m")
+forbid (principal, action == Action::"transfer", resource)
+unless { context.approved };
+
+@id("refunds")
+@reason("A refund needs one person from finance, at once")
+@approvers("finance") @quorum("1") @step_up("passkey") @ttl("%(short)ds")
+forbid (principal, action == Action::"refund", resource)
+unless { context.approved };
+
+@id("mail")
+@reason("Mail to customers is read by one person first")
+@approvers("finance") @quorum("1") @step_up("passkey") @ttl("15m")
+forbid (principal, action == Action::"mail", resource)
+unless { context.approved };
+"""
+
+
+def private_jwk(secret: ec.EllipticCurvePrivateKey) -> dict[str, Json]:
+    """A private key as a JWK."""
+    numbers = secret.private_numbers()
+    public = numbers.public_numbers
+    x, y, d = (b64.encode(n.to_bytes(32)) for n in (public.x, public.y, numbers.private_value))
+    return {"kty": "EC", "crv": "P-256", "x": x, "y": y, "d": d}
+
+
+def bundle_files(public_key: dict[str, Any], *, short: int) -> dict[str, str]:
+    """The company's bundle; `short` is how long a refund may wait, in seconds."""
+    members = ", ".join(f'"{name}": "{value}"' for name, value in public_key.items())
+    return {
+        "people.yaml": PEOPLE,
+        "agents.yaml": AGENTS,
+        "tools.yaml": TOOLS,
+        "enforcers.yaml": (
+            f"enforcers:\n  {ENFORCER}:\n    targets: [{PAYMENTS}]\n    keys:\n      - {{{members}}}\n"
+        ),
+        "policies/all.cedar": POLICIES % {"short": short},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A service, its application, and the enforcer that submits to it."""
+
+    service: Service
+    app: FastAPI
+    url: str
+    key: dict[str, Json]
+
+    def invite(self, person: str) -> str:
+        """A fresh invitation's address."""
+        return enrol.invite(self.service, tenant=DEFAULT_TENANT, person=person).url
+
+    def client(self) -> Client:
+        """The enforcer's client, over the network."""
+        return Client(self.url, enforcer=ENFORCER, key=self.key)
+
+    def guard(self, *, user: str = "uma", explanation: str | None = None) -> Guard:
+        """The enforcer's guard, which pins the directory of approvers' keys."""
+        now = int(time.time())
+        jwks = self.service.keys.jwks(now)
+        _, document = verify(
+            directory.directory(self.service, DEFAULT_TENANT), keys=jwks, typ=None
+        )
+        verifier = Verifier(
+            issuer=self.url,
+            audience=ENFORCER,
+            keys=jwks,
+            people=Directory.from_document(document),
+        )
+        return Guard(
+            self.client(), verifier, AGENT, user, explanation=explanation, wait=60.0
+        )
+
+    def submit(
+        self, tool: str = "transfer", *, user: str = "uma", explanation: str | None = None, **args: Json
+    ) -> str:
+        """Submit a call that people are asked about; gives the request's id."""
+        client = self.client()
+        try:
+            answer = client.submit(
+                ToolCall(PAYMENTS, tool, args), agent=AGENT, user=user, explanation=explanation
+            )
+        finally:
+            client.close()
+        return answer.id
+
+
+def open_site(home: Path, url: str, *, short: int = 900) -> Site:
+    """The company's service, not yet listening."""
+    settings = load(home=home, url=url, log_interval=0.05)
+    keys = Keyring.open(home, now=int(time.time()), origin=settings.log_origin)
+    service = Service(store=open_store(settings.database_url), keys=keys, settings=settings)
+    secret = ec.generate_private_key(ec.SECP256R1())
+    jwk = private_jwk(secret)
+    public = {name: value for name, value in jwk.items() if name != "d"}
+    activate.activate(service, tenant=DEFAULT_TENANT, files=bundle_files(public, short=short))
+    return Site(service, build_app(service), url, jwk)
+
+
+@contextmanager
+def running_site(home: Path, *, short: int = 900) -> Iterator[Site]:
+    """The company's service on a free port of this machine."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        site = open_site(home, f"http://localhost:{port}", short=short)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                site.app, log_level="error", timeout_graceful_shutdown=1, lifespan="on"
+            )
+        )
+        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+        thread.start()
+        try:
+            _until_up(site.url, server)
+            yield site
+        finally:
+            server.should_exit = True
+            thread.join(timeout=15)
+
+
+def _until_up(url: str, server: uvicorn.Server) -> None:
+    until = time.monotonic() + 20
+    with httpx2.Client(trust_env=False) as http:
+        while time.monotonic() < until:
+            if server.started:
+                assert http.get(f"{url}/signin").status_code == 200
+                return
+            time.sleep(0.02)
+    raise AssertionError("the service did not start")

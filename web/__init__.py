@@ -1,0 +1,56 @@
+"""The pages on which people look at a call and decide on it.
+
+What holds: a page is drawn from what the service stored, never from what an agent sent; GET and
+HEAD change nothing; nothing is loaded from another origin; a decision is a passkey's signature over
+the statement, and no click, cookie or link stands for one.
+
+The application that the pages are mounted on turns errors into problem+json; `web.errors` draws
+those as pages where a person reads.
+"""
+
+from dataclasses import dataclass
+
+from fastapi import Depends, FastAPI
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from approvals.flow.service import Service
+from web import enrol, inbox, live, me, requests, signin
+from web.errors import ErrorPages
+from web.headers import SecurityHeaders
+from web.live import Hub
+from web.pages import FOLDER
+from web.posts import same_origin
+from web.session import SignedOut, to_sign_in
+
+__all__ = ["Web", "mount"]
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """What the pages need: the service, and who is listening for changes."""
+
+    service: Service
+    hub: Hub
+
+
+class _OwnFiles(StaticFiles):
+    """Style, script and icon: public, kept by browsers, asked about again at each use (ETag)."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """The file, with how long a copy of it is good for."""
+        answer = await super().get_response(path, scope)
+        answer.headers["Cache-Control"] = "no-cache"
+        return answer
+
+
+def mount(app: FastAPI, service: Service) -> None:
+    """Add the pages, their files, their headers and their error pages to ``app``."""
+    app.state.web = Web(service, Hub(service.store.listen))
+    for each in (inbox, requests, enrol, signin, me, live):
+        app.include_router(each.router, dependencies=[Depends(same_origin)])
+    app.mount("/static", _OwnFiles(directory=FOLDER / "static"), name="static")
+    app.add_exception_handler(SignedOut, to_sign_in)
+    app.add_middleware(ErrorPages)
+    app.add_middleware(SecurityHeaders, https=service.settings.secure_cookies)

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from approvals.flow.service import Service
 
-__all__ = ["Edge", "Room", "mount"]
+__all__ = ["ROUTED", "Edge", "Room", "mount"]
 
-_ROOMS = (calls, requests, approvals, published, transparency, health)
+ROUTED = (calls, requests, approvals, published, transparency, health)
 
 
 def mount(app: FastAPI, service: Service) -> Room:
@@ -41,7 +41,7 @@ def mount(app: FastAPI, service: Service) -> Room:
     room = Room(service=service, callers=Callers(service), waiting=Waiting(service))
     app.state.api = room
     problems.install(app)
-    for module in _ROOMS:
+    for module in ROUTED:
         app.include_router(module.router)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's own way
     return room

@@ -1,22 +1,15 @@
 """Bodies: bytes in, strictly admitted JSON, then exactly the members that the route knows."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Mapping
+from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
 from starlette.responses import Response
 
 from approvals.core import canonical
-from approvals.core.canonical import pointer
+from approvals.core.canonical import Json, pointer
 from approvals.core.errors import Invalid
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from starlette.requests import Request
-
-    from approvals.core.canonical import Json
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from approvals.core.bundle.load import Bundle
+    from approvals.core.bundle.bundle import Bundle
     from approvals.core.canonical import Json
     from approvals.flow.service import Service
 

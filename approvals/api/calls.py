@@ -1,6 +1,6 @@
 """``POST /v1/calls``: a call asks to be let through."""
 
-from typing import TYPE_CHECKING, Annotated, assert_never
+from typing import Annotated, assert_never
 
 from fastapi import APIRouter, Header
 from starlette.requests import Request
@@ -12,12 +12,10 @@ from approvals.api.requests import status_answer
 from approvals.api.routes import JsonBody, caller_only, refusals, room
 from approvals.core import canonical
 from approvals.core.calls import ToolCall
+from approvals.core.canonical import Json
 from approvals.core.errors import CallError
 from approvals.flow import caller as flow_caller
 from approvals.flow.submit import Allowed, Denied, Opened, submit
-
-if TYPE_CHECKING:
-    from approvals.core.canonical import Json
 
 router = APIRouter(tags=["calls"])
 

@@ -32,7 +32,7 @@ def document(app: FastAPI) -> dict[str, Any]:
             [*((model, "validation") for model in _READ_RAW), (wire.Problem, "serialization")],
             ref_template=_REF,
         )
-        components.setdefault("schemas", {}).update(models["$defs"])
+        components.setdefault("schemas", {}).update({**models["$defs"], "Json": wire.JSON_SCHEMA})
         components["securitySchemes"] = {
             SECURITY: {
                 "type": "http",
@@ -42,5 +42,17 @@ def document(app: FastAPI) -> dict[str, Any]:
                 "enforcer's id, aud = the service, exp at most five minutes after iat, jti.",
             }
         }
+        _forget_framework_errors(made)
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _forget_framework_errors(made: dict[str, Any]) -> None:
+    """Take out the framework's own 422, which no route answers with: `problems` sees to that."""
+    for operations in made["paths"].values():
+        for operation in operations.values():
+            content = operation["responses"].get("422", {}).get("content", {})
+            if "application/json" in content:
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        made["components"]["schemas"].pop(name, None)

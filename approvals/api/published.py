@@ -13,7 +13,7 @@ from approvals.api.bodies import answer
 from approvals.api.routes import caller_only, raw, refusals, room
 from approvals.api.waiting import MAX_WAIT
 from approvals.core.approval import TOKEN_TYPE
-from approvals.flow import look
+from approvals.flow.directory import directory
 
 router = APIRouter(tags=["published"])
 
@@ -95,5 +95,5 @@ def people_keys(request: Request) -> Response:
     """Return who may approve with which passkeys; names of people are for enforcers only."""
     here = room(request)
     caller = here.callers.of(request)
-    token = look.directory(here.service, caller.tenant)
+    token = directory(here.service, caller.tenant)
     return Response(token, media_type=DIRECTORY_TYPE)

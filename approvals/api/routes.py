@@ -1,20 +1,17 @@
 """What every route needs: the service, the caller, and how its answers are documented."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, cast
 
 from fastapi import Depends
+from pydantic import BaseModel
 from starlette.requests import Request
 
 from approvals.api.bodies import json_body
+from approvals.api.caller import Callers
 from approvals.api.problems import MEDIA_TYPE
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-    from approvals.api.caller import Callers
-    from approvals.api.waiting import Waiting
-    from approvals.flow.service import Service
+from approvals.api.waiting import Waiting
+from approvals.flow.service import Service
 
 SECURITY: Final = "enforcer"
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from approvals import log
+from approvals.api import wire
 from approvals.api.routes import raw, refusals, room
 from approvals.core.checkpoint import parse_tile_path
 from approvals.core.errors import NotFound, ProofError
@@ -59,6 +60,7 @@ def log_tile(
     path: Annotated[
         str,
         Path(
+            pattern=wire.TILE,
             description="<level>/<index>[.p/<width>] or entries/<index>[.p/<width>].",
             examples=["0/000", "entries/000.p/3"],
         ),

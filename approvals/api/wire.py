@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 # Control characters have no place in names; NUL not even in a database's text.
 Name = Annotated[
@@ -23,7 +23,30 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")]
 REQUEST_ID = r"^req_[a-z2-7]{26}$"
 OCCASION_ID = r"^(req|vrd)_[a-z2-7]{26}$"
 APPROVAL_ID = r"^apr_[a-z2-7]{26}$"
+TILE = r"^(entries|[0-9]{1,2})/(x[0-9]{3}/)*[0-9]{3}(\.p/[0-9]{1,3})?$"
+# As `approvals.core.calls` has it, for the document; there is where it is decided.
+TARGET = (
+    r"^[A-Za-z][A-Za-z0-9+.-]*:"
+    r"([A-Za-z0-9._~:/?\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+$"
+)
 IDEMPOTENCY_KEY = r"^[\x21-\x7e]{1,200}$"
+
+
+_MAX_INTEGER = 2**53 - 1
+JSON_SCHEMA: dict[str, Any] = {
+    "description": "I-JSON (RFC 7493), at most 32 levels deep in the body, without -0.",
+    "oneOf": [
+        {"type": ["null", "boolean", "string"]},
+        {"type": "number", "minimum": -_MAX_INTEGER, "maximum": _MAX_INTEGER},
+        {"type": "array", "items": {"$ref": "#/components/schemas/Json"}},
+        {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Json"}},
+    ],
+}
+"""As far as JSON Schema can say it; what it cannot is refused by `approvals.core.canonical`."""
+ARGUMENTS_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": {"$ref": "#/components/schemas/Json"},
+}
 
 
 class _Sent(BaseModel):
@@ -35,13 +58,13 @@ class _Sent(BaseModel):
 class Call(_Sent):
     """The tool call, complete: what is hashed, shown, approved and then run."""
 
-    target: Annotated[str, StringConstraints(min_length=3, max_length=2_048)] = Field(
+    target: Annotated[str, StringConstraints(max_length=2_048, pattern=TARGET)] = Field(
         description="Stable identity of the system called: an absolute URI without a fragment, "
         "compared as it is written.",
         examples=["https://payments.example"],
     )
     tool: Name = Field(description="The tool's name.", examples=["payment.release"])
-    args: dict[str, Any] = Field(
+    args: Annotated[dict[str, Any], WithJsonSchema(ARGUMENTS_SCHEMA)] = Field(
         description="The complete object that the tool will receive, defaults included.",
         examples=[{"amount_usd": 4000, "memo": "invoice 7781"}],
     )

@@ -1,0 +1,234 @@
+"""A running service with a small company in it, and everything that talks to it for real."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from jwcrypto.jwk import JWK
+
+from approvals.app import build_app
+from approvals.client import Client
+from approvals.config import Settings
+from approvals.core.calls import ToolCall
+from approvals.core.requests import Decision
+from approvals.flow import enrol, signin, vote
+from approvals.flow.activate import activate
+from approvals.flow.service import Service
+from approvals.keys import Keyring
+from approvals.store import open_store
+from approvals.verifier import Verifier
+from tests.softkey import SoftKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import httpx2
+    from fastapi import FastAPI
+
+    from approvals.core.requests import State
+    from approvals.flow.signin import Session
+
+TARGET = "https://payments.example"
+OTHER_TARGET = "https://mail.example"
+
+PEOPLE = """\
+people:
+  ada: {name: Ada Finance}
+  ben: {name: Ben Finance}
+  uma: {name: Uma User}
+groups:
+  finance: [ada, ben]
+"""
+AGENTS = """\
+agents:
+  billing-agent:
+    owner: ada
+    purpose: Pays invoices
+    model: model-1
+    tier: 2
+    users: [uma]
+"""
+TOOLS = """\
+risk_groups:
+  reads: Looks and changes nothing
+  money-movement: Moves money
+tools:
+  - name: balance
+    target: https://payments.example
+    title: Look at the balance
+    groups: [reads]
+    owner: finance
+    schema: {type: object, properties: {}, additionalProperties: false}
+  - name: transfer
+    target: https://payments.example
+    title: Transfer money
+    groups: [money-movement]
+    owner: finance
+    schema:
+      type: object
+      required: [amount, to]
+      additionalProperties: false
+      properties:
+        amount: {type: integer}
+        to: {type: string}
+        note: {type: string}
+    display:
+      - {path: /amount, label: Amount, kind: number}
+      - {path: /to, label: To, kind: address}
+  - name: wipe
+    target: https://payments.example
+    title: Delete everything
+    groups: []
+    owner: finance
+    schema: {type: object, properties: {}, additionalProperties: false}
+"""
+POLICY = """\
+@id("reads")
+permit (principal, action in Action::"reads", resource);
+
+@id("transfers")
+permit (principal, action in Action::"money-movement", resource);
+
+@id("two-from-finance")
+@reason("Transfers need two people from finance")
+@approvers("finance") @quorum("2") @step_up("passkey") @ttl("15m")
+forbid (principal, action in Action::"money-movement", resource)
+unless { context.approved };
+"""
+
+TRANSFER = ToolCall(TARGET, "transfer", {"amount": 750, "to": "vendor@example.com"})
+BALANCE = ToolCall(TARGET, "balance", {})
+
+
+def new_key() -> dict[str, Any]:
+    """A fresh ES256 key as a private JWK."""
+    made: dict[str, Any] = JWK.generate(kty="EC", crv="P-256").export(as_dict=True)
+    return made
+
+
+def public(key: dict[str, Any]) -> dict[str, Any]:
+    """The public half."""
+    return {name: key[name] for name in ("kty", "crv", "x", "y")}
+
+
+@dataclass
+class Running:
+    """The service, the keys of its two enforcers, and its people with their passkeys."""
+
+    service: Service
+    app: FastAPI
+    keys: dict[str, dict[str, Any]]
+    sessions: dict[str, Session] = field(default_factory=dict)
+    passkeys: dict[str, SoftKey] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return self.service.settings.url
+
+    def client(
+        self, enforcer: str = "gateway", *, http: httpx2.Client | None = None, **options: Any
+    ) -> Client:
+        """A client of this service as one of its enforcers."""
+        return Client(self.url, enforcer=enforcer, key=self.keys[enforcer], http=http, **options)
+
+    def verifier(self, enforcer: str = "gateway") -> Verifier:
+        """What that enforcer checks approvals with."""
+        return Verifier(
+            issuer=self.url,
+            audience=enforcer,
+            keys=self.service.keys.jwks(int(time.time())),  # type: ignore[arg-type]
+        )
+
+    def session(self, person: str) -> Session:
+        """The person, enrolled and signed in with a software passkey."""
+        if person not in self.sessions:
+            invitation = enrol.invite(self.service, tenant="default", person=person)
+            token = invitation.url.rsplit("/", 1)[1]
+            ceremony = enrol.begin(self.service, token)
+            passkey = SoftKey(
+                person, rp_id=self.service.settings.rp_id, origin=self.service.settings.origin
+            )
+            session = signin.session(
+                self.service,
+                enrol.finish(self.service, ceremony.id, passkey.register(ceremony.options)),
+            )
+            assert session is not None
+            self.sessions[person], self.passkeys[person] = session, passkey
+        return self.sessions[person]
+
+    def decide(
+        self,
+        person: str,
+        request_id: str,
+        *,
+        decision: Decision = Decision.APPROVE,
+        reason: str | None = None,
+    ) -> State:
+        """Let a person decide with their passkey."""
+        session = self.session(person)
+        begun = vote.begin(self.service, session, request_id, decision)
+        credential = self.passkeys[person].authenticate(begun.options)
+        return vote.finish(self.service, session, begun.id, credential, reason=reason)
+
+    def approve(self, request_id: str) -> None:
+        """Let both people of finance approve."""
+        for person in ("ada", "ben"):
+            self.decide(person, request_id)
+
+
+def bundle(keys: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """The files of the company's bundle."""
+    enforcers = {
+        "enforcers": {
+            "gateway": {"keys": [public(keys["gateway"])], "targets": [TARGET]},
+            "other": {"keys": [public(keys["other"])], "targets": [OTHER_TARGET, TARGET]},
+        }
+    }
+    return {
+        "people.yaml": PEOPLE,
+        "agents.yaml": AGENTS,
+        "tools.yaml": TOOLS,
+        "enforcers.yaml": json.dumps(enforcers, indent=1),
+        "policies/rules.cedar": POLICY,
+    }
+
+
+def open_company(home: Path, *, url: str, database: str | None = None, **settings: Any) -> Running:
+    """A fresh service with the company's bundle active; its application closes it."""
+    configured = Settings(home=home, url=url, database=database, **settings)
+    ring = Keyring.open(home, now=int(time.time()), origin=configured.log_origin)
+    service = Service(store=open_store(configured.database_url), keys=ring, settings=configured)
+    keys = {"gateway": new_key(), "other": new_key()}
+    activate(service, tenant="default", files=bundle(keys))
+    return Running(service=service, app=build_app(service), keys=keys)
+
+
+@contextlib.contextmanager
+def served(home: Path, *, database: str | None = None, **settings: Any) -> Iterator[Running]:
+    """The company's service behind a real server on the loopback address."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        company = open_company(home, url=f"http://localhost:{port}", database=database, **settings)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                company.app, log_level="error", access_log=False, timeout_graceful_shutdown=1
+            )
+        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            while not server.started:
+                assert thread.is_alive()
+                time.sleep(0.01)
+            yield company
+        finally:
+            server.should_exit = True
+            thread.join()

@@ -25,12 +25,16 @@ class StoryBrokeError(Exception):
 
 
 class Narrator:
-    """Tells the story in a terminal; `pace` is the length of a short pause in seconds."""
+    """Tells the story in a terminal; `pace` is the length of a short pause in seconds.
 
-    def __init__(self, *, pace: float) -> None:
-        console = Console(highlight=False)
-        self._console = Console(highlight=False, width=min(console.width, WIDTH))
-        self._pace = pace
+    `aside` tells it on standard error. `steps` keeps what was shown to hold, for programs.
+    """
+
+    def __init__(self, *, pace: float, aside: bool = False) -> None:
+        width = min(Console(stderr=aside).width, WIDTH)
+        self._console = Console(highlight=False, width=width, stderr=aside)
+        self._length = pace
+        self.steps: list[dict[str, str | int]] = []
         self._chapter = 0
 
     def title(self, headline: str, line: str) -> None:
@@ -54,6 +58,11 @@ class Narrator:
     def command(self, line: str) -> None:
         """A command as it could be typed."""
         self._console.print(Padding(Text(f"$ {line}", style="bright_black"), (0, 0, 0, 2)))
+        self._pause(0.5)
+
+    def code(self, line: str) -> None:
+        """A line of the agent's program."""
+        self._console.print(Padding(Syntax(line, "python", background_color="default"), (0, 4)))
         self._pause(0.5)
 
     def good(self, text: str) -> None:
@@ -109,6 +118,7 @@ class Narrator:
             raise StoryBrokeError(told)
 
     def _mark(self, mark: str, style: str, text: str) -> None:
+        self.steps.append({"chapter": self._chapter, "mark": mark, "text": text})
         grid = Table.grid(padding=(0, 1))
         grid.add_column(width=3, justify="right")
         grid.add_column(overflow="fold")
@@ -117,5 +127,5 @@ class Narrator:
         self._pause()
 
     def _pause(self, times: float = 1.0) -> None:
-        if self._pace:
-            time.sleep(self._pace * times)
+        if self._length:
+            time.sleep(self._length * times)

@@ -133,6 +133,7 @@ class Stage:
             **kept,
             "ASSENT_HOME": str(self.home),
             "ASSENT_URL": self.url,
+            "COLUMNS": "74",  # what they print is shown indented, on 80 columns
             "PYTHONPATH": str(COMPANY.parents[1]),
         }
 

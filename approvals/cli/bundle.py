@@ -4,7 +4,7 @@ What holds: everything wrong with a bundle is told at once, each with file and l
 current that does not check and pass its own cases.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +13,10 @@ import typer
 from approvals.cli import files, local
 from approvals.cli.options import AsJson, BundleFolder, Home, Tenant
 from approvals.cli.output import EPILOG, ExitCode, complain, emit, finding, out, plain, table
-from approvals.core import policy
-from approvals.core.bundle import Bundle, BundleProblem, Case, is_bundle_file
+from approvals.core.bundle import Bundle, BundleProblem, is_bundle_file
 from approvals.core.bundle import check as problems_of
-from approvals.core.calls import ToolCall
+from approvals.core.cases import CaseResult, run_tests, unreached_rules
 from approvals.core.errors import AssentError
-from approvals.core.verdict import Deny, Escalate, Facts
 from approvals.flow import activate as activation
 
 app = typer.Typer(
@@ -43,22 +41,24 @@ def check(folder: BundleFolder, *, as_json: AsJson = False) -> None:
 def cases(folder: BundleFolder, *, as_json: AsJson = False) -> None:
     """Run a bundle's cases (tests/*.yaml): each a call, and the verdict expected of it."""
     bundle = checked(folder, as_json=as_json)
-    results = run_cases(bundle)
-    failed = [result for result in results if result.differences]
+    results = run_tests(bundle)
+    unreached = unreached_rules(bundle)
+    failed = [result for result in results if not result.ok]
     value = {
         "ok": not failed,
         "version": bundle.version,
         "cases": [
             {
                 "name": result.case.name,
-                "place": result.place(folder),
-                "ok": not result.differences,
+                "place": _place(folder, result),
+                "ok": result.ok,
                 "differences": list(result.differences),
             }
             for result in results
         ],
+        "unreached_rules": list(unreached),
     }
-    emit(value, lambda: _draw_results(folder, results), as_json=as_json)
+    emit(value, lambda: _draw_results(folder, results, unreached), as_json=as_json)
     if failed:
         finding()
 
@@ -100,18 +100,6 @@ def show(*, tenant: Tenant = "default", home: Home = None, as_json: AsJson = Fal
     emit(value, draw, as_json=as_json)
 
 
-@dataclass(frozen=True, slots=True)
-class CaseResult:
-    """What came of a case; no differences means that it passed."""
-
-    case: Case
-    differences: tuple[str, ...]
-
-    def place(self, folder: Path) -> str:
-        """File and line of the case."""
-        return f"{folder / self.case.file}:{self.case.line}"
-
-
 def read_folder(folder: Path) -> dict[str, str]:
     """The files of the bundle in a folder, name to text, exactly as they stand there."""
     if not folder.is_dir():
@@ -141,55 +129,22 @@ def checked(folder: Path, *, as_json: bool) -> Bundle:
 def tested(folder: Path, *, as_json: bool) -> Bundle:
     """The bundle in a folder that passes its own cases, or the end of the command."""
     bundle = checked(folder, as_json=as_json)
-    failed = [result for result in run_cases(bundle) if result.differences]
+    failed = [result for result in run_tests(bundle) if not result.ok]
     if failed:
         first = failed[0]
         complain(
             code="bundle_cases",
             message=f"{first.case.name}: {first.differences[0]} "
             f"({len(failed)} of {len(bundle.cases)} cases fail; assent bundle test shows all)",
-            place=first.place(folder),
+            place=_place(folder, first),
             as_json=as_json,
         )
         finding()
     return bundle
 
 
-def run_cases(bundle: Bundle) -> list[CaseResult]:
-    """Every case of a bundle, decided by it."""
-    return [CaseResult(case, _differences(bundle, case)) for case in bundle.cases]
-
-
-def _differences(bundle: Bundle, case: Case) -> tuple[str, ...]:
-    facts = Facts(
-        call=ToolCall(target=case.target, tool=case.tool, args=dict(case.args)),
-        agent=case.agent,
-        user=case.user,
-        now=case.now,
-        task=case.task,
-        usage=case.usage,
-    )
-    verdict = policy.evaluate(bundle, facts)
-    outcome = str(verdict.document()["outcome"])
-    compared: list[tuple[str, object, object]] = [("verdict", case.outcome, outcome)]
-    if case.code is not None:
-        code = verdict.code.value if isinstance(verdict, Deny) else None
-        compared.append(("code", case.code, code))
-    if case.rules is not None:
-        compared.append(("rules", list(case.rules), sorted(verdict.rules)))
-    if case.eligible is not None:
-        eligible = (
-            {need.rule: need.eligible for need in verdict.requirements}
-            if isinstance(verdict, Escalate)
-            else {}
-        )
-        for rule, people in case.eligible.items():
-            compared.append((f"eligible for {rule}", list(people), list(eligible.get(rule, ()))))
-    return tuple(
-        f"{what}: expected {expected}, got {got}"
-        for what, expected, got in compared
-        if expected != got
-    )
+def _place(folder: Path, result: CaseResult) -> str:
+    return f"{folder / result.case.file}:{result.case.line}"
 
 
 def _tell_problems(folder: Path, problems: list[BundleProblem], *, as_json: bool) -> None:
@@ -217,20 +172,22 @@ def _tell_problems(folder: Path, problems: list[BundleProblem], *, as_json: bool
     emit(value, lambda: None, as_json=True)
 
 
-def _draw_results(folder: Path, results: list[CaseResult]) -> None:
+def _draw_results(folder: Path, results: list[CaseResult], unreached: Sequence[str]) -> None:
     for result in results:
-        if not result.differences:
+        if result.ok:
             out.print(plain("✓ ", "green").append_text(plain(result.case.name)))
             continue
         out.print(plain("✗ ", "bold red").append_text(plain(result.case.name, "red")))
-        out.print(plain(f"    {result.place(folder)}", "dim"), soft_wrap=True)
+        out.print(plain(f"    {_place(folder, result)}", "dim"), soft_wrap=True)
         for difference in result.differences:
             out.print(plain(f"    {difference}", "red"))
-    failed = sum(bool(result.differences) for result in results)
+    failed = sum(not result.ok for result in results)
     if failed:
         out.print(plain(f"{failed} of {len(results)} cases fail.", "bold red"))
     else:
         out.print(plain(f"{len(results)} cases pass.", "bold green"))
+    if unreached:
+        out.print(plain(f"No case reaches: {', '.join(unreached)}", "yellow"))
 
 
 def _draw_contents(bundle: Bundle) -> None:

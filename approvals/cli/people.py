@@ -44,6 +44,7 @@ def list_(*, tenant: Tenant = "default", home: Home = None, as_json: AsJson = Fa
         bundle = activate.current(service, tenant)
         with service.store.read() as tx:
             passkeys = Counter(passkey.person for passkey in tx.people.passkeys(tenant=tenant))
+    people = sorted(bundle.people.values(), key=lambda person: person.id)
     rows = [
         {
             "id": person.id,
@@ -51,15 +52,17 @@ def list_(*, tenant: Tenant = "default", home: Home = None, as_json: AsJson = Fa
             "groups": list(person.groups),
             "passkeys": passkeys[person.id],
         }
-        for person in sorted(bundle.people.values(), key=lambda person: person.id)
+        for person in people
     ]
 
     def draw() -> None:
         drawn = table("person", "name", "groups", "passkeys")
-        for row in rows:
-            groups = ", ".join(row["groups"])
+        for person in people:
             drawn.add_row(
-                plain(row["id"]), plain(row["name"]), plain(groups), plain(row["passkeys"])
+                plain(person.id),
+                plain(person.name),
+                plain(", ".join(person.groups)),
+                str(passkeys[person.id]),
             )
         out.print(drawn)
 

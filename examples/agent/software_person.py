@@ -8,7 +8,7 @@ The service cannot tell the difference and nothing in it is switched off.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
@@ -49,10 +49,8 @@ class SoftwarePerson:
             headers={"Origin": origin, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"},
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Close the browser."""
         self._http.close()
 
     def enrol(self, invitation: str) -> None:

@@ -105,11 +105,7 @@ def check(store: Database, *, vkeys: Sequence[str], remembered: Sequence[str] = 
     with store.read() as tx:
         tables = tx.log
         staged = tables.staged_count()
-        # In this order: leaves and their checkpoint commit together, so the checkpoint that is read
-        # after the leaves were counted covers them all.
-        count = tables.leaf_count()
-        last = tables.latest_checkpoint()
-        size = 0 if last is None else last.size
+        size = _covered(tables, findings)
         stored = _Stored(tables, size, vkeys, findings)
         claims = heapq.merge(
             stored.claims(), _remembered(remembered, vkeys, findings), key=lambda claim: claim.size
@@ -118,9 +114,6 @@ def check(store: Database, *, vkeys: Sequence[str], remembered: Sequence[str] = 
         for claim in claims:
             walk.compare(claim)
         walk.to(size)
-        if count > size:
-            findings.add("leaf_uncovered", f"leaf {size}", "no checkpoint covers it")
-        _check_no_more_nodes(tables, size, findings)
     return Report(
         size=size,
         root=walk.frontier.root(),
@@ -287,11 +280,31 @@ def _remembered(
     return iter(sorted(claims, key=lambda claim: claim.size))
 
 
-def _check_no_more_nodes(tables: Tables, size: int, findings: _Findings) -> None:
-    """3. A node beyond the tree would be published once the log has grown there."""
+def _covered(tables: Tables, findings: _Findings) -> int:
+    """3, 6. Return the size to check, having looked for rows that no checkpoint covers.
+
+    Rows commit together with the checkpoint that covers them, and the log may grow while this
+    reads. So rows are counted first and the checkpoint is read after them: it covers them all, or
+    nothing does. A node in excess would be published once the log has grown to it.
+    """
+    before = _last_size(tables)
+    nodes_beyond = []
     for level in range(1, TILE_HEIGHT):
+        end = before >> (TILE_HEIGHT * level)
+        nodes_beyond.append((level, end + len(tables.nodes(level, end, end + TILE_WIDTH))))
+    leaves = tables.leaf_count()
+    size = _last_size(tables)
+    if leaves > size:
+        findings.add("leaf_uncovered", f"leaf {size}", "no checkpoint covers it")
+    for level, count in nodes_beyond:
         end = size >> (TILE_HEIGHT * level)
-        if tables.nodes(level, end, end + TILE_WIDTH):
+        if count > end:
             findings.add(
                 "node_uncovered", f"tile level {level}, from node {end}", "no checkpoint covers it"
             )
+    return size
+
+
+def _last_size(tables: Tables) -> int:
+    last = tables.latest_checkpoint()
+    return 0 if last is None else last.size

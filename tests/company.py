@@ -179,7 +179,7 @@ class Company:
             call_hash=document.call_hash,
             request_digest=document.digest(),
             bundle=document.bundle,
-            rules=tuple(requirement.rule for requirement in document.requirements),
+            rules=tuple(sorted({requirement.rule for requirement in document.requirements})),
             basis=Basis.HUMAN,
             precondition=document.precondition,
             request=document,

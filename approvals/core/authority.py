@@ -11,6 +11,7 @@ service's key.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,7 @@ def verify_request(approval: Approval) -> RequestDocument:
         ("tenant", request.tenant, approval.tenant),
         ("bundle", request.bundle, approval.bundle),
         ("precondition", request.precondition, approval.precondition),
+        ("requirements", tuple(sorted({it.rule for it in request.requirements})), approval.rules),
     ):
         if asked != claimed:
             raise ApprovalRejected(
@@ -174,10 +176,11 @@ def verify_quorum(approval: Approval, request: RequestDocument, people: Director
             for requirement in requirements
         ):
             raise ApprovalRejected("quorum", "not entitled to this place", place=place)
-    votes = [counted.vote() for counted in approval.approvals]
-    # Also refuses a request without requirements: nobody having been asked is nobody's approval.
-    if assign(requirements, votes) is None:
-        raise ApprovalRejected("quorum", "places are left empty", place="approvals")
+    # `assign` also refuses a request without requirements: where nobody was asked, nobody approved.
+    assigned = assign(requirements, [counted.vote() for counted in approval.approvals])
+    claimed = Counter(counted.requirement for counted in approval.approvals)
+    if assigned is None or claimed != Counter(rule for _, rule in assigned):
+        raise ApprovalRejected("quorum", "not one vote for each place", place="approvals")
 
 
 def _narrowed(requirement: Requirement, people: Directory | None) -> Requirement:

@@ -20,7 +20,6 @@ from approvals.core import b64, jws
 from approvals.core.approval import MAX_LIFE, TOKEN_TYPE, Approval, Basis, Counted
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.ceremony import Decision, StepUp
-from approvals.core.directory import Directory
 from approvals.core.errors import REASONS, AssentError, Invalid
 from approvals.verifier import ApprovalRejected, VerifiedApproval, Verifier
 from tests.company import (
@@ -765,14 +764,7 @@ def test_nor_a_display_that_nobody_saw() -> None:
 
 def test_nor_a_person_who_left_the_directory() -> None:
     known = COMPANY.directory
-    left = Directory(
-        issuer=known.issuer,
-        tenant=known.tenant,
-        time=known.time,
-        rp_id=known.rp_id,
-        origins=known.origins,
-        people=tuple(person for person in known.people if person.id != "ben"),
-    )
+    left = replace(known, people=tuple(it for it in known.people if it.id != "ben"))
     assert reason_for(COMPANY.approval(), by=verifier(people=left)) == "evidence"
 
 

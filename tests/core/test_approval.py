@@ -87,7 +87,8 @@ def test_a_vote_survives_being_counted() -> None:
 
 def test_a_second_implementation_reads_the_token() -> None:
     approval = COMPANY.approval()
-    keys = JoserfcKeySet.import_key_set({"keys": [COMPANY.key.public_jwk()]})
+    published: Any = COMPANY.jwks
+    keys = JoserfcKeySet.import_key_set(published)
     found = joserfc_jws.deserialize_compact(COMPANY.token(approval), keys)
     assert json.loads(found.payload) == approval.claims()
     assert found.headers() == {

@@ -19,18 +19,7 @@ DIRECTORY = COMPANY.directory
 
 
 def with_people(*people: Approver) -> Directory:
-    return replace_people(DIRECTORY, people)
-
-
-def replace_people(directory: Directory, people: tuple[Approver, ...]) -> Directory:
-    return Directory(
-        issuer=directory.issuer,
-        tenant=directory.tenant,
-        time=directory.time,
-        rp_id=directory.rp_id,
-        origins=directory.origins,
-        people=people,
-    )
+    return replace(DIRECTORY, people=people)
 
 
 def test_it_reads_back_as_itself() -> None:

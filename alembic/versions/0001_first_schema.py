@@ -221,8 +221,6 @@ def upgrade() -> None:
         sa.Column("call_hash", sa.String(), nullable=False),
         sa.Column("bundle", sa.String(), nullable=False),
         sa.Column("outcome", sa.String(), nullable=False),
-        sa.Column("call", sa.Text(), nullable=False),
-        sa.Column("task", sa.Text(), nullable=True),
         sa.Column("answer", sa.Text(), nullable=False),
         sa.Column("record", sa.Text(), nullable=False),
         sa.Column("created", BIG, nullable=False),

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
-from approvals.core.requests import Requirement
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from approvals.core.calls import ToolCall
     from approvals.core.canonical import Json
+    from approvals.core.requests import Requirement
 
 USAGE_COUNTERS = ("agent_day", "agent_hour", "tool_day", "tool_hour")
 
@@ -42,6 +41,7 @@ class Facts:
 
     `now` is Unix seconds. `usage` holds, for each of `USAGE_COUNTERS`, how many calls this agent
     submitted before this one (`agent_…`) and how many of them to this tool (`tool_…`).
+    `excluded` are persons who may approve nothing here: whoever activated the bundle alone.
     """
 
     call: ToolCall
@@ -50,6 +50,7 @@ class Facts:
     now: int
     task: str | None
     usage: Mapping[str, int]
+    excluded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

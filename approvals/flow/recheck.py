@@ -7,15 +7,15 @@ current one.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 import orjson
 
 from approvals.core import b64, policy
 from approvals.core.approval import APPROVAL, VERDICT
-from approvals.core.calls import ToolCall
 from approvals.core.requests import Decision, assign
-from approvals.core.verdict import Allow, Deny, Escalate, Facts
+from approvals.core.verdict import Allow, Deny, Escalate
 
 if TYPE_CHECKING:
     from approvals.core.requests import Vote
@@ -38,24 +38,12 @@ def still_allowed(service: Service, tx: Tx, approval: IssuedApproval) -> bool:
     current = service.current_bundle(tx, approval.tenant)
     if current.bundle.version == approval.bundle:
         return True
-    call = orjson.loads(verdict_row.call)
-    verdict = policy.evaluate(
-        current.bundle,
-        Facts(
-            call=ToolCall(target=call["target"], tool=call["tool"], args=call["args"]),
-            agent=verdict_row.agent,
-            user=verdict_row.person,
-            now=tx.now,
-            task=verdict_row.task,
-            usage=tx.requests.usage(
-                tenant=approval.tenant,
-                agent=verdict_row.agent,
-                tool=verdict_row.tool,
-                now=verdict_row.created,
-            ),
-        ),
+    facts = replace(
+        policy.recorded_facts(orjson.loads(verdict_row.record)),
+        now=tx.now,
         excluded=current.excluded,
     )
+    verdict = policy.evaluate(current.bundle, facts)
     match verdict:
         case Allow():
             return True

@@ -106,8 +106,9 @@ def submit(service: Service, caller: Caller, submission: Submission) -> Answer:
             now=tx.now,
             task=submission.task,
             usage=it.usage(),
+            excluded=current.excluded,
         )
-        verdict = policy.evaluate(current.bundle, facts, excluded=current.excluded)
+        verdict = policy.evaluate(current.bundle, facts)
         match verdict:
             case Allow():
                 answer: Answer = _allow(it, verdict)
@@ -257,8 +258,6 @@ def _remember(it: _Submitted, facts: Facts, verdict: Verdict, answer: Answer) ->
             call_hash=hashed,
             bundle=it.current.bundle.version,
             outcome=_OUTCOMES[type(verdict)],
-            call=submission.call.canonical().decode(),
-            task=submission.task,
             answer=orjson.dumps(_told(answer)).decode(),
             record=canonical.encode(record).decode(),
             created=it.tx.now,

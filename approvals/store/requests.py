@@ -47,8 +47,6 @@ class VerdictRecord:
     call_hash: str
     bundle: str
     outcome: str
-    call: str
-    task: str | None
     answer: str
     record: str
     created: int

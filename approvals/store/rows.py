@@ -113,8 +113,6 @@ class VerdictRow(SQLModel, table=True):
     call_hash: str
     bundle: str
     outcome: str
-    call: str = Field(sa_type=Text)
-    task: str | None = Field(default=None, sa_type=Text)
     answer: str = Field(sa_type=Text)
     record: str = Field(sa_type=Text)
     created: int = Field(sa_type=BIG)

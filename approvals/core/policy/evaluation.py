@@ -9,7 +9,7 @@ The steps, numbered as in the code:
    false. Both allow: `Allow`.
 5. A principal that was denied is asked again with `approved` true. Still denied: `Deny`. If not,
    each rule that forbade the first time is a requirement; those of both principals add up.
-6. Distinct people who are eligible can fill all places at once, or nobody could ever approve: `Deny`.
+6. Distinct people who are eligible can fill all places at once. If nobody could: `Deny`.
 
 What holds: nothing here raises for a bad call; an evaluation error in any rule denies, because
 Cedar skips a rule that fails and a skipped forbid would allow; approval can only remove the rules
@@ -20,19 +20,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import cedarpy
 import orjson
 
 from approvals.core.bundle.arguments import UntypableError, type_arguments
-from approvals.core.bundle.rules import DEFAULT_TTL
+from approvals.core.bundle.asks import DEFAULT_TTL
+from approvals.core.bundle.rules import position
 from approvals.core.bundle.shapes import pointer_token
 from approvals.core.requests import Decision, Requirement, StepUp, Vote, assign
 from approvals.core.verdict import USAGE_COUNTERS, Allow, Deny, DenyCode, Escalate, Facts, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from approvals.core.bundle import Bundle
     from approvals.core.bundle.arguments import TypedArguments
@@ -42,7 +43,7 @@ OPAQUE = "opaque"
 LIMITS = "limits"
 _COUNTERS = frozenset(USAGE_COUNTERS)
 _LIMITED_BY = {"calls_per_day": "agent_day", "calls_per_hour": "agent_hour"}
-_FAILED_RULE = re.compile(r"policy `([^`]+)`")
+_FAILED_RULE = re.compile(r"policy `(policy[0-9]+)`", re.ASCII)
 _DAY = 86_400
 _HOUR = 3_600
 _EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday, the fourth day of the ISO 8601 week
@@ -59,33 +60,23 @@ def evaluate(bundle: Bundle, facts: Facts) -> Verdict:
     occasion = _occasion(bundle, facts)
     if isinstance(occasion, Deny):
         return occasion
-    # 2. the schema
-    fault = _limit_fault(occasion) or _schema_fault(occasion)
-    if fault is not None:
-        return fault
-    # 3. the types
-    arguments = bundle.engine.arguments[occasion.tool.name]
-    try:
-        contexts = _contexts(occasion, type_arguments(arguments, facts.call.args))
-    except UntypableError as error:
-        return _deny(DenyCode.ARGS_UNTYPED, str(error))
-    except TypeError:  # orjson's, for text that is not Unicode; admission refuses it before
-        return _deny(DenyCode.ARGS_UNTYPED, "an argument is not JSON")
+    # 2. and 3. limits, schema, types
+    contexts = _contexts(occasion)
+    if isinstance(contexts, Deny):
+        return contexts
     # 4. without approval
     principals = (("Agent", occasion.agent.id), ("User", occasion.person.id))
     first = _ask(occasion, principals, contexts[0])
-    if isinstance(first, Deny):
-        return first
-    if all(answer.allowed for answer in first):
-        return _allowed(occasion, first)
+    if isinstance(first, Deny) or all(answer.allowed for answer in first):
+        return first if isinstance(first, Deny) else _allowed(occasion, first)
     # 5. with approval
     denied = [who for who, answer in zip(principals, first, strict=True) if not answer.allowed]
     second = _ask(occasion, denied, contexts[1])
     if isinstance(second, Deny):
         return second
-    if not all(answer.allowed for answer in second):
-        return _refused(occasion, denied, second)
-    return _escalated(occasion, first)
+    if all(answer.allowed for answer in second):
+        return _escalated(occasion, first)
+    return _refused(occasion, denied, second)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +89,19 @@ class _Occasion:
     tool: Tool
     person: Person
 
+    def excluded(self) -> frozenset[str]:
+        """Nobody approves what is done for themselves, or under rules that they alone made."""
+        return self.facts.excluded | {self.person.id}
+
 
 def _occasion(bundle: Bundle, facts: Facts) -> _Occasion | Deny:
     agent = bundle.agents.get(facts.agent)
-    tool = bundle.tool(facts.call.target, facts.call.tool)
-    person = bundle.people.get(facts.user)
     if agent is None:
         return _deny(DenyCode.NO_AGENT, "the agent is not registered")
+    tool = bundle.tool(facts.call.target, facts.call.tool)
     if tool is None:
         return _deny(DenyCode.NO_TOOL, "no such tool is registered for this target")
+    person = bundle.people.get(facts.user)
     if person is None:
         return _deny(DenyCode.NO_USER, "the user is not registered")
     if person.id not in bundle.engine.served[agent.id]:
@@ -149,8 +144,23 @@ def _schema_fault(occasion: _Occasion) -> Deny | None:
     )
 
 
-def _contexts(occasion: _Occasion, typed: TypedArguments) -> tuple[str, str]:
-    """The context as Cedar JSON, with `approved` false and true."""
+def _contexts(occasion: _Occasion) -> tuple[str, str] | Deny:
+    """The context as Cedar JSON, with `approved` false and true, or why there is none."""
+    fault = _limit_fault(occasion) or _schema_fault(occasion)
+    if fault is not None:
+        return fault
+    arguments = occasion.bundle.engine.arguments[occasion.tool.name]
+    try:
+        open_ended = _open_context(occasion, type_arguments(arguments, occasion.facts.call.args))
+    except UntypableError as error:
+        return _deny(DenyCode.ARGS_UNTYPED, str(error))
+    except TypeError:  # orjson's, for text that is not Unicode; admission refuses it before
+        return _deny(DenyCode.ARGS_UNTYPED, "an argument is not JSON")
+    return f'{open_ended},"approved":false}}', f'{open_ended},"approved":true}}'
+
+
+def _open_context(occasion: _Occasion, typed: TypedArguments) -> str:
+    """The context but for `approved` and its closing brace."""
     agent, person, facts = occasion.agent, occasion.person, occasion.facts
     context: dict[str, object] = {
         "args": typed.args,
@@ -171,8 +181,7 @@ def _contexts(occasion: _Occasion, typed: TypedArguments) -> tuple[str, str]:
     }
     if facts.task is not None:
         context["task"] = facts.task
-    open_ended = orjson.dumps(context).decode()[:-1]
-    return f'{open_ended},"approved":false}}', f'{open_ended},"approved":true}}'
+    return orjson.dumps(context).decode()[:-1]
 
 
 def _ask(
@@ -200,8 +209,17 @@ def _ask(
     if not errors:
         return answers
     # Only the rules are named: Cedar's sentence repeats the values that it failed on.
-    failed = {rule for error in errors for rule in _FAILED_RULE.findall(error)}
+    failed = {
+        engine.rule_names[position(name)]
+        for error in errors
+        for name in _FAILED_RULE.findall(error)
+    }
     return _deny(DenyCode.EVALUATION_ERROR, "a rule could not be evaluated", failed)
+
+
+def _rules(answer: cedarpy.AuthzResult) -> Iterable[str]:
+    """The ids of the rules that gave an answer."""
+    return cast("Mapping[str, str]", answer.diagnostics.id_annotations_by_reason).values()
 
 
 def _allowed(occasion: _Occasion, answers: Sequence[cedarpy.AuthzResult]) -> Verdict:
@@ -212,13 +230,12 @@ def _allowed(occasion: _Occasion, answers: Sequence[cedarpy.AuthzResult]) -> Ver
             rule=OPAQUE,
             reason="Rules cannot look into this tool's arguments, so its owner decides",
             approvers=(owner,),
-            eligible=tuple(sorted(occasion.bundle.members(owner) - {occasion.person.id})),
+            eligible=tuple(sorted(occasion.bundle.members(owner) - occasion.excluded())),
             quorum=1,
             step_up=StepUp.PASSKEY,
         )
         return _escalate((requirement,), ttl=DEFAULT_TTL)
-    rules = {rule for answer in answers for rule in answer.diagnostics.reasons}
-    return Allow(rules=tuple(sorted(rules)))
+    return Allow(rules=tuple(sorted({rule for answer in answers for rule in _rules(answer)})))
 
 
 def _refused(
@@ -232,8 +249,8 @@ def _refused(
     for (kind, name), answer in zip(principals, answers, strict=True):
         if answer.allowed:
             continue
-        rules.update(answer.diagnostics.reasons)
-        if not answer.diagnostics.reasons:
+        rules.update(_rules(answer))
+        if not _rules(answer):
             reasons.add(f"no rule permits the {kind.lower()} {name} to call {occasion.tool.name}")
     known = occasion.bundle.rules
     reasons.update(known[rule].reason or f"the rule {rule} forbids it" for rule in rules)
@@ -243,9 +260,7 @@ def _refused(
 
 def _escalated(occasion: _Occasion, answers: Sequence[cedarpy.AuthzResult]) -> Verdict:
     """The rules that forbade and fell away, as requirements; one that fired for both is one."""
-    asking = {
-        rule for answer in answers if not answer.allowed for rule in answer.diagnostics.reasons
-    }
+    asking = {rule for answer in answers if not answer.allowed for rule in _rules(answer)}
     found = [occasion.bundle.rules[rule] for rule in sorted(asking)]
     asked = [(rule, rule.asks) for rule in found if rule.asks is not None]
     return _escalate(
@@ -256,9 +271,9 @@ def _escalated(occasion: _Occasion, answers: Sequence[cedarpy.AuthzResult]) -> V
 
 def _requirement(occasion: _Occasion, rule: Rule, asks: Asks) -> Requirement:
     members = frozenset[str]().union(*map(occasion.bundle.members, asks.approvers))
-    excluded = {occasion.person.id}  # nobody approves what is done for themselves
+    excluded = occasion.excluded()
     if asks.exclude_owner:
-        excluded.add(occasion.agent.owner)
+        excluded |= {occasion.agent.owner}
     weak = occasion.tool.opaque and not asks.step_up.covers(StepUp.PASSKEY)
     return Requirement(
         rule=rule.id,

@@ -38,6 +38,7 @@ _FACTS: Mapping[str, tuple[type, ...]] = {
     "now": (int,),
     "task": (str, documents.NULL),
     "usage": (dict,),
+    "excluded": (list,),
 }
 _CALL: Mapping[str, tuple[type, ...]] = {
     "action_type": (str,),
@@ -68,6 +69,7 @@ def record(bundle: Bundle, facts: Facts, verdict: Verdict) -> dict[str, Json]:
             "now": facts.now,
             "task": facts.task,
             "usage": dict(sorted(facts.usage.items())),
+            "excluded": sorted(facts.excluded),
         },
         "verdict": verdict.document(),
     }
@@ -94,6 +96,7 @@ def recorded_facts(kept: Json) -> Facts:
         now=facts["now"],
         task=facts["task"],
         usage=facts["usage"],
+        excluded=frozenset(documents.strings(facts["excluded"], "record.facts.excluded")),
     )
 
 

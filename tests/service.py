@@ -1,0 +1,205 @@
+"""A running service for tests: a small bundle, a real database, software passkeys for its people."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from approvals.config import load
+from approvals.core import canonical
+from approvals.core.calls import ToolCall
+from approvals.core.requests import Decision, State
+from approvals.flow import enrol, signin, submit, vote
+from approvals.flow.activate import activate
+from approvals.flow.caller import Caller, Submission
+from approvals.flow.service import Service
+from approvals.keys import Keyring
+from approvals.store import open_store
+from tests.company import make_signing_key
+from tests.softkey import SoftKey
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from approvals.core.jws import SigningKey
+    from approvals.flow.signin import Session
+
+TARGET = "https://payments.example"
+ENFORCER = "payments-gateway"
+
+PEOPLE = """
+people:
+  ada: {name: Ada Okafor}
+  ben: {name: Ben Silva}
+  cleo: {name: Cleo Marsh}
+  uma: {name: Uma Reyes}
+groups:
+  finance: [ada, ben, uma]
+  managers: [cleo]
+"""
+
+AGENTS = """
+agents:
+  billing-agent:
+    owner: cleo
+    purpose: Pays invoices
+    model: test-model-1
+    tier: 2
+    users: [ada, ben, cleo, uma]
+"""
+
+TOOLS = """
+risk_groups:
+  money-movement: Money leaves the company
+  reading: Nothing changes
+tools:
+  - name: transfer
+    target: https://payments.example
+    title: Transfer money
+    groups: [money-movement]
+    owner: finance
+    schema:
+      type: object
+      additionalProperties: false
+      required: [amount, to]
+      properties:
+        amount: {type: string, x-cedar: decimal}
+        to: {type: string}
+        memo: {type: string}
+    display:
+      - {path: /amount, label: Amount, kind: money, currency: EUR}
+      - {path: /to, label: To, kind: address}
+  - name: balance
+    target: https://payments.example
+    title: Read a balance
+    groups: [reading]
+    owner: finance
+    schema:
+      type: object
+      additionalProperties: false
+      required: [account]
+      properties:
+        account: {type: string}
+        note: {type: string}
+"""
+
+RULES = """
+@id("permit-all")
+permit (principal, action, resource);
+
+@id("large-transfers")
+@reason("Transfers of 500 and more need two people from finance")
+@approvers("finance") @quorum("2") @step_up("passkey") @ttl("15m")
+forbid (principal, action in Action::"money-movement", resource)
+when { context.args.amount.greaterThanOrEqual(decimal("500.00")) }
+unless { context.approved };
+
+@id("small-transfers")
+@reason("Any transfer needs one person from finance")
+@approvers("finance") @quorum("1") @step_up("passkey") @ttl("15m")
+forbid (principal, action in Action::"money-movement", resource)
+when { context.args.amount.lessThan(decimal("500.00")) }
+unless { context.approved };
+
+@id("no-huge-transfers")
+@reason("Transfers of 100,000 and more are not made by agents")
+forbid (principal, action in Action::"money-movement", resource)
+when { context.args.amount.greaterThanOrEqual(decimal("100000.00")) };
+"""
+
+
+def bundle_files(public_jwk: dict[str, str], **changes: str) -> dict[str, str]:
+    """The bundle, with the enforcer's public key; `changes` replace whole files by name."""
+    enforcers = {"enforcers": {ENFORCER: {"keys": [public_jwk], "targets": [TARGET]}}}
+    files = {
+        "people.yaml": PEOPLE,
+        "agents.yaml": AGENTS,
+        "tools.yaml": TOOLS,
+        "enforcers.yaml": json.dumps(enforcers, indent=1),
+        "policies/payments.cedar": RULES,
+    }
+    names = {name.replace("/", "_").replace(".", "_"): name for name in files}
+    return {**files, **{names[key]: text for key, text in changes.items()}}
+
+
+@dataclass
+class Running:
+    """The service with its people and its one enforcer."""
+
+    service: Service
+    enforcer_key: SigningKey
+    passkeys: dict[str, SoftKey] = field(default_factory=dict)
+    sessions: dict[str, Session] = field(default_factory=dict)
+
+    @property
+    def caller(self) -> Caller:
+        """The enforcer."""
+        return Caller("default", ENFORCER, (TARGET,))
+
+    def enrol(self, person: str, **options: Any) -> None:
+        """Invite a person and enrol a software passkey of theirs."""
+        invitation = enrol.invite(self.service, tenant="default", person=person)
+        begun = enrol.begin(self.service, invitation.url.rsplit("/", 1)[1])
+        settings = self.service.settings
+        key = SoftKey(person, rp_id=settings.rp_id, origin=settings.origin, **options)
+        token = enrol.finish(self.service, begun.id, key.register(begun.options))
+        session = signin.session(self.service, token)
+        assert session is not None
+        self.passkeys[person], self.sessions[person] = key, session
+
+    def submit(
+        self, amount: str = "750.00", *, user: str = "uma", tool: str = "transfer", **more: Any
+    ) -> submit.Answer:
+        """Submit a transfer, or a reading of a balance."""
+        args: dict[str, Any] = (
+            {"amount": amount, "to": "vendor@example.com"}
+            if tool == "transfer"
+            else {"account": amount}
+        )
+        args.update(more.pop("args", {}))
+        call = ToolCall(TARGET, tool, args)
+        return submit.submit(
+            self.service,
+            self.caller,
+            Submission(
+                call=call,
+                agent="billing-agent",
+                user=user,
+                body_digest=canonical.digest(args),
+                **more,
+            ),
+        )
+
+    def opened(self, amount: str = "750.00", **more: Any) -> str:
+        """The id of a request for a transfer."""
+        answer = self.submit(amount, **more)
+        assert isinstance(answer, submit.Opened), answer
+        return answer.id
+
+    def decide(
+        self, person: str, request_id: str, decision: str = "approve", reason: str | None = None
+    ) -> State:
+        """Let a person decide with their passkey."""
+        session = self.sessions[person]
+        begun = vote.begin(self.service, session, request_id, Decision(decision))
+        credential = self.passkeys[person].authenticate(begun.options)
+        return vote.finish(self.service, session, begun.id, credential, reason=reason)
+
+
+def start(
+    home: Path, database: str, *, people: tuple[str, ...] = ("ada", "ben"), **settings: Any
+) -> Running:
+    """Start a service on an empty database and enrol people."""
+    options = load(home=home / "assent", database=database, **settings)
+    service = Service(
+        store=open_store(options.database_url),
+        keys=Keyring.open(options.home, now=1, origin=options.log_origin),
+        settings=options,
+    )
+    key = make_signing_key()
+    activate(service, tenant="default", files=bundle_files(key.public_jwk()))
+    running = Running(service, key)
+    for person in people:
+        running.enrol(person)
+    return running

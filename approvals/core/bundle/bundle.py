@@ -22,7 +22,7 @@ from approvals.core.bundle.cursor import Cursor
 from approvals.core.bundle.enforcers import read_enforcers
 from approvals.core.bundle.people import read_agents, read_people
 from approvals.core.bundle.problems import BundleProblem, Problems
-from approvals.core.bundle.rules import policy_set, read_rules, validate
+from approvals.core.bundle.rules import read_rules, validate
 from approvals.core.bundle.source import Source, read
 from approvals.core.bundle.tools import read_tools
 from approvals.core.errors import BundleError
@@ -46,6 +46,7 @@ class Engine:
     """What is prepared once a bundle."""
 
     policies: cedarpy.PolicySet
+    rule_names: tuple[str, ...]
     schema: cedarpy.Schema
     entities: cedarpy.Entities
     arguments: Mapping[str, ArgumentType]
@@ -146,7 +147,8 @@ def _read(files: Mapping[str, str]) -> tuple[Bundle | None, tuple[BundleProblem,
         people=people.persons, groups=people.groups, agents=agents, targets=guarded
     )
     engine = Engine(
-        policies=policy_set(rules),
+        policies=cedarpy.PolicySet.from_str(rules.text),
+        rule_names=rules.names,
         schema=schema,
         entities=cedarpy.Entities.from_json_str(json.dumps(entities), schema),
         arguments=tools.arguments,
@@ -186,7 +188,7 @@ def _check_files(files: Mapping[str, str], problems: Problems) -> None:
 
 
 def _check_visible(name: str, text: str, problems: Problems) -> None:
-    """Refuse characters that a reviewer cannot see: they can make text read as another (CVE-2021-42574)."""
+    """Refuse what a reviewer cannot see: it can make one text read as another (CVE-2021-42574)."""
     if text.isascii() and text.isprintable():
         return
     for number, line in enumerate(text.split("\n"), start=1):

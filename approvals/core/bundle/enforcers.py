@@ -1,34 +1,24 @@
 """enforcers.yaml: who may submit and spend, by public key, and the targets each guards.
 
-Keys are JWKs (RFC 7517) for ES256 or Ed25519 (RFC 9864). A private key in a bundle would be one in
-version control, so a private member is refused by name before anything else is looked at.
+Keys are public JWKs (RFC 7517) for ES256 or Ed25519 (RFC 9864). A private key in a bundle would be
+one in version control, so it is refused before anything else is looked at.
 """
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicNumbers
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-from approvals.core import b64, canonical
 from approvals.core.calls import ToolCall
-from approvals.core.errors import CallError
+from approvals.core.errors import CallError, KeySetError
+from approvals.core.jwk import VerifyingKey
 from approvals.core.registry import Enforcer
 
 if TYPE_CHECKING:
     from approvals.core.bundle.cursor import Cursor
     from approvals.core.canonical import Json
 
-_PRIVATE = frozenset({"d", "dp", "dq", "k", "oth", "p", "q", "qi"})
-# What RFC 7638 hashes, and the algorithm of each key type that is taken.
-_KINDS = {
-    ("EC", "P-256"): ("ES256", ("crv", "kty", "x", "y")),
-    ("OKP", "Ed25519"): ("Ed25519", ("crv", "kty", "x")),
-}
-_COORDINATE = 32
+_HOW = ": put only the public half of a key in a bundle"
+_MEMBERS = ("alg", "crv", "kid", "kty", "use", "x", "y")
 
 
 def read_enforcers(file: Cursor) -> dict[str, Enforcer]:
@@ -65,43 +55,17 @@ def check_target(place: Cursor, target: str) -> None:
 
 
 def _public_key(place: Cursor) -> dict[str, Json] | None:
-    """The key with its thumbprint as `kid` and its one algorithm, or None after noting why not."""
+    """The key as it is published, or None after noting what is wrong with it."""
     jwk = place.value
-    if isinstance(jwk, dict) and _PRIVATE & jwk.keys():
-        place.wrong("private_key", "this is a private key: put only its public half in a bundle")
-        return None
-    known = ("kty", "crv", "x", "y", "alg", "kid", "use")
-    if not place.expect_members(required=("kty", "crv", "x"), optional=known):
-        return None
-    kind = _KINDS.get((place.text("kty"), place.text("crv")))
-    if kind is None or not isinstance(jwk, dict):
-        place.wrong("bad_key", "a key is of type EC on P-256 (ES256) or OKP on Ed25519")
-        return None
-    algorithm, hashed = kind
-    if not _is_point(place, hashed):
-        place.wrong("bad_key", "x (and y) are not a public key on this curve")
-        return None
-    if jwk.get("alg", algorithm) != algorithm or jwk.get("use", "sig") != "sig":
-        place.wrong("bad_key", f"this key is for {algorithm} signatures and nothing else")
-        return None
-    named: dict[str, Json] = {name: jwk[name] for name in hashed}
-    kid = b64.encode(sha256(canonical.encode(named)).digest())
-    if jwk.get("kid", kid) != kid:
-        place.at("kid").wrong("bad_key", f"kid must be the RFC 7638 thumbprint, {kid}")
-        return None
-    return {**named, "alg": algorithm, "kid": kid, "use": "sig"}
-
-
-def _is_point(place: Cursor, hashed: tuple[str, ...]) -> bool:
     try:
-        parts = [b64.decode(place.text(name)) for name in hashed if name in ("x", "y")]
-        if any(len(part) != _COORDINATE for part in parts):
-            return False
-        if "y" in hashed:
-            x, y = (int.from_bytes(part) for part in parts)
-            EllipticCurvePublicNumbers(x, y, SECP256R1()).public_key()
-        else:
-            Ed25519PublicKey.from_public_bytes(parts[0])
-    except (ValueError, UnsupportedAlgorithm):
-        return False
-    return True
+        # Before unknown members: that a private key is here matters more than any other word on it.
+        key = VerifyingKey.from_jwk(jwk) if isinstance(jwk, dict) else None
+    except KeySetError as error:
+        private = error.code == "private_key"
+        place.wrong("private_key" if private else "bad_key", f"{error.message}{_HOW * private}")
+        return None
+    place.expect_members(required=("crv", "kty", "x"), optional=_MEMBERS)
+    if key is None:
+        place.wrong("bad_key", "a key is for signatures, on P-256 (ES256) or Ed25519")
+        return None
+    return key.public_jwk()

@@ -2,14 +2,13 @@
 
 A rule that asks is a `forbid` that falls away once it is approved. Policy evaluates with `approved`
 false and, if that denies, true; so the verdict is only right if approval can do nothing but make a
-rule that asks fall away. That is checked here on the parsed form, not on the text: `context.approved`
-stands alone in an `unless` of a forbid that has `@approvers`, and nowhere else, and `context` is
-never used whole, where `approved` could hide in it.
+rule that asks fall away. That is checked here on the parsed form, not on the text: the expression
+`context.approved` stands alone in an `unless` of a forbid that has `@approvers`, and nowhere else,
+and `context` is never used whole, where `approved` could hide in it.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,103 +16,83 @@ from typing import TYPE_CHECKING, Any
 import cedarpy
 from cedarpy import pst
 
+from approvals.core.bundle.asks import ASKING, WrittenRule, read_asks
 from approvals.core.bundle.cedar_text import PolicyText, split
 from approvals.core.bundle.cursor import ID_PATTERN
-from approvals.core.registry import Asks, Rule
-from approvals.core.requests import StepUp
+from approvals.core.registry import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from approvals.core.bundle.people import People
     from approvals.core.bundle.problems import Problems
-    from approvals.core.canonical import Json
 
-DEFAULT_TTL = 900
-MAX_TTL = 7 * 86_400
-MAX_QUORUM = 20
 RESERVED_IDS = frozenset({"limits", "opaque"})
 """Ids of rules that policy makes itself."""
 
-_ASKING = frozenset({"approvers", "escalate", "exclude", "quorum", "step_up", "ttl"})
-_KNOWN = _ASKING | {"id", "reason"}
-_DURATION = re.compile(r"([1-9][0-9]{0,5})([smhd])", re.ASCII)
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_KNOWN = ASKING | {"id", "reason"}
 _APPROVED = pst.GetAttr(pst.Var("context"), "approved")
 _FOR_POLICY = re.compile(r"^for policy `[^`]*`, ")
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules by id, their parsed form for the engine, and whether any looks at usage."""
+    """The rules by id in the order in which they are written, and whether any looks at usage.
+
+    `text` is all of them as one Cedar text: what is validated is what is evaluated. Cedar numbers
+    its policies, so its `policy7` is the seventh of `names`, from zero.
+    """
 
     rules: dict[str, Rule]
-    policies: dict[str, Json]
-    texts: dict[str, str]
+    text: str
     uses_usage: bool
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The rules' ids by position."""
+        return tuple(self.rules)
 
-@dataclass(frozen=True, slots=True)
-class _Policy:
-    """One policy being read."""
 
-    file: str
-    text: PolicyText
-    parsed: pst.Template
-    problems: Problems
-
-    def wrong(self, code: str, message: str, *, annotation: str | None = None) -> None:
-        line = self.text.annotation_line(annotation) if annotation else self.text.line
-        self.problems.add(self.file, line, code, message)
-
-    def annotation(self, name: str) -> str | None:
-        return self.parsed.annotations.get(name)
+def position(policy_id: str) -> int:
+    """The position that Cedar's name for a policy means."""
+    return int(policy_id.removeprefix("policy"))
 
 
 def read_rules(files: Mapping[str, str], people: People, problems: Problems) -> Rules:
     """All rules of all policy files, in the order of file names."""
-    found = Rules({}, {}, {}, uses_usage=False)
+    found: dict[str, Rule] = {}
+    texts: list[str] = []
     uses_usage = False
     for file, text in sorted(files.items()):
         for written in split(text):
             parsed = _parse(file, written, problems)
             if parsed is None:
                 continue
-            policy = _Policy(file, written, parsed, problems)
+            policy = WrittenRule(file, written, parsed, problems)
             uses_usage |= _check_context(policy)
-            name = _id(policy, found.rules)
+            name = _id(policy, found)
             if name is None:
                 continue
-            found.rules[name] = Rule(
+            found[name] = Rule(
                 id=name,
                 effect=parsed.effect,
                 file=file,
                 line=written.line,
                 reason=policy.annotation("reason"),
-                asks=_asks(policy, people),
+                asks=read_asks(policy, people),
             )
-            document = json.loads(cedarpy.policies_to_json_str(written.text))
-            found.policies[name] = document["staticPolicies"]["policy0"]
-            found.texts[name] = written.text
-    return Rules(found.rules, found.policies, found.texts, uses_usage=uses_usage)
+            texts.append(written.text)
+    return Rules(found, "\n".join(texts), uses_usage=uses_usage)
 
 
 def validate(rules: Rules, schema: cedarpy.Schema, problems: Problems) -> None:
     """Note every rule that Cedar's strict validator cannot show to be safe and meaningful."""
-    names = list(rules.rules)
-    result = cedarpy.validate_policies("\n".join(rules.texts[name] for name in names), schema)
-    for error in result.errors:
-        rule = rules.rules[names[int(error.policy_id.removeprefix("policy"))]]
+    for error in cedarpy.validate_policies(rules.text, schema).errors:
+        rule = rules.rules[rules.names[position(error.policy_id)]]
         message = _FOR_POLICY.sub("", error.error)
         problems.add(
             rule.file, rule.line, "cedar_validation", f"the rule {rule.id!r} could fail: {message}"
         )
-
-
-def policy_set(rules: Rules) -> cedarpy.PolicySet:
-    """The rules prepared for evaluation; diagnostics then name a rule by its `@id`."""
-    document = {"staticPolicies": rules.policies, "templates": {}, "templateLinks": []}
-    return cedarpy.PolicySet.from_json_str(json.dumps(document))
 
 
 def _parse(file: str, written: PolicyText, problems: Problems) -> pst.Template | None:
@@ -130,7 +109,7 @@ def _parse(file: str, written: PolicyText, problems: Problems) -> pst.Template |
     return only
 
 
-def _id(policy: _Policy, known: Mapping[str, Rule]) -> str | None:
+def _id(policy: WrittenRule, known: Mapping[str, Rule]) -> str | None:
     name = policy.annotation("id")
     if name is None:
         policy.wrong(
@@ -146,7 +125,7 @@ def _id(policy: _Policy, known: Mapping[str, Rule]) -> str | None:
     return None
 
 
-def _check_context(policy: _Policy) -> bool:
+def _check_context(policy: WrittenRule) -> bool:
     """Check how `context` is used; True if the rule looks at usage counters."""
     clauses = [c for c in policy.parsed.clauses if not _is_unless_approved(c)]
     falls_away = len(clauses) < len(policy.parsed.clauses)
@@ -155,7 +134,7 @@ def _check_context(policy: _Policy) -> bool:
         policy.wrong(
             "unknown_member", f"unknown annotation @{name}; known: {known}", annotation=name
         )
-    asking = sorted(policy.parsed.annotations.keys() & _ASKING)
+    asking = sorted(policy.parsed.annotations.keys() & ASKING)
     if policy.parsed.effect == "permit" and (asking or falls_away):
         policy.wrong(
             "approval_pairing", "a permit cannot ask for approval: write a forbid that does"
@@ -204,100 +183,3 @@ def _context_uses(clauses: list[pst.Clause]) -> tuple[set[str], bool]:
             case _:
                 pass
     return members, whole
-
-
-def _asks(policy: _Policy, people: People) -> Asks | None:
-    written = policy.annotation("approvers")
-    if written is None:
-        return None
-    if not (policy.annotation("reason") or "").strip():
-        policy.wrong("missing_reason", "a rule that asks people needs a @reason to show them")
-    approvers = _names(written)
-    members = _members(policy, "approvers", approvers, people)
-    quorum = policy.annotation("quorum") or "1"
-    places = int(quorum) if re.fullmatch(r"[1-9][0-9]?", quorum, re.ASCII) else 0
-    if not 1 <= places <= min(MAX_QUORUM, len(members)):
-        policy.wrong(
-            "quorum",
-            f"@quorum is {quorum!r}, and {len(members)} distinct people can approve",
-            annotation="quorum" if policy.annotation("quorum") else "approvers",
-        )
-    step_up = policy.annotation("step_up") or StepUp.PASSKEY.value
-    if step_up not in set(StepUp):
-        known = ", ".join(each.value for each in StepUp)
-        policy.wrong("step_up", f"@step_up is {step_up!r}; known: {known}", annotation="step_up")
-        step_up = StepUp.PASSKEY.value
-    ttl = _seconds(policy, "ttl", policy.annotation("ttl")) or DEFAULT_TTL
-    exclude = policy.annotation("exclude")
-    if exclude not in (None, "owner"):
-        policy.wrong("exclude", f"@exclude knows only owner, not {exclude!r}", annotation="exclude")
-    return Asks(
-        approvers=approvers,
-        quorum=max(1, places),
-        step_up=StepUp(step_up),
-        ttl=ttl,
-        escalate=_escalations(policy, people, members, ttl),
-        exclude_owner=exclude == "owner",
-    )
-
-
-def _escalations(
-    policy: _Policy, people: People, members: frozenset[str], ttl: int
-) -> tuple[tuple[int, str], ...]:
-    steps: list[tuple[int, str]] = []
-    for step in (policy.annotation("escalate") or "").split(";"):
-        if not step.strip():
-            continue
-        after, colon, names = step.partition(":")
-        if not colon or not names.strip():
-            policy.wrong(
-                "escalate",
-                f"@escalate is like '10m: managers', not {step!r}",
-                annotation="escalate",
-            )
-            continue
-        seconds = _seconds(policy, "escalate", after.strip())
-        if seconds is not None and seconds >= ttl:
-            policy.wrong(
-                "escalate", f"after {after.strip()} the request has expired", annotation="escalate"
-            )
-        for name in _names(names):
-            asked = _members(policy, "escalate", (name,), people)
-            if not asked <= members:
-                # Asking somebody whose answer cannot count would look like help on its way.
-                policy.wrong(
-                    "escalate", f"{name!r} is not among the @approvers", annotation="escalate"
-                )
-            steps.append((seconds or 0, name))
-    return tuple(sorted(steps))
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(sorted({name.strip() for name in text.split("|")}))
-
-
-def _members(
-    policy: _Policy, annotation: str, names: tuple[str, ...], people: People
-) -> frozenset[str]:
-    found: frozenset[str] = frozenset()
-    for name in names:
-        members = people.members(name)
-        if members is None:
-            policy.wrong(
-                "unknown_group", f"{name!r} is neither a group nor a person", annotation=annotation
-            )
-        found |= members or frozenset()
-    return found
-
-
-def _seconds(policy: _Policy, annotation: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    match = _DURATION.fullmatch(text)
-    seconds = int(match[1]) * _SECONDS[match[2]] if match else 0
-    if not 1 <= seconds <= MAX_TTL:
-        policy.wrong(
-            "ttl", f"{text!r} is not a time like 90s, 15m or 2h, up to 7d", annotation=annotation
-        )
-        return None
-    return seconds

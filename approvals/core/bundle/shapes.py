@@ -14,7 +14,7 @@ opaque tool's schema is typed as far as it goes, and all of it is optional.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,47 +124,51 @@ class _Typing:
     def shape(self, at: Cursor, *, depth: int) -> Shape:
         """The shape of a value that is not null."""
         if depth > MAX_DEPTH:
-            _refuse(at, f"it is nested deeper than {MAX_DEPTH} levels, or refers to itself")
+            raise _NoShapeError(
+                at, f"it is nested deeper than {MAX_DEPTH} levels, or refers to itself"
+            )
         schema = at.value
         if not isinstance(schema, dict):
-            _refuse(at, "it says nothing about the value")
+            raise _NoShapeError(at, "it says nothing about the value")
         if "$ref" in schema:
             return self.shape(self._resolve(at), depth=depth + 1)
         for union in _UNIONS:
             if union in schema and "type" not in schema:
                 return self._only_variant(at.at(union), depth)
         kinds = _kinds(schema)
-        if "x-cedar" in schema:
-            return _decimal(at, kinds)
+        return _decimal(at, kinds) if "x-cedar" in schema else self._typed(at, kinds, depth)
+
+    def _typed(self, at: Cursor, kinds: set[str], depth: int) -> Shape:
+        """The shape of a value of these JSON types."""
         match sorted(kinds):
             case ["array"]:
-                return self._set(at, schema, depth)
+                return self._set(at, depth)
             case ["object"]:
                 return self.record(at, depth=depth)
             case [kind] if kind in _SCALARS:
                 return Scalar(_SCALARS[kind])
             case ["number"]:
-                _refuse(at, "a number with a fraction needs x-cedar: decimal")
+                raise _NoShapeError(at, "a number with a fraction needs x-cedar: decimal")
             case several:
-                _refuse(at, f"its type is {' or '.join(several) or 'not said'}")
+                raise _NoShapeError(at, f"its type is {' or '.join(several) or 'not said'}")
 
     def record(self, at: Cursor, *, depth: int) -> RecordOf:
         """The shape of an object."""
         schema = at.value
         if not isinstance(schema, dict):
-            _refuse(at, "it says nothing about the value")
+            raise _NoShapeError(at, "it says nothing about the value")
         closed = schema.get("additionalProperties") is False and "patternProperties" not in schema
         if not closed and not (self.opaque and depth == 0):
-            _refuse(at, "it takes members that it does not list; say additionalProperties: false")
+            raise _NoShapeError(
+                at, "it takes members that it does not list; say additionalProperties: false"
+            )
         properties, listed = schema.get("properties", {}), schema.get("required", [])
         required = listed if isinstance(listed, list) and not self.opaque else []
         members: dict[str, tuple[Shape, bool]] = {}
         for name in properties if isinstance(properties, dict) else ():
             below = at.at("properties", name)
             try:
-                if name in _CEDAR_ESCAPES:
-                    _refuse(below, f"the name {name!r} has a meaning in Cedar's JSON")
-                shape = self.shape(below, depth=depth + 1)
+                shape = self._named(name, below, depth)
                 always = name in required and not self._nullable(below, depth)
             except _NoShapeError as error:
                 self.note(error)
@@ -172,13 +176,18 @@ class _Typing:
                 members[name] = (shape, always)
         return RecordOf(members)
 
-    def _set(self, at: Cursor, schema: Mapping[str, Json], depth: int) -> SetOf:
-        if "prefixItems" in schema or "items" not in schema:
-            _refuse(at, "an array must say what all of its items are, with items")
+    def _named(self, name: str, at: Cursor, depth: int) -> Shape:
+        if name in _CEDAR_ESCAPES:
+            raise _NoShapeError(at, f"the name {name!r} has a meaning in Cedar's JSON")
+        return self.shape(at, depth=depth + 1)
+
+    def _set(self, at: Cursor, depth: int) -> SetOf:
+        if at.has("prefixItems") or not at.has("items"):
+            raise _NoShapeError(at, "an array must say what all of its items are, with items")
         item = at.at("items")
         shape = self.shape(item, depth=depth + 1)
         if self._nullable(item, depth):
-            _refuse(item, "an item may not be null")
+            raise _NoShapeError(item, "an item may not be null")
         return SetOf(shape)
 
     def _resolve(self, at: Cursor) -> Cursor:
@@ -188,12 +197,12 @@ class _Typing:
             target = self.root.at("$defs", reference.removeprefix(LOCAL_REFERENCE))
             if target.value is not None:
                 return target
-        _refuse(at, "it refers to something other than a definition in $defs")
+        raise _NoShapeError(at, "it refers to something other than a definition in $defs")
 
     def _only_variant(self, at: Cursor, depth: int) -> Shape:
         variants = [item for item in at.items() if item.value != {"type": "null"}]
         if len(variants) != 1:
-            _refuse(at, "it has more than one variant beside null")
+            raise _NoShapeError(at, "it has more than one variant beside null")
         return self.shape(variants[0], depth=depth + 1)
 
     def _nullable(self, at: Cursor, depth: int) -> bool:
@@ -212,16 +221,12 @@ class _Typing:
         return None in _listed(schema)
 
 
-def _refuse(at: Cursor, why: str) -> NoReturn:
-    raise _NoShapeError(at, why)
-
-
 def _decimal(at: Cursor, kinds: set[str]) -> Scalar:
     schema = at.value
     if not isinstance(schema, dict) or schema["x-cedar"] != "decimal":
-        _refuse(at, "x-cedar knows only: decimal")
+        raise _NoShapeError(at, "x-cedar knows only: decimal")
     if not kinds or not kinds <= {"integer", "number", "string"}:
-        _refuse(at, "x-cedar: decimal is for strings and numbers")
+        raise _NoShapeError(at, "x-cedar: decimal is for strings and numbers")
     return Scalar("decimal")
 
 

@@ -13,6 +13,7 @@ import jsonschema_rs
 
 from approvals.core import canonical
 from approvals.core.bundle.arguments import ArgumentType
+from approvals.core.bundle.enforcers import check_target
 from approvals.core.bundle.shapes import (
     LOCAL_REFERENCE,
     MAX_DEPTH,
@@ -20,9 +21,8 @@ from approvals.core.bundle.shapes import (
     pointer_token,
     shape_of,
 )
-from approvals.core.bundle.enforcers import check_target
-from approvals.core.errors import CallError
 from approvals.core.calls import ToolCall
+from approvals.core.errors import CallError
 from approvals.core.registry import Field, FieldKind, Tool
 
 if TYPE_CHECKING:

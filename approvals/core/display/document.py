@@ -1,0 +1,173 @@
+"""The document that a person is shown, made from the call and the tool's registered display alone.
+
+What holds:
+
+- No text of the agent other than the arguments is in it: whatever an agent writes beside a call,
+  this document is the same, byte for byte ("lies in the loop").
+- Every argument is in it, whole: under a registered label, or as it is among the unchecked.
+- Every string in it has passed through `visible`, so that no character works unseen.
+- Numbers are written as in the canonical form; below all stands the canonical form itself.
+
+Its digest is signed with the decision. What was shown is kept as it was shown, and not made again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from approvals.core import b64, canonical
+from approvals.core.display.characters import (
+    has_blank_run,
+    has_unseen,
+    mixed_scripts,
+    scripts,
+    visible,
+)
+from approvals.core.registry import FieldKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from approvals.core.calls import ToolCall
+    from approvals.core.canonical import Json
+    from approvals.core.registry import Field, Tool
+
+DOCUMENT_TYPE = "assent/display/1"
+UNREGISTERED = "A tool that is not registered"
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_GROUPS, _GROUP = 4, 4
+_BITS = 5
+_KEEPS_LINES = frozenset({FieldKind.TEXT, FieldKind.CODE})
+_LOCATORS = frozenset({FieldKind.ADDRESS, FieldKind.HOST})
+_MISSING = object()
+
+
+def document(tool: Tool | None, call: ToolCall) -> dict[str, Json]:
+    """What a person is shown about a call, as JSON.
+
+    Each field has label, kind, path, flags and a value: a string, or a list of strings for kind
+    `list`. `payload_length` counts the characters of `payload`.
+    """
+    display = tool.display if tool is not None else ()
+    fields: list[Json] = []
+    shown: set[str] = set()
+    for field in display:
+        value = _at(call.args, field.path)
+        if value is _MISSING:
+            continue  # an optional argument that the call does not have
+        fields.append(_field(field, value, call.args))
+        shown.add(field.path)
+        if field.currency_path is not None and isinstance(_at(call.args, field.currency_path), str):
+            shown.add(field.currency_path)  # it stands beside the amount
+    unchecked: list[Json] = [
+        {"path": visible(path), "value": visible(_exact(value))}
+        for path, value in _remaining(call.args, "", shown)
+    ]
+    payload = visible(call.canonical().decode())
+    return {
+        "typ": DOCUMENT_TYPE,
+        "title": visible(tool.title if tool is not None else UNREGISTERED),
+        "target": visible(call.target),
+        "tool": visible(call.tool),
+        "flags": list(_flags(call.tool, FieldKind.TEXT)),
+        "fields": fields,
+        "unchecked": unchecked,
+        "payload": payload,
+        "payload_length": len(payload),
+    }
+
+
+def digest(shown: Mapping[str, Json]) -> str:
+    """The display digest that is signed: SHA-256 of the document's canonical form, base64url."""
+    return canonical.digest(dict(shown))
+
+
+def fingerprint(call_hash: str) -> str:
+    """Eighty bits of the call hash in Crockford's base32, for people to compare: `7K3M-…`."""
+    size = _GROUPS * _GROUP * _BITS
+    number = int.from_bytes(b64.decode(call_hash)[: size // 8])
+    letters = "".join(
+        _CROCKFORD[number >> shift & (1 << _BITS) - 1] for shift in range(size - _BITS, -1, -_BITS)
+    )
+    return "-".join(letters[at : at + _GROUP] for at in range(0, len(letters), _GROUP))
+
+
+def _field(field: Field, value: object, args: Mapping[str, Json]) -> dict[str, Json]:
+    flags: list[str] = []
+    shown: Json
+    if field.kind is FieldKind.LIST and isinstance(value, list):
+        flags.append(f"{len(value)} {'item' if len(value) == 1 else 'items'}")
+        for item in value:
+            flags.extend(flag for flag in _flags(item, field.kind) if flag not in flags)
+        shown = [visible(_plain(item)) for item in value]
+    else:
+        flags.extend(_flags(value, field.kind))
+        shown = visible(_plain(value), lines=field.kind in _KEEPS_LINES)
+    if field.kind is FieldKind.MONEY:
+        currency = field.currency if field.currency_path is None else _at(args, field.currency_path)
+        if isinstance(currency, str):
+            flags.extend(flag for flag in _flags(currency, field.kind) if flag not in flags)
+            shown = f"{shown} {visible(currency)}"
+        else:
+            flags.append("no currency")
+    return {
+        "label": visible(field.label),
+        "kind": field.kind.value,
+        "path": visible(field.path),
+        "value": shown,
+        "flags": list(flags),
+    }
+
+
+def _flags(value: object, kind: FieldKind) -> Iterator[str]:
+    """What a person should be told about a value before believing their eyes."""
+    if value is None:
+        yield "null"
+    elif isinstance(value, (dict, list)):
+        yield "shown as JSON"
+    text = _plain(value)
+    if has_unseen(text):
+        yield "invisible characters"
+    if has_blank_run(text):
+        yield "a long run of blanks"
+    for word in mixed_scripts(text):
+        yield f"mixed scripts ({', '.join(scripts(word)).title()}): {visible(word)}"
+    if kind in _LOCATORS:
+        if not text.isascii():
+            yield "not plain ASCII"
+        if any(label.startswith("xn--") for label in text.lower().replace("@", ".").split(".")):
+            yield "an encoded international name (xn--)"
+
+
+def _plain(value: object) -> str:
+    """A string as it is, anything else as canonical JSON."""
+    return value if isinstance(value, str) else _exact(value)
+
+
+def _exact(value: object) -> str:
+    return canonical.encode(value).decode()  # type: ignore[arg-type]
+
+
+def _at(args: Mapping[str, Json], path: str) -> object:
+    """The argument at a JSON pointer (RFC 6901), through objects; `_MISSING` if there is none."""
+    found: object = args
+    for step in path.split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        if not isinstance(found, dict) or name not in found:
+            return _MISSING
+        found = found[name]
+    return found
+
+
+def _remaining(value: Mapping[str, Json], at: str, shown: set[str]) -> Iterator[tuple[str, Json]]:
+    """The largest parts of the arguments of which no field shows anything, in canonical order."""
+    for name in sorted(value, key=lambda name: name.encode("utf-16-be", "surrogatepass")):
+        path = f"{at}/{name.replace('~', '~0').replace('/', '~1')}"
+        below = value[name]
+        if path in shown:
+            continue
+        if isinstance(below, dict) and any(each.startswith(f"{path}/") for each in shown):
+            yield from _remaining(below, path, shown)
+        else:
+            yield path, below

@@ -175,9 +175,7 @@ class Verifier:
 
         # 12. A decision on one thing presented as a decision on another, or one that nobody made.
         request = authority.verify_request(approval)
-        authority.verify_statements(approval, request, skew=self._skew)
-        if self._people is not None:
-            authority.verify_passkeys(approval, self._people)
+        authority.verify_votes(approval, request, self._people, skew=self._skew)
 
         # 13. Too few people, one twice, the wrong ones, or the very person it is for.
         authority.verify_quorum(approval, request, self._people)

@@ -16,15 +16,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from approvals.core.approval import MAX_LIFE
-from approvals.core.ceremony import Decision, verify_evidence
+from approvals.core.ceremony import verify_evidence
 from approvals.core.errors import ApprovalRejected, EvidenceError
 from approvals.core.requests import assign
 
 if TYPE_CHECKING:
-    from approvals.core.approval import Approval, Counted
-    from approvals.core.ceremony import Statement
+    from approvals.core.approval import Approval
     from approvals.core.directory import Directory
-    from approvals.core.requests import RequestDocument, Requirement
+    from approvals.core.requests import RequestDocument, Requirement, Vote
 
 
 def verify_request(approval: Approval) -> RequestDocument:
@@ -63,93 +62,85 @@ def verify_request(approval: Approval) -> RequestDocument:
     return request
 
 
-def verify_statements(approval: Approval, request: RequestDocument, *, skew: int) -> None:
-    """Every counted vote's statement says yes, is that person's, on this request, in its time.
-
-    A vote without a statement passes here; whether a click counts is for `verify_passkeys` and the
-    quorum. Raises `ApprovalRejected("evidence")`.
-    """
-    for index, counted in enumerate(approval.approvals):
-        place = f"approvals[{index}]"
-        if not request.created <= counted.time <= approval.issued + skew:
-            raise ApprovalRejected("evidence", "cast outside its time", place=f"{place}.time")
-        if counted.statement is not None:
-            _verify_statement(counted.statement, counted, approval, request, skew=skew, place=place)
-
-
-def _verify_statement(
-    statement: Statement,
-    counted: Counted,
-    approval: Approval,
-    request: RequestDocument,
-    *,
-    skew: int,
-    place: str,
+def verify_votes(
+    approval: Approval, request: RequestDocument, people: Directory | None, *, skew: int
 ) -> None:
-    for name, stated, wanted in (
-        ("decision", statement.decision, Decision.APPROVE),  # a deny, presented as a yes
-        (
-            "approver",
-            statement.approver,
-            counted.approver,
-        ),  # one person's yes, under another's name
-        ("request", statement.request, approval.txn),  # a yes to the same call on another occasion
-        ("request_digest", statement.request_digest, approval.request_digest),
-        ("call_hash", statement.call_hash, approval.call_hash),  # a yes to another call
-        (
-            "display_digest",
-            statement.display_digest,
-            request.display_digest,
-        ),  # shown something else
-    ):
-        if stated != wanted:
-            raise ApprovalRejected(
-                "evidence",
-                "the statement is about something else",
-                place=f"{place}.statement.{name}",
-            )
-    if not request.created <= statement.iat <= approval.issued + skew:
-        raise ApprovalRejected(
-            "evidence", "stated outside its time", place=f"{place}.statement.iat"
-        )
-    if statement.iat >= request.expires:
-        raise ApprovalRejected("evidence", "stated too late", place=f"{place}.statement.iat")
-
-
-def verify_passkeys(approval: Approval, people: Directory) -> None:
-    """Every counted vote was made with a passkey that the directory says is that person's.
+    """Every counted vote is that person's yes to this request; with a directory, by their key.
 
     Raises `ApprovalRejected("evidence")`.
     """
+    latest = approval.issued + skew
     for index, counted in enumerate(approval.approvals):
         place = f"approvals[{index}]"
-        # A click in a channel leaves nothing that can be checked without trusting the service.
-        if counted.statement is None or counted.evidence is None:
-            raise ApprovalRejected("evidence", "no passkey stands behind this vote", place=place)
-        person = people.person(counted.approver)
-        if person is None:
-            raise ApprovalRejected("evidence", "not in the directory", place=f"{place}.approver")
-        key = person.key(counted.evidence.credential_id)
-        if key is None or key.aaguid != counted.evidence.aaguid:
-            raise ApprovalRejected(
-                "evidence", "not this person's passkey", place=f"{place}.evidence.credential_id"
-            )
+        vote = counted.vote()
+        if not request.created <= vote.time <= latest:
+            raise ApprovalRejected("evidence", "cast outside its time", place=f"{place}.time")
+        if vote.statement is not None and vote.statement.iat > latest:
+            raise ApprovalRejected("evidence", "stated later", place=f"{place}.statement.iat")
         try:
-            verified = verify_evidence(
-                counted.statement,
-                counted.evidence,
-                public_key=key.public_key,
-                rp_id=people.rp_id,
-                origins=people.origins,
-                now=counted.time,
-                backup_eligible=key.backup_eligible,
-            )
+            if vote.statement is not None:
+                verify_statement(vote, request, request_id=approval.txn, place=place)
+            if people is not None:
+                verify_passkey(vote, people, place=place)
         except EvidenceError as error:
-            raise ApprovalRejected(
-                "evidence", f"{error.message} ({error.code})", place=f"{place}.evidence"
-            ) from error
-        if verified.step_up is not counted.acr:
-            raise ApprovalRejected("evidence", "another step-up was made", place=f"{place}.acr")
+            raise ApprovalRejected("evidence", error.message, place=error.place) from error
+
+
+def verify_statement(vote: Vote, request: RequestDocument, *, request_id: str, place: str) -> None:
+    """The statement behind a vote says what the vote says, about this request, in its time.
+
+    Raises `EvidenceError`.
+    """
+    statement = vote.statement
+    if statement is None:
+        raise EvidenceError("no statement stands behind this vote", place=place)
+    for name, stated, wanted in (
+        # A deny, presented as a yes; one person's yes, under another's name.
+        ("decision", statement.decision, vote.decision),
+        ("approver", statement.approver, vote.approver),
+        # A yes to the same call on another occasion; to another call; to what looked different.
+        ("request", statement.request, request_id),
+        ("request_digest", statement.request_digest, request.digest()),
+        ("call_hash", statement.call_hash, request.call_hash),
+        ("display_digest", statement.display_digest, request.display_digest),
+    ):
+        if stated != wanted:
+            raise EvidenceError(
+                "the statement is about something else", place=f"{place}.statement.{name}"
+            )
+    if not request.created <= statement.iat < request.expires:
+        raise EvidenceError("not stated while it was asked", place=f"{place}.statement.iat")
+
+
+def verify_passkey(vote: Vote, people: Directory, *, place: str) -> None:
+    """A vote was made with a passkey that the directory says is that person's.
+
+    Raises `EvidenceError`.
+    """
+    # A click in a channel leaves nothing that can be checked without trusting the service.
+    if vote.statement is None or vote.evidence is None:
+        raise EvidenceError("no passkey stands behind this vote", place=place)
+    person = people.person(vote.approver)
+    if person is None:
+        raise EvidenceError("this person is not in the directory", place=f"{place}.approver")
+    key = person.key(vote.evidence.credential_id)
+    if key is None or key.aaguid != vote.evidence.aaguid:
+        raise EvidenceError("not this person's passkey", place=f"{place}.evidence.credential_id")
+    try:
+        verified = verify_evidence(
+            vote.statement,
+            vote.evidence,
+            public_key=key.public_key,
+            rp_id=people.rp_id,
+            origins=people.origins,
+            now=vote.time,
+            backup_eligible=key.backup_eligible,
+        )
+    except EvidenceError as error:
+        message = f"{error.message} ({error.code})"
+        raise EvidenceError(message, code=error.code, place=f"{place}.evidence") from error
+    if verified.step_up is not vote.step_up:
+        raise EvidenceError("the passkey made another step-up", place=f"{place}.acr")
 
 
 def verify_quorum(approval: Approval, request: RequestDocument, people: Directory | None) -> None:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ("base", "server", "build", "dev")
+TEST_TOOLS = (
+    *("pytest", "pluggy", "iniconfig", "packaging", "pygments"),
+    *("hypothesis", "sortedcontainers"),
+)
 ENFORCERS_WING = ("approvals.core", "approvals.verifier", "approvals.client", "approvals.guard")
 SERVER_ONLY = {
     "alembic",
@@ -134,7 +138,7 @@ def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
 def test_the_wheel_without_extras_verifies_approvals(wheel: Path, tmp_path: Path) -> None:
     """What an enforcement engineer installs passes the verifier's own tests, away from the source.
 
-    pytest is the only thing added, and it is made visible without making the server's visible.
+    pytest and hypothesis are all that is added.
     """
     environment = tmp_path / "environment"
     run([sys.executable, "-m", "venv", environment], cwd=tmp_path)
@@ -143,7 +147,7 @@ def test_the_wheel_without_extras_verifies_approvals(wheel: Path, tmp_path: Path
     for wanted in (
         ["--require-hashes", "--only-binary", ":all:", "-r", str(lock)],
         [str(wheel)],
-        pinned("dev", "pytest", "pluggy", "iniconfig", "packaging", "pygments"),
+        pinned("dev", *TEST_TOOLS),
     ):
         run(
             [python, "-m", "pip", "install", "--quiet", "--no-input", "--no-deps", *wanted],

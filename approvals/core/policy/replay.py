@@ -69,7 +69,7 @@ def record(bundle: Bundle, facts: Facts, verdict: Verdict) -> dict[str, Json]:
             "now": facts.now,
             "task": facts.task,
             "usage": dict(sorted(facts.usage.items())),
-            "excluded": sorted(facts.excluded),
+            "excluded": [*sorted(facts.excluded)],
         },
         "verdict": verdict.document(),
     }

@@ -30,6 +30,7 @@ class Cast:
     client: Client
     visitor: str | None
     software: dict[str, SoftwarePerson] = field(default_factory=dict)
+    enrolled_again: bool = False
 
     def enrol(self, person: str, *, name: str) -> None:
         """Invite a person and have them make a passkey."""
@@ -63,6 +64,7 @@ class Cast:
                 return
             again = str(self.stage.assent_json("people", "invite", person)["url"])
             self._enrol_software(person, again)
+            self.enrolled_again = True
             self.tell.say("A software passkey takes your part, by a new invitation.")
         playing = self.software[person]
         playing.read(url)

@@ -62,7 +62,7 @@ def _tell(tell: Narrator, *, attended: bool) -> None:
         "Fernhill Outdoor rents tents and kayaks. An agent works in its office.",
     )
     if not attended:
-        tell.say("Nobody is at the keyboard: software passkeys play the people, as real browsers.")
+        tell.say("Nobody is at the keyboard: software passkeys play the people, through the pages.")
     with ExitStack() as stack:
         stage = stack.enter_context(Stage())
         tell.chapter("A service, a bundle of policy, an enforcer with a key")

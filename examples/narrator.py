@@ -18,6 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 WIDTH = 80
+INDENT = 2
+MARGIN = 5  # a panel's border and padding, and a comma
 
 
 class StoryBrokeError(Exception):
@@ -95,7 +97,7 @@ class Narrator:
 
     def document(self, title: str, value: Mapping[str, Any], *, style: str = "magenta") -> None:
         """A JSON document in a panel."""
-        text = json.dumps(value, indent=2, ensure_ascii=False)
+        text = _laid_out(value)
         body = Syntax(text, "json", background_color="default", word_wrap=True)
         self._console.print(
             Panel(body, title=title, title_align="left", border_style=style, padding=(0, 1))
@@ -129,3 +131,23 @@ class Narrator:
     def _pause(self, times: float = 1.0) -> None:
         if self._length:
             time.sleep(self._length * times)
+
+
+def _laid_out(value: Any, *, indent: int = 0, taken: int = 0) -> str:
+    """JSON with everything on one line that fits there; `taken` is what stands before it."""
+    line = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, dict | list) or indent + taken + len(line) < WIDTH - MARGIN:
+        return line
+    inner = indent + INDENT
+    if isinstance(value, dict):
+        opening, closing = "{", "}"
+        names = [f"{json.dumps(name)}: " for name in value]
+        items = [
+            name + _laid_out(item, indent=inner, taken=len(name))
+            for name, item in zip(names, value.values(), strict=True)
+        ]
+    else:
+        opening, closing = "[", "]"
+        items = [_laid_out(item, indent=inner) for item in value]
+    between = ",\n" + " " * inner
+    return f"{opening}{between[1:]}{between.join(items)}\n{' ' * indent}{closing}"

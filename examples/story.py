@@ -106,7 +106,7 @@ def forbidden(it: Company, note: str) -> None:
     it.tell.chapter("A call that policy forbids")
     it.tell.expect("the note asks for a transfer of 60000.00", holds="60000.00" in note)
     it.tell.say("The note in that record talks to agents, and this agent falls for it.")
-    it.tell.code('tools.transfer(amount="60000.00", currency="EUR", payee="Bluewater Tours", …)')
+    it.tell.code('tools.transfer(amount="60000.00", payee="Bluewater Tours", …)')
     wanted = {**TRANSFER, "amount": "60000.00", "payee": "Bluewater Tours"}
     with use(it.guard()):
         answer = attempt(lambda: tools.transfer(**wanted))
@@ -122,7 +122,7 @@ def waiting(it: Company) -> Waits:
     """Policy asks for two people; the call parks."""
     it.tell.chapter("A call that waits for two people")
     it.tell.say("Now something that is really due: an invoice for new paddles.")
-    it.tell.code('tools.transfer(amount="4800.00", currency="EUR", payee="Nordkajak AB", …)')
+    it.tell.code('tools.transfer(amount="4800.00", payee="Nordkajak AB", …)')
     with use(it.guard(explanation="Invoice 7781 is due today, I checked it against the order.")):
         answer = attempt(lambda: tools.transfer(**TRANSFER))
     if not isinstance(answer, Waits):
@@ -164,7 +164,8 @@ def approval(it: Company, parked: Waits) -> str:
     header, claims = (json.loads(b64.decode(part)) for part in outcome.token.split(".")[:2])
     it.tell.document("header", header)
     it.tell.document("claims (long values cut, passkey evidence left out)", _abridged(claims))
-    it.pin()
+    if it.cast.enrolled_again:
+        it.pin()
     verifier, now = it.verifier(), int(time.time())
     verifier.verify(outcome.token, _transfer(), now=now, agent=AGENT, user=USER)
     it.tell.good("It holds: service's signature, this call, two pinned people's passkeys.")
@@ -224,7 +225,9 @@ def denied(it: Company) -> None:
         first = attempt(send)
     if not isinstance(first, Waits):
         raise StoryBrokeError(f"the mailing does not wait for people: {first}")
-    it.tell.waiting(f"More than 5 recipients: {first.request_id}. This time the agent holds on.")
+    it.tell.waiting(
+        f"That is more than a few recipients: {first.request_id}. This time the agent holds on."
+    )
     heard: SimpleQueue[Answer[int]] = SimpleQueue()
 
     def hold() -> None:
@@ -306,6 +309,16 @@ def _count(table: str) -> int:
         return counted
 
 
+def _named(value: Any) -> Any:
+    """A further item of a list, as short as it can be told apart."""
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        **{name: value[name] for name in ("approver", "requirement") if name in value},
+        "…": "…",
+    }
+
+
 def _abridged(value: Any) -> Any:
     """A document with its long values cut, as a panel can show it."""
     if isinstance(value, Mapping):
@@ -317,5 +330,8 @@ def _abridged(value: Any) -> Any:
     if isinstance(value, str):
         return value if len(value) <= 2 * SHORT else f"{value[:SHORT]}…"
     if isinstance(value, Sequence):
-        return [_abridged(inner) for inner in value]
+        # Votes look alike: the first one shows their form.
+        return [
+            _abridged(inner) if index == 0 else _named(inner) for index, inner in enumerate(value)
+        ]
     return value

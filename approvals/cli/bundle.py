@@ -19,12 +19,17 @@ from approvals.core.cases import CaseResult, run_tests, unreached_rules
 from approvals.core.errors import AssentError
 from approvals.flow import activate as activation
 
-app = typer.Typer(
+_group = typer.Typer(
     help="Check, test and activate policy bundles.", no_args_is_help=True, epilog=EPILOG
 )
 
 
-@app.command(epilog=EPILOG)
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(_group, name="bundle")
+
+
+@_group.command(epilog=EPILOG)
 def check(folder: BundleFolder, *, as_json: AsJson = False) -> None:
     """Check a bundle: every problem with its file and line. Changes nothing."""
     bundle = checked(folder, as_json=as_json)
@@ -37,7 +42,7 @@ def check(folder: BundleFolder, *, as_json: AsJson = False) -> None:
     emit(value, draw, as_json=as_json)
 
 
-@app.command("test", epilog=EPILOG)
+@_group.command("test", epilog=EPILOG)
 def cases(folder: BundleFolder, *, as_json: AsJson = False) -> None:
     """Run a bundle's cases (tests/*.yaml): each a call, and the verdict expected of it."""
     bundle = checked(folder, as_json=as_json)
@@ -63,7 +68,7 @@ def cases(folder: BundleFolder, *, as_json: AsJson = False) -> None:
         finding()
 
 
-@app.command(epilog=EPILOG)
+@_group.command(epilog=EPILOG)
 def activate(
     folder: BundleFolder,
     *,
@@ -86,7 +91,7 @@ def activate(
     emit({"ok": True, "version": version, "by": by}, draw, as_json=as_json)
 
 
-@app.command(epilog=EPILOG)
+@_group.command(epilog=EPILOG)
 def show(*, tenant: Tenant = "default", home: Home = None, as_json: AsJson = False) -> None:
     """Show the current bundle: its version and what is in it; with --json also its files."""
     with local.service(home) as service:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from jwcrypto.jwk import JWK
 
-from approvals.cli import files, local
+from approvals.cli import files, local, remote
 from approvals.cli.options import AsJson, EnforcerId, EnforcerKey, Home, Tenant, Url
 from approvals.cli.output import EPILOG, emit, moment, out, plain, table
 from approvals.config import load
@@ -22,12 +22,17 @@ if TYPE_CHECKING:
 
 ROTATION_NOTICE = 3600
 
-app = typer.Typer(
+_group = typer.Typer(
     help="Signing keys, enforcers' key pairs, and what to pin.", no_args_is_help=True, epilog=EPILOG
 )
 
 
-@app.command(epilog=EPILOG)
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(_group, name="keys")
+
+
+@_group.command(epilog=EPILOG)
 def enforcer(
     *,
     key_file: Annotated[
@@ -50,7 +55,7 @@ def enforcer(
     emit({"private_key_file": str(key_file), "public_jwk": public}, draw, as_json=as_json)
 
 
-@app.command("list", epilog=EPILOG)
+@_group.command("list", epilog=EPILOG)
 def list_(*, home: Home = None, as_json: AsJson = False) -> None:
     """List the service's signing keys, their states, and the log's key."""
     keys = local.keyring(load(home=home))
@@ -80,7 +85,7 @@ def list_(*, home: Home = None, as_json: AsJson = False) -> None:
     )
 
 
-@app.command(epilog=EPILOG)
+@_group.command(epilog=EPILOG)
 def rotate(
     *,
     delay: Annotated[
@@ -109,7 +114,7 @@ def rotate(
     emit(value, draw, as_json=as_json)
 
 
-@app.command(epilog=EPILOG)
+@_group.command(epilog=EPILOG)
 def directory(
     *,
     folder: Annotated[
@@ -133,7 +138,7 @@ def directory(
     jwks: dict[str, Json]
     vkey: str | None = None
     if enforcer_id is not None or key is not None:
-        with local.client(url=url, enforcer=enforcer_id, key=key, tenant=tenant) as client:
+        with remote.client(url=url, enforcer=enforcer_id, key=key, tenant=tenant) as client:
             jwks, people = client.jwks(), client.directory()
     else:
         with local.service(home) as service:

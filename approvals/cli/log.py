@@ -23,10 +23,15 @@ from approvals.log import Report
 from approvals.store import Store, Tx
 from approvals.store.leaves import Leaves
 
-app = typer.Typer(help="The transparency log.", no_args_is_help=True, epilog=EPILOG)
+_group = typer.Typer(help="The transparency log.", no_args_is_help=True, epilog=EPILOG)
 
 
-@app.command(epilog=EPILOG)
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(_group, name="log")
+
+
+@_group.command(epilog=EPILOG)
 def check(
     *,
     remembered: Annotated[
@@ -64,7 +69,7 @@ def check(
         finding()
 
 
-@app.command(epilog=EPILOG)
+@_group.command(epilog=EPILOG)
 def checkpoint(*, home: Home = None, as_json: AsJson = False) -> None:
     """Print the last signed checkpoint; keep it elsewhere and give it to `log check` later."""
     with local.service(home) as service, service.store.read() as tx:

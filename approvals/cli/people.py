@@ -10,10 +10,15 @@ from approvals.cli.options import AsJson, Home, Tenant
 from approvals.cli.output import EPILOG, emit, moment, out, plain, table
 from approvals.flow import activate, enrol
 
-app = typer.Typer(help="Who can decide, and invitations.", no_args_is_help=True, epilog=EPILOG)
+_group = typer.Typer(help="Who can decide, and invitations.", no_args_is_help=True, epilog=EPILOG)
 
 
-@app.command(epilog=EPILOG)
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(_group, name="people")
+
+
+@_group.command(epilog=EPILOG)
 def invite(
     person: Annotated[str, typer.Argument(help="The person's id, as in people.yaml.")],
     *,
@@ -37,7 +42,7 @@ def invite(
     emit(value, draw, as_json=as_json)
 
 
-@app.command("list", epilog=EPILOG)
+@_group.command("list", epilog=EPILOG)
 def list_(*, tenant: Tenant = "default", home: Home = None, as_json: AsJson = False) -> None:
     """List the people of the current bundle and the passkeys they have."""
     with local.service(home) as service:

@@ -1,11 +1,12 @@
 """`assent token`: a bearer token for curl, signed with an enforcer's key."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from approvals.cli import files, local
+from approvals.cli import files
 from approvals.cli.options import AsJson, Tenant
 from approvals.cli.output import EPILOG, emit
 from approvals.client import mint_token
@@ -38,7 +39,7 @@ def token(
         enforcer=enforcer,
         key=files.read_secret_object(key),
         audience=service,
-        now=local.now(),
+        now=int(time.time()),
         tenant=tenant,
     )
     value = {"token": minted, "audience": service, "enforcer": enforcer}

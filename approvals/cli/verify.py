@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from approvals.cli import files, local
+from approvals.cli import files, remote
 from approvals.cli.options import AsJson, EnforcerId, EnforcerKey, Tenant, Url
 from approvals.cli.output import EPILOG, emit, finding, out, plain, table
 from approvals.core import evidence_file
@@ -75,7 +75,7 @@ def evidence(
     as_json: AsJson = False,
 ) -> None:
     """Fetch the evidence of a request, in the name of the enforcer that submitted it."""
-    with local.client(url=url, enforcer=enforcer, key=key, tenant=tenant) as client:
+    with remote.client(url=url, enforcer=enforcer, key=key, tenant=tenant) as client:
         raw = client.evidence(request)
     file.write_bytes(raw)
     value = {"request": request, "file": str(file), "bytes": len(raw)}

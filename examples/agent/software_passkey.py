@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 PRESENT, VERIFIED, ATTESTED = 0x01, 0x04, 0x40
+# A key that can be copied says so (backup eligible, backed up): it must never pass for hardware.
+COPIED = 0x08 | 0x10
 ES256 = -7
 
 
@@ -53,7 +55,7 @@ class SoftwarePasskey:
             + self._credential_id
             + public_key
         )
-        data = self._authenticator_data(PRESENT | VERIFIED | ATTESTED) + attested
+        data = self._authenticator_data(PRESENT | VERIFIED | COPIED | ATTESTED) + attested
         response = {
             "clientDataJSON": _encode(self._client_data("webauthn.create", options["challenge"])),
             "attestationObject": _encode(
@@ -68,7 +70,7 @@ class SoftwarePasskey:
         allowed = [_decode(entry["id"]) for entry in options.get("allowCredentials", ())]
         if allowed and self._credential_id not in allowed:
             raise ValueError("the service asks for another passkey than this one")
-        data = self._authenticator_data(PRESENT | VERIFIED)
+        data = self._authenticator_data(PRESENT | VERIFIED | COPIED)
         client_data = self._client_data("webauthn.get", options["challenge"])
         signature = self._key.sign(
             data + hashlib.sha256(client_data).digest(), ec.ECDSA(hashes.SHA256())

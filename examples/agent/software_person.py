@@ -16,6 +16,7 @@ import httpx2
 from examples.agent.software_passkey import SoftwarePasskey
 
 TIMEOUT = 30.0
+_APART = {"li", "ol", "span", "ul"}  # what a page sets apart by its looks
 
 
 class PageRefusedError(Exception):
@@ -131,6 +132,8 @@ class _Reader(HTMLParser):
         if tag in {"dt", "dd"} or given.get("class") == "fingerprint":
             self._tag = tag
             self._text = []
+        elif tag in _APART:
+            self._text.append(" ")
 
     def handle_data(self, data: str) -> None:
         """Collect what stands inside."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, CDPSession, Page, ViewportSize, expect, sync_playwright
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,27 @@ class Visitor:
 
     site: Site
     page: Page
+    devtools: CDPSession
+    authenticator: str = ""
     complaints: list[str] = field(default_factory=list)
+
+    def add_authenticator(self, transport: str) -> str:
+        """Give the device one more authenticator, whose user is always there; gives its id."""
+        added = self.devtools.send(
+            "WebAuthn.addVirtualAuthenticator",
+            {
+                "options": {
+                    "protocol": "ctap2",
+                    "transport": transport,
+                    "hasResidentKey": True,
+                    "hasUserVerification": True,
+                    "isUserVerified": True,
+                    "automaticPresenceSimulation": True,
+                }
+            },
+        )
+        identifier: str = added["authenticatorId"]
+        return identifier
 
     def enrol(self, person: str) -> Visitor:
         """Follow a fresh invitation and make a passkey."""
@@ -98,23 +118,12 @@ def visitor(
 ) -> Iterator[Visitor]:
     """A device with an authenticator built in. What its console complains of is kept."""
     context = browser.new_context(viewport=viewport, **options)
+    context.set_default_timeout(15_000)
     page = context.new_page()
     devtools = context.new_cdp_session(page)
     devtools.send("WebAuthn.enable")
-    devtools.send(
-        "WebAuthn.addVirtualAuthenticator",
-        {
-            "options": {
-                "protocol": "ctap2",
-                "transport": "internal",
-                "hasResidentKey": True,
-                "hasUserVerification": True,
-                "isUserVerified": True,
-                "automaticPresenceSimulation": True,
-            }
-        },
-    )
-    someone = Visitor(site, page)
+    someone = Visitor(site, page, devtools)
+    someone.authenticator = someone.add_authenticator("internal")
     page.on("pageerror", lambda error: someone.complaints.append(str(error)))
     page.on(
         "console",

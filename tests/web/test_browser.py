@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
+from approvals.client import Expired
 from approvals.guard import CallRefused, guarded, use
 from tests.web.browser import PHONE
 from tests.web.site import PAYMENTS, Site, running_site
@@ -149,12 +152,15 @@ def test_a_late_press_is_refused_and_said_beside_the_button(
 ) -> None:
     with running_site(tmp_path, short=4) as site:
         ada = arrive(site).enrol("ada")
-        page = ada.open(site.submit("refund", amount="40.00", to="Uma"))
+        # A page that hears nothing: no stream, and a clock that stands still.
+        ada.page.route("**/live*", lambda route: route.abort())
+        ada.page.clock.install()
+        request_id = site.submit("refund", amount="40.00", to="Uma")
+        page = ada.open(request_id)
+        page.clock.pause_at(time.time() + 1)
         page.locator("#approve").click()
-        # A page that hears nothing: its clock stands still and its connection is dead.
-        page.evaluate("for (let i = 0; i < 9999; i++) clearInterval(i)")
-        page.route("**/live*", lambda route: route.abort())
-        page.wait_for_timeout(5000)
+        with closing(site.client()) as client:
+            assert isinstance(client.wait(request_id, timeout=20), Expired)
         page.locator("#form-approve [type=submit]").click()
         expect(headline(page)).to_have_text("Expired: nothing ran")
         no_buttons_left(page)
@@ -178,7 +184,7 @@ def test_a_payload_that_hides_things_and_is_longer_than_the_fold(
     assert "END-OF-TEXT" not in page.content()
     expect(page.locator("#deny")).not_to_have_attribute("aria-disabled", "true")
     expect(page.locator("#approve")).to_have_attribute("aria-disabled", "true")
-    page.locator("#approve").click()  # leads to what is missing, not to a decision
+    page.locator("#approve").click(force=True)  # leads to what is missing, not to a decision
     expect(page.locator("#show-all")).to_be_focused()
     expect(page.locator("#form-approve")).to_be_hidden()
     answer = ada.post(f"/r/{request_id}/decide/begin", {"decision": "approve"})
@@ -260,7 +266,9 @@ def test_a_passkey_that_refuses_changes_nothing(site: Site, arrive: Arrive) -> N
     request_id = site.submit("refund", amount="40.00", to="Uma")
     page = ada.open(request_id)
     page.evaluate(
-        "navigator.credentials.get = () => Promise.reject(new DOMException('', 'NotAllowedError'))"
+        """() => {
+          navigator.credentials.get = () => Promise.reject(new DOMException("", "NotAllowedError"));
+        }"""
     )
     ada.approve()
     expect(page.locator("#form-approve .error")).to_contain_text("Nothing has changed")
@@ -310,20 +318,16 @@ def test_a_further_passkey_is_made_with_one_that_is_held(site: Site, arrive: Arr
     page = ada.page
     page.goto(f"{site.url}/me")
     expect(page.locator(".keys li")).to_have_count(1)
-    devtools = page.context.new_cdp_session(page)
-    devtools.send("WebAuthn.enable")
-    devtools.send(
-        "WebAuthn.addVirtualAuthenticator",
-        {
-            "options": {
-                "protocol": "ctap2",
-                "transport": "usb",
-                "hasResidentKey": True,
-                "hasUserVerification": True,
-                "isUserVerified": True,
-                "automaticPresenceSimulation": True,
-            }
-        },
-    )
+
+    def plug_in_a_key(route: Route) -> None:
+        """The built-in authenticator has answered; from here on the person touches the key."""
+        ada.devtools.send(
+            "WebAuthn.setAutomaticPresenceSimulation",
+            {"authenticatorId": ada.authenticator, "enabled": False},
+        )
+        ada.add_authenticator("usb")
+        route.continue_()
+
+    page.route("**/me/passkeys/begin", plug_in_a_key)
     page.get_by_role("button", name="Add a passkey").click()
     expect(page.locator(".keys li")).to_have_count(2)

@@ -95,7 +95,8 @@ def _field(field: Mapping[str, Any], *, folded: bool) -> FieldView:
         is_list=is_list,
         counted=counted,
         cut=said,
-        flags=tuple(field["flags"]),
+        # How many there are stands beside the label already.
+        flags=tuple(flag for flag in field["flags"] if flag != counted),
     )
 
 

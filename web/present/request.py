@@ -90,6 +90,7 @@ class RequestPage:
     pending: bool
     title: str
     tool: str
+    flags: tuple[str, ...]
     agent: str
     agent_note: str
     user: str
@@ -132,6 +133,7 @@ def request_page(view: RequestView) -> RequestPage:
         pending=view.state is State.PENDING,
         title=view.title,
         tool=view.tool,
+        flags=tuple(view.display["flags"]),
         agent=view.agent,
         agent_note=f"{view.agent_purpose} · autonomy tier {view.agent_tier}",
         user=view.user_name,

@@ -14,7 +14,7 @@ import uvicorn
 from jwcrypto.jwk import JWK
 
 from approvals.app import build_app
-from approvals.client import Client
+from approvals.client import Client, mint_token
 from approvals.config import Settings
 from approvals.core.calls import ToolCall
 from approvals.core.requests import Decision
@@ -138,6 +138,17 @@ class Running:
     ) -> Client:
         """A client of this service as one of its enforcers."""
         return Client(self.url, enforcer=enforcer, key=self.keys[enforcer], http=http, **options)
+
+    def now(self) -> int:
+        """The time, as the service has it."""
+        return int(time.time())
+
+    def bearer(self, enforcer: str = "gateway") -> dict[str, str]:
+        """The header by which an enforcer is known."""
+        token = mint_token(
+            enforcer=enforcer, key=self.keys[enforcer], audience=self.url, now=self.now()
+        )
+        return {"Authorization": f"Bearer {token}"}
 
     def verifier(self, enforcer: str = "gateway") -> Verifier:
         """What that enforcer checks approvals with."""

@@ -1,0 +1,81 @@
+"""A service whose requests are decided on command: what `waiters.py` measures, in its own process.
+
+``python -m benchmarks.held HOME DATABASE PORT REQUESTS`` opens that many requests, serves, and
+prints a line of JSON: the enforcer's token, the ids, and the memory it takes. Then it reads
+commands, a line each, and answers each with a line: ``memory`` with the resident bytes, and
+``approve ID`` with the moment at which the deciding vote committed, on the clock that all processes
+of a machine share. A person's software passkey signs the vote; it takes the way every vote takes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import threading
+import time
+from pathlib import Path
+
+import uvicorn
+from sqlalchemy import event
+from sqlmodel import Session
+
+from approvals.app import build_app
+from benchmarks.http import caller_token
+from tests.service import Running, start
+
+
+def resident() -> int:
+    """The bytes of memory that this process holds."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def main() -> None:
+    home, database, port, count = sys.argv[1:]
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files[1], files[1]))
+    url = f"http://localhost:{port}"
+    company = start(Path(home), database, people=("ada",), url=url)
+    ids = [company.opened("10.00", args={"memo": str(number)}) for number in range(int(count))]
+    server = uvicorn.Server(
+        uvicorn.Config(
+            build_app(company.service),
+            host="127.0.0.1",
+            port=int(port),
+            loop="uvloop",
+            http="httptools",
+            access_log=False,
+            log_level="error",
+        )
+    )
+    said = {"token": caller_token(company.enforcer_key, audience=url), "ids": ids}
+    threading.Thread(target=_obey, args=(company, said), daemon=True).start()
+    server.run()
+
+
+def _obey(company: Running, said: dict[str, object]) -> None:
+    committed: list[int] = []
+    here = threading.get_ident()
+
+    def note(_session: Session) -> None:
+        if threading.get_ident() == here:
+            committed.append(time.monotonic_ns())
+
+    event.listen(Session, "after_commit", note)
+    print(json.dumps(said), flush=True)
+    for line in sys.stdin:
+        match line.split():
+            case ["memory"]:
+                print(resident(), flush=True)
+            case ["approve", request_id]:
+                state = company.decide("ada", request_id)
+                assert state.value == "approved", state
+                print(committed[-1], flush=True)
+            case _:
+                raise ValueError(line)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""A running service for tests: a small bundle, a real database, software passkeys for its people."""
+"""A service for tests: a small bundle, a real database, software passkeys for its people."""
 
 from __future__ import annotations
 

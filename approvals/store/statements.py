@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     from sqlalchemy import CursorResult, Result, Select
     from sqlmodel import Session, SQLModel
@@ -20,19 +19,26 @@ def insert_new(session: Session, row: type[SQLModel], values: Mapping[str, objec
 
     A concurrent insert of the same key waits for the other transaction to end.
     """
-    dialect = session.get_bind().dialect.name
-    insert = sqlite_insert if dialect == "sqlite" else postgresql_insert
-    return changed(session.execute(insert(row).values(**values).on_conflict_do_nothing())) == 1
+    statement = _insert(session, row).values(**values).on_conflict_do_nothing()
+    return changed(session.execute(statement, execution_options=_COUNTED)) == 1
 
 
 def insert_new_from(
     session: Session, row: type[SQLModel], columns: list[str], source: Select[*tuple[Any, ...]]
 ) -> bool:
     """Insert what `source` selects unless its key is there. True if this call inserted a row."""
-    dialect = session.get_bind().dialect.name
-    insert = sqlite_insert if dialect == "sqlite" else postgresql_insert
-    statement = insert(row).from_select(columns, source).on_conflict_do_nothing()
-    return changed(session.execute(statement)) == 1
+    statement = _insert(session, row).from_select(columns, source).on_conflict_do_nothing()
+    return changed(session.execute(statement, execution_options=_COUNTED)) == 1
+
+
+# Without it, how many rows an INSERT added is not kept, and looks like none.
+_COUNTED = {"preserve_rowcount": True}
+
+
+def _insert(session: Session, row: type[SQLModel]) -> Any:
+    """An INSERT into the row's table, in the dialect that knows ON CONFLICT."""
+    insert = sqlite_insert if session.get_bind().dialect.name == "sqlite" else postgresql_insert
+    return insert(row.metadata.tables[str(row.__tablename__)])
 
 
 def changed(result: Result[Any]) -> int:

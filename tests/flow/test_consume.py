@@ -66,9 +66,7 @@ def test_the_same_use_gets_the_same_receipt(running: Running) -> None:
 
 def test_an_approval_is_spent_for_its_own_call_only(running: Running) -> None:
     jti, call_hash = approved(running)
-    other = status.status(
-        running.service, running.caller, running.opened("800.00")
-    ).call_hash
+    other = status.status(running.service, running.caller, running.opened("800.00")).call_hash
     assert spend(running, jti, other) == "call_mismatch"
     assert spend(running, jti, call_hash) == "receipt"
     assert spend(running, jti, other) == "call_mismatch"
@@ -103,9 +101,7 @@ def later_by(running: Running, monkeypatch: pytest.MonkeyPatch, seconds: int) ->
     return seconds
 
 
-def test_a_request_expires_without_a_job(
-    running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_request_expires_without_a_job(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     request = running.opened()
     running.decide("ada", request)
     later_by(running, monkeypatch, 901)
@@ -164,13 +160,13 @@ def test_what_policy_allowed_is_rechecked_too(running: Running) -> None:
     with running.service.store.read() as tx:
         issued = tx.approvals.of(tenant="default", txn=answer.id)
     assert issued is not None
-    stricter = RULES + '\n@id("no-reading") forbid (principal, action == Action::"balance", resource);'
+    stricter = (
+        RULES + '\n@id("no-reading") forbid (principal, action == Action::"balance", resource);'
+    )
     activate(
         running.service,
         tenant="default",
-        files=bundle_files(
-            running.enforcer_key.public_jwk(), policies_payments_cedar=stricter
-        ),
+        files=bundle_files(running.enforcer_key.public_jwk(), policies_payments_cedar=stricter),
     )
     assert spend(running, issued.jti, issued.call_hash) == "revoked"
 

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
 from approvals import log
-from approvals.core.errors import Forbidden, Invalid, TransitionError
+from approvals.core.calls import ToolCall
+from approvals.core.errors import Forbidden, Invalid, NotFound, TransitionError
 from approvals.core.events import parse_leaf
 from approvals.core.requests import State
 from approvals.flow import consume, expire, status
 from approvals.flow.activate import activate
-from approvals.flow.caller import Caller
+from approvals.flow.caller import Caller, Submission
 from approvals.flow.cancel import cancel
-from approvals.flow.submit import Allowed, Denied, Opened
+from approvals.flow.submit import Allowed, Denied, Opened, submit
 from approvals.verifier import Verifier
 from tests.service import ENFORCER, TARGET, bundle_files
 
@@ -26,17 +28,19 @@ def staged_types(running: Running) -> list[str]:
         return [parse_leaf(each.leaf).type.value for each in tx.log.staged(limit=1000)]
 
 
-def verifier(running: Running) -> Verifier:
-    return Verifier(
-        issuer=running.service.settings.issuer,
-        audience=ENFORCER,
-        keys=running.service.keys.jwks(2_000_000_000),
-    )
-
-
 def test_what_policy_allows_is_approved_at_once(running: Running) -> None:
     answer = running.submit("acc-1", tool="balance")
     assert isinstance(answer, Allowed)
+    now = int(time.time())
+    verifier = Verifier(
+        issuer=running.service.settings.issuer,
+        audience=ENFORCER,
+        keys=running.service.keys.jwks(now),
+    )
+    verified = verifier.verify(
+        answer.approval, ToolCall(TARGET, "balance", {"account": "acc-1"}), now=now
+    )
+    assert verified.jti == "apr_" + answer.id[4:]
     assert "call.allowed" in staged_types(running)
 
 
@@ -64,16 +68,10 @@ def test_what_cannot_be_decided_is_refused(
 
 
 def test_a_target_that_the_enforcer_does_not_guard_is_forbidden(running: Running) -> None:
-    running_caller = running.caller
-    assert running_caller.targets == (TARGET,)
-    from approvals.core.calls import ToolCall  # noqa: PLC0415 - used here only
-    from approvals.flow.caller import Submission  # noqa: PLC0415 - used here only
-    from approvals.flow.submit import submit  # noqa: PLC0415 - used here only
-
     with pytest.raises(Forbidden) as caught:
         submit(
             running.service,
-            running_caller,
+            running.caller,
             Submission(
                 call=ToolCall("https://elsewhere.example", "transfer", {}),
                 agent="billing-agent",
@@ -167,8 +165,6 @@ def test_nothing_is_granted_when_the_log_cannot_be_written(
 
 
 def test_only_its_own_enforcer_sees_a_request(running: Running) -> None:
-    from approvals.core.errors import NotFound  # noqa: PLC0415 - used here only
-
     request = running.opened()
     for stranger in (
         Caller("default", "other", (TARGET,)),

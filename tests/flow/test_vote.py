@@ -109,9 +109,7 @@ def test_an_assertion_for_one_statement_does_not_serve_another(running: Running)
         signed = vote.begin(running.service, session, *made)
         target = vote.begin(running.service, session, *used)
         with pytest.raises(AssentError) as caught:
-            vote.finish(
-                running.service, session, target.id, key.authenticate(signed.options)
-            )
+            vote.finish(running.service, session, target.id, key.authenticate(signed.options))
         assert code_of(caught) == "challenge"
 
 
@@ -164,7 +162,9 @@ def test_a_counter_that_goes_back_is_refused(running: Running) -> None:
 
 @pytest.mark.parametrize(("over", "needed"), [(0, False), (1, True)])
 def test_what_is_longer_than_the_fold_must_be_opened_before_it_is_approved(
-    running: Running, over: int, needed: bool
+    running: Running,
+    over: int,
+    needed: bool,  # noqa: FBT001 - a parameter of the table above
 ) -> None:
     short = running.opened(args={"memo": ""})
     view = look.request(running.service, running.sessions["ada"], short)
@@ -181,10 +181,8 @@ def test_what_is_longer_than_the_fold_must_be_opened_before_it_is_approved(
 
 
 def test_approve_against_deny_at_the_same_moment_is_never_both(running: Running) -> None:
+    running.enrol("uma")
     for number in range(5):
-        request = running.opened(f"6{number}0.00")
-        running.decide("ada", request)
-        running.enrol("uma")
         request = running.opened(f"9{number}1.00", user="cleo")
 
         def decide(who: tuple[str, str], request: str = request) -> str:

@@ -26,9 +26,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters.update(
-        marked=marks.marked, iso=times.iso, clock=times.clock, span=times.span
-    )
+    made.filters.update(marked=marks.marked, iso=times.iso, clock=times.clock, span=times.span)
     return made
 
 

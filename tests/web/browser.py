@@ -127,9 +127,9 @@ def visitor(
     page.on("pageerror", lambda error: someone.complaints.append(str(error)))
     page.on(
         "console",
-        lambda message: someone.complaints.append(message.text)
-        if message.type == "error"
-        else None,
+        lambda message: (
+            someone.complaints.append(message.text) if message.type == "error" else None
+        ),
     )
     try:
         yield someone

@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpx2
 import uvicorn
@@ -184,21 +185,22 @@ class Site:
         """The enforcer's guard, which pins the directory of approvers' keys."""
         now = int(time.time())
         jwks = self.service.keys.jwks(now)
-        _, document = verify(
-            directory.directory(self.service, DEFAULT_TENANT), keys=jwks, typ=None
-        )
+        _, document = verify(directory.directory(self.service, DEFAULT_TENANT), keys=jwks, typ=None)
         verifier = Verifier(
             issuer=self.url,
             audience=ENFORCER,
             keys=jwks,
             people=Directory.from_document(document),
         )
-        return Guard(
-            self.client(), verifier, AGENT, user, explanation=explanation, wait=60.0
-        )
+        return Guard(self.client(), verifier, AGENT, user, explanation=explanation, wait=60.0)
 
     def submit(
-        self, tool: str = "transfer", *, user: str = "uma", explanation: str | None = None, **args: Json
+        self,
+        tool: str = "transfer",
+        *,
+        user: str = "uma",
+        explanation: str | None = None,
+        **args: Json,
     ) -> str:
         """Submit a call that people are asked about; gives the request's id."""
         client = self.client()
@@ -211,46 +213,47 @@ class Site:
         return answer.id
 
 
-def open_site(home: Path, url: str, *, short: int = 900) -> Site:
-    """The company's service, not yet listening."""
-    settings = load(home=home, url=url, log_interval=0.05)
+def open_site(
+    home: Path, url: str, *, short: int = 900, public: str | None = None, jobs: bool = True
+) -> Site:
+    """The company's service, not yet listening. `public` is its address if that is not `url`."""
+    settings = load(home=home, url=public or url, log_interval=0.05)
     keys = Keyring.open(home, now=int(time.time()), origin=settings.log_origin)
     service = Service(store=open_store(settings.database_url), keys=keys, settings=settings)
     secret = ec.generate_private_key(ec.SECP256R1())
     jwk = private_jwk(secret)
     public = {name: value for name, value in jwk.items() if name != "d"}
     activate.activate(service, tenant=DEFAULT_TENANT, files=bundle_files(public, short=short))
-    return Site(service, build_app(service), url, jwk)
+    return Site(service, build_app(service, jobs=jobs), url, jwk)
 
 
 @contextmanager
-def running_site(home: Path, *, short: int = 900) -> Iterator[Site]:
+def running_site(
+    home: Path, *, short: int = 900, public: str | None = None, jobs: bool = True
+) -> Iterator[Site]:
     """The company's service on a free port of this machine."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
-        site = open_site(home, f"http://localhost:{port}", short=short)
+        site = open_site(home, f"http://localhost:{port}", short=short, public=public, jobs=jobs)
         server = uvicorn.Server(
-            uvicorn.Config(
-                site.app, log_level="error", timeout_graceful_shutdown=1, lifespan="on"
-            )
+            uvicorn.Config(site.app, log_level="error", timeout_graceful_shutdown=1, lifespan="on")
         )
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
         try:
-            _until_up(site.url, server)
+            _until_up(site, server)
             yield site
         finally:
             server.should_exit = True
             thread.join(timeout=15)
 
 
-def _until_up(url: str, server: uvicorn.Server) -> None:
+def _until_up(site: Site, server: uvicorn.Server) -> None:
     until = time.monotonic() + 20
+    while not server.started:
+        assert time.monotonic() < until, "the service did not start"
+        time.sleep(0.02)
+    host = {"Host": urlsplit(site.service.settings.url).netloc}
     with httpx2.Client(trust_env=False) as http:
-        while time.monotonic() < until:
-            if server.started:
-                assert http.get(f"{url}/signin").status_code == 200
-                return
-            time.sleep(0.02)
-    raise AssertionError("the service did not start")
+        assert http.get(f"{site.url}/signin", headers=host).status_code == 200

@@ -75,9 +75,10 @@ def test_two_people_approve_and_the_guarded_call_runs(site: Site, arrive: Arrive
         expect(headline(person.page)).to_have_text("Waiting for you")
         expect(person.page.locator(".money dd")).to_contain_text("4000.00")
     assert ada.page.url == bo.page.url
-    assert ada.page.locator(".fingerprint").inner_text() == bo.page.locator(
-        ".fingerprint"
-    ).inner_text()
+    assert (
+        ada.page.locator(".fingerprint").inner_text()
+        == bo.page.locator(".fingerprint").inner_text()
+    )
 
     bo.page.evaluate("window.sameDocument = true")
     ada.approve()
@@ -147,9 +148,7 @@ def test_a_request_expires_while_its_page_is_open(tmp_path: Path, arrive: Arrive
         assert (answer["status"], answer["code"]) == (409, "not_pending")
 
 
-def test_a_late_press_is_refused_and_said_beside_the_button(
-    tmp_path: Path, arrive: Arrive
-) -> None:
+def test_a_late_press_is_refused_and_said_beside_the_button(tmp_path: Path, arrive: Arrive) -> None:
     with running_site(tmp_path, short=4) as site:
         ada = arrive(site).enrol("ada")
         # A page that hears nothing: no stream, and a clock that stands still.

@@ -82,9 +82,7 @@ def pages(visitor: Visitor, requests: dict[str, str]) -> list[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390, 320])
-def test_every_page_is_well_made(
-    site: Site, arrive: Arrive, width: int, scheme: str
-) -> None:
+def test_every_page_is_well_made(site: Site, arrive: Arrive, width: int, scheme: str) -> None:
     ada = arrive(site, viewport={"width": width, "height": 844}, color_scheme=scheme).enrol("ada")
     found = {}
     for path in pages(ada, filled(site)):
@@ -118,9 +116,7 @@ def test_six_questions_are_answered_without_scrolling_on_a_phone(
     assert bar["y"] + bar["height"] <= PHONE["height"]
 
 
-def test_enlarged_to_200_per_cent_nothing_is_cut_off_or_covered(
-    site: Site, arrive: Arrive
-) -> None:
+def test_enlarged_to_200_per_cent_nothing_is_cut_off_or_covered(site: Site, arrive: Arrive) -> None:
     # 200 % on a phone and on a desktop are half as many CSS pixels.
     for size in (PHONE, DESKTOP):
         half = {"width": size["width"] // 2, "height": size["height"] // 2}

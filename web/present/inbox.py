@@ -55,9 +55,7 @@ def inbox_page(cards: Iterable[RequestCard]) -> InboxPage:
         waiting=tuple(map(_card, waiting)),
         watching=tuple(_card(card) for card in others if card.state is State.PENDING),
         recent=tuple(map(_card, recent[:RECENT])),
-        recent_cut=""
-        if len(recent) <= RECENT
-        else f"Shown {RECENT} of the {len(recent):,} latest",
+        recent_cut="" if len(recent) <= RECENT else f"Shown {RECENT} of the {len(recent):,} latest",
     )
 
 

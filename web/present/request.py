@@ -159,9 +159,7 @@ def request_page(view: RequestView) -> RequestPage:
             for change in changes[:CHANGES]
         ),
         changes_since=0 if view.previous is None else view.previous.decided,
-        changes_cut=""
-        if len(changes) <= CHANGES
-        else shown(CHANGES, len(changes), "differences"),
+        changes_cut="" if len(changes) <= CHANGES else shown(CHANGES, len(changes), "differences"),
         lately=tuple(Lately(card.title, card.state.value, card.created) for card in view.lately),
         claim=view.explanation,
         may_decide=view.may_decide,

@@ -68,7 +68,7 @@ def read(file: str, text: str, problems: Problems) -> Source | None:
         problems.add(file, mark.line + 1 if mark else 1, "yaml", f"not YAML: {error.problem}")
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        problems.add(file, line, "yaml", f"character U+{ord(error.character):04X} is not allowed")
+        problems.add(file, line, "yaml", "not YAML: a control character")
     else:
         return Source(file, value, lines)
     return None

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from pydantic_core import PydanticUndefined
 
 from approvals import api
-from approvals.cli.application import app as command_line
+from approvals.cli.application import application
 from approvals.config import Settings
 from approvals.core.errors import REASONS
 from approvals.guard import CallRefused
@@ -156,7 +156,7 @@ def commands() -> dict[tuple[str, ...], set[str]]:
         for name, inner in getattr(command, "commands", {}).items():
             walk(inner, (*words, name))
 
-    walk(typer.main.get_command(command_line), ())
+    walk(typer.main.get_command(application([])), ())
     return found
 
 

@@ -12,8 +12,8 @@ from approvals.api import wire
 from approvals.api.bodies import answer
 from approvals.api.routes import caller_only, raw, refusals, room
 from approvals.api.waiting import MAX_WAIT
-from approvals.flow import look
 from approvals.flow.cancel import cancel
+from approvals.flow.evidence import evidence
 from approvals.flow.status import RequestStatus
 
 router = APIRouter(tags=["requests"])
@@ -109,5 +109,5 @@ def request_evidence(
     """Return the evidence file of a request, or of a verdict that policy gave by itself."""
     here = room(request)
     caller = here.callers.of(request)
-    evidence = look.evidence(here.service, caller, request_id)
-    return Response(orjson.dumps(evidence), media_type="application/json")
+    file = evidence(here.service, caller, request_id)
+    return Response(orjson.dumps(file), media_type="application/json")

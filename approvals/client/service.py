@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 from approvals.client.answers import MAX_ANSWER, Answer
 from approvals.client.errors import ServiceAway, ServiceError
@@ -41,7 +41,12 @@ _RENEW_BEFORE: Final = 60
 
 
 def mint_token(
-    *, enforcer: str, key: Mapping[str, Json], audience: str, now: int, tenant: str = "default"
+    *,
+    enforcer: str,
+    key: jws.SigningKey | Mapping[str, Json],
+    audience: str,
+    now: int,
+    tenant: str = "default",
 ) -> str:
     """Sign the bearer token by which ``enforcer`` is known to the service at ``audience``.
 
@@ -73,18 +78,28 @@ class Client:
         http: httpx2.Client | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Prepare, without connecting; ``url`` is the service's issuer, without a path."""
+        """Prepare, without connecting; ``url`` is the service's issuer, ``key`` a private JWK.
+
+        Raises ``ValueError`` for an address to which a token would travel in the clear, and
+        `KeySetError` for a key that cannot sign.
+        """
         self._transport = Transport(url, http=http)
         self.url = self._transport.url
         self.enforcer = enforcer
         self.tenant = tenant
-        self._key = dict(key)
+        self._key = jws.SigningKey.from_jwk(key)
         self._clock = clock
         self._token: tuple[str, float] = ("", 0.0)
 
     def close(self) -> None:
         """Give the connections back."""
         self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def submit(
         self,

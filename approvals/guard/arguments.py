@@ -2,7 +2,8 @@
 
 A function's arguments become ``args`` member by member under their parameters' names, defaults
 included. Only what is JSON already is taken, of exactly the types that ``json`` produces: a
-subclass may show one value to the hash and another to the function.
+subclass may show one value to the hash and another to the function. Pass a money amount as a
+string or an integer of minor units: a ``Decimal`` has no JSON form that all languages agree on.
 """
 
 from __future__ import annotations
@@ -42,11 +43,10 @@ def freeze(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[
     """
     bound = signature.bind(*args, **kwargs)
     bound.apply_defaults()
-    refuse_foreign(bound.arguments)
     try:
         return canonical.encode(cast("Json", dict(bound.arguments)))
     except AdmissionError as error:
-        raise _refusal(f"cannot be sent: {error}", place=error.place or "") from error
+        raise _refusal(error) from error
 
 
 def thaw(frozen: bytes) -> dict[str, Json]:
@@ -54,7 +54,7 @@ def thaw(frozen: bytes) -> dict[str, Json]:
     try:
         value = canonical.parse(frozen)
     except AdmissionError as error:
-        raise _refusal(f"cannot be sent: {error}", place=error.place or "") from error
+        raise _refusal(error) from error
     return cast("dict[str, Json]", value)
 
 
@@ -66,32 +66,9 @@ def call_with(
     return bound.args, bound.kwargs
 
 
-def refuse_foreign(value: object) -> None:
-    """Refuse what is not JSON and name the place, without recursion so that depth costs nothing."""
-    left: list[tuple[str, object, int]] = [("", value, 1)]
-    while left:
-        place, item, depth = left.pop()
-        if depth > canonical.MAX_DEPTH:
-            raise _refusal(f"is nested deeper than {canonical.MAX_DEPTH}", place=place)
-        if item is None or type(item) in {str, int, float, bool}:
-            continue
-        if type(item) is list:
-            left += [(f"{place}/{index}", member, depth + 1) for index, member in enumerate(item)]
-        elif type(item) is dict:
-            for name, member in item.items():
-                if type(name) is not str:
-                    raise _refusal(f"has the member name {name!r}, not a string", place=place)
-                step = name.replace("~", "~0").replace("/", "~1")
-                left.append((f"{place}/{step}", member, depth + 1))
-        else:
-            raise _refusal(
-                f"is {type(item).__name__}, which is not JSON; pass a string, a number, a bool, "
-                "None, a list or a dict",
-                place=place,
-            )
-
-
-def _refusal(what: str, *, place: str) -> CallRefused:
+def _refusal(error: AdmissionError) -> CallRefused:
     return CallRefused(
-        f"nothing was sent: the argument at {place or '/'} {what}", reason="arguments", place=place
+        f"nothing was sent: an argument is not JSON that can be approved: {error}",
+        reason="arguments",
+        place=error.place,
     )

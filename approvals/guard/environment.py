@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Final
 from approvals.client import Client, ServiceAway, ServiceError
 from approvals.core import canonical, jws
 from approvals.core.directory import Directory
-from approvals.core.errors import ApprovalRejected, AssentError
+from approvals.core.errors import ApprovalRejected, AssentError, KeySetError
 from approvals.guard.gate import Guard
 from approvals.guard.refusals import CallRefused
 from approvals.verifier import Verifier
@@ -116,6 +116,8 @@ def guard_from_environment() -> Guard:
         )
     except ValueError as error:
         raise _wrong("ASSENT_URL", str(error)) from error
+    except KeySetError as error:
+        raise _wrong("ASSENT_KEY_FILE", f"holds no key to sign with: {error}") from error
     unattended = frozenset(
         name.strip() for name in os.environ.get("ASSENT_UNATTENDED", "").split(",") if name.strip()
     )

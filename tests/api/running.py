@@ -128,6 +128,7 @@ class Running:
     keys: dict[str, dict[str, Any]]
     sessions: dict[str, Session] = field(default_factory=dict)
     passkeys: dict[str, SoftKey] = field(default_factory=dict)
+    clients: list[Client] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -136,8 +137,15 @@ class Running:
     def client(
         self, enforcer: str = "gateway", *, http: httpx2.Client | None = None, **options: Any
     ) -> Client:
-        """A client of this service as one of its enforcers."""
-        return Client(self.url, enforcer=enforcer, key=self.keys[enforcer], http=http, **options)
+        """A client of this service as one of its enforcers; `close` closes it."""
+        made = Client(self.url, enforcer=enforcer, key=self.keys[enforcer], http=http, **options)
+        self.clients.append(made)
+        return made
+
+    def close(self) -> None:
+        """Close what was opened for tests; the application closes the service."""
+        for client in self.clients:
+            client.close()
 
     def now(self) -> int:
         """The time, as the service has it."""
@@ -195,8 +203,8 @@ class Running:
             self.decide(person, request_id)
 
 
-def bundle(keys: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """The files of the company's bundle."""
+def bundle(keys: dict[str, dict[str, Any]], *, ttl: str = "15m") -> dict[str, str]:
+    """The files of the company's bundle; `ttl` is how long a request waits."""
     enforcers = {
         "enforcers": {
             "gateway": {"keys": [public(keys["gateway"])], "targets": [TARGET]},
@@ -208,17 +216,19 @@ def bundle(keys: dict[str, dict[str, Any]]) -> dict[str, str]:
         "agents.yaml": AGENTS,
         "tools.yaml": TOOLS,
         "enforcers.yaml": json.dumps(enforcers, indent=1),
-        "policies/rules.cedar": POLICY,
+        "policies/rules.cedar": POLICY.replace("15m", ttl),
     }
 
 
-def open_company(home: Path, *, url: str, database: str | None = None, **settings: Any) -> Running:
+def open_company(
+    home: Path, *, url: str, database: str | None = None, ttl: str = "15m", **settings: Any
+) -> Running:
     """A fresh service with the company's bundle active; its application closes it."""
     configured = Settings(home=home, url=url, database=database, **settings)
     ring = Keyring.open(home, now=int(time.time()), origin=configured.log_origin)
     service = Service(store=open_store(configured.database_url), keys=ring, settings=configured)
     keys = {"gateway": new_key(), "other": new_key()}
-    activate(service, tenant="default", files=bundle(keys))
+    activate(service, tenant="default", files=bundle(keys, ttl=ttl))
     return Running(service=service, app=build_app(service), keys=keys)
 
 
@@ -241,5 +251,6 @@ def served(home: Path, *, database: str | None = None, **settings: Any) -> Itera
                 time.sleep(0.01)
             yield company
         finally:
+            company.close()
             server.should_exit = True
             thread.join()

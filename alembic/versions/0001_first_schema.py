@@ -244,6 +244,7 @@ def upgrade() -> None:
         "vote",
         sa.Column("request", sa.String(), nullable=False),
         sa.Column("person", sa.String(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("decision", sa.String(), nullable=False),
         sa.Column("step_up", sa.String(), nullable=False),
@@ -257,4 +258,5 @@ def upgrade() -> None:
             ["request.id"],
         ),
         sa.PrimaryKeyConstraint("request", "person"),
+        sa.UniqueConstraint("request", "position", name="vote_order"),
     )

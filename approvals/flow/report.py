@@ -57,6 +57,7 @@ def report(
                 public={
                     "approval": jti,
                     "subject": approval.txn,
+                    "call_hash": approval.call_hash,
                     "status": status,
                     "output_hash": output_hash,
                 },

@@ -238,6 +238,7 @@ class Requests:
             VoteRow(
                 request=request.id,
                 person=vote.approver,
+                position=len(request.votes),
                 tenant=request.document.tenant,
                 decision=vote.decision.value,
                 step_up=vote.step_up.value,
@@ -345,7 +346,7 @@ class Requests:
         votes = self._session.exec(
             select(VoteRow)
             .where(VoteRow.request == row.id)
-            .order_by(col(VoteRow.created), VoteRow.person)
+            .order_by(col(VoteRow.position))
         )
         return StoredRequest(
             request=Request(

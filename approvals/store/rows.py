@@ -172,11 +172,12 @@ class SeatRow(SQLModel, table=True):
 
 
 class VoteRow(SQLModel, table=True):
-    """One person's decision on one request: there can be no second."""
+    """One person's decision on one request: there can be no second, and no two at one place."""
 
     __tablename__ = "vote"
     request: str = Field(primary_key=True, foreign_key="request.id")
     person: str = Field(primary_key=True)
+    position: int
     tenant: str
     decision: str
     step_up: str
@@ -185,6 +186,7 @@ class VoteRow(SQLModel, table=True):
     statement: str | None = Field(default=None, sa_type=Text)
     evidence: str | None = Field(default=None, sa_type=Text)
     created: int = Field(sa_type=BIG)
+    __table_args__ = (UniqueConstraint("request", "position", name="vote_order"),)
 
 
 class ApprovalRow(SQLModel, table=True):

@@ -1,0 +1,99 @@
+"""The evidence file of one call: all that an auditor needs, in one document, checkable offline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from approvals import log
+from approvals.core.approval import APPROVAL, REQUEST, VERDICT
+from approvals.core.errors import Conflict, NotFound
+from approvals.core.evidence_file import EvidenceFile, LoggedEvent, Outcome, Receipt
+from approvals.core.policy import recorded_facts
+from approvals.flow.directory import directory_of
+from approvals.flow.status import own
+
+if TYPE_CHECKING:
+    from approvals.core.canonical import Json
+    from approvals.flow.caller import Caller
+    from approvals.flow.service import Service
+    from approvals.store import Tx
+
+
+def evidence(service: Service, caller: Caller, subject: str) -> dict[str, Json]:
+    """The evidence of the caller's request (`req_…`) or of a verdict that asked nobody (`vrd_…`).
+
+    Whatever is still in line for the log is given its place first, so that nothing is left out.
+
+    Raises:
+        NotFound: no such occasion of this caller.
+        Conflict: the events are not in the log yet (`not_logged`); ask again in a second.
+    """
+    with service.store.read() as tx:
+        now = tx.now
+    while log.sequence(service.store, service.keys, now=now) == log.BATCH:
+        pass
+    with service.store.read() as tx:
+        checkpoint = tx.log.latest_checkpoint()
+        events = tx.log.about(tenant=caller.tenant, subject=subject)
+        file = _known(service, tx, caller, subject)
+        if checkpoint is None or not events or events[-1].index >= checkpoint.size:
+            raise Conflict("the events are not in the log yet", code="not_logged")
+        file["checkpoint"] = checkpoint.note
+        file["events"] = [
+            LoggedEvent(
+                index=leaf.index,
+                leaf=leaf.leaf,
+                opening=orjson.loads(leaf.opening),
+                proof=tuple(log.inclusion(tx, leaf.index, checkpoint.size)),
+            ).document()
+            for leaf in events
+        ]
+    return file
+
+
+def _known(service: Service, tx: Tx, caller: Caller, subject: str) -> dict[str, Json]:
+    """Everything but the log's part."""
+    tenant = caller.tenant
+    if subject.startswith(REQUEST):
+        stored = own(tx, caller, subject)
+        call, request, votes = stored.call, stored.request.document, stored.request.votes
+        display = orjson.loads(stored.display)
+        jti = APPROVAL + subject.removeprefix(REQUEST)
+    else:
+        verdict = tx.requests.verdict(tenant=tenant, verdict_id=subject)
+        if verdict is None or verdict.enforcer != caller.enforcer or verdict.outcome == "escalate":
+            raise NotFound("no such verdict")
+        call = recorded_facts(orjson.loads(verdict.record)).call.canonical().decode()
+        request, votes, display = None, (), None
+        jti = APPROVAL + subject.removeprefix(VERDICT)
+    approval = tx.approvals.get(tenant=tenant, jti=jti)
+    spent = tx.approvals.spent(tenant=tenant, jti=jti)
+    outcome = tx.approvals.outcome(tenant=tenant, jti=jti)
+    return EvidenceFile(
+        subject=subject,
+        call=call,
+        request=request,
+        display=display,
+        votes=votes,
+        approval=None if approval is None else approval.token,
+        receipt=None
+        if approval is None or spent is None
+        else Receipt(
+            jti=jti,
+            txn=approval.txn,
+            call_hash=approval.call_hash,
+            use_id=spent.use_id,
+            consumed=spent.created,
+        ),
+        outcome=None
+        if outcome is None
+        else Outcome(
+            status=outcome.status, output_hash=outcome.output_hash, reported=outcome.created
+        ),
+        events=(),
+        checkpoint="",
+        jwks=service.keys.jwks(tx.now),
+        directory=directory_of(service, tx, tenant),
+    ).document()

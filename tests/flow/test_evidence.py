@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import orjson
+import pytest
+
+from approvals.core import evidence_file
+from approvals.flow import cancel, consume, report, status
+from approvals.flow.directory import directory
+from approvals.flow.evidence import evidence
+from approvals.flow.submit import Allowed
+
+if TYPE_CHECKING:
+    from tests.service import Running
+
+
+def check(running: Running, subject: str) -> dict[str, str]:
+    """What does not hold in the evidence of `subject`, by step."""
+    file = evidence(running.service, running.caller, subject)
+    findings = evidence_file.verify(
+        orjson.dumps(file),
+        jwks=running.service.keys.jwks(int(time.time())),
+        vkeys=[running.service.keys.vkey],
+        directory=directory(running.service, "default"),
+        issuer=running.service.settings.issuer,
+    )
+    assert len(findings) > 9
+    return {found.step: f"{found.detail} ({found.place})" for found in findings if not found.ok}
+
+
+def test_evidence_of_a_spent_approval_holds(running: Running) -> None:
+    request = running.opened(explanation="because")
+    running.opened()
+    running.decide("ada", request)
+    running.decide("ben", request)
+    assert check(running, request) == {}
+    call_hash = status.status(running.service, running.caller, request).call_hash
+    jti = "apr_" + request[4:]
+    consume.consume(running.service, running.caller, jti, call_hash=call_hash, use_id="u")
+    assert check(running, request) == {}
+    report.report(running.service, running.caller, jti, status="ok", output_hash=call_hash)
+    assert check(running, request) == {}
+
+
+@pytest.mark.parametrize("end", ["deny", "cancel", "pending"])
+def test_evidence_of_a_request_that_was_not_approved_holds(running: Running, end: str) -> None:
+    request = running.opened()
+    running.decide("ada", request)
+    if end == "deny":
+        running.decide("ben", request, "deny", "no")
+    if end == "cancel":
+        cancel.cancel(running.service, running.caller, request)
+    assert check(running, request) == {}
+
+
+def test_evidence_of_verdicts_that_asked_nobody_holds(running: Running) -> None:
+    allowed = running.submit("acc-1", tool="balance")
+    assert isinstance(allowed, Allowed)
+    refused = running.submit("100000.00")
+    assert check(running, allowed.id) == {}
+    assert check(running, refused.id) == {}

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from approvals.store import open_store, rows
+from approvals.store.engine import connect
+
+
+def test_migrations_make_the_tables_that_the_rows_describe(database_url: str) -> None:
+    store = open_store(database_url)
+    store.close()
+    engine = connect(store._engine.url.render_as_string(hide_password=False))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, rows.SQLModel.metadata) == []
+    engine.dispose()
+
+
+def test_migrating_again_changes_nothing(database_url: str) -> None:
+    for _ in range(2):
+        open_store(database_url).close()
+
+
+def test_every_table_is_bound_to_a_tenant() -> None:
+    service_wide = {"node", "checkpoint"}  # the log is one; its leaves name their tenant
+    for table in rows.SQLModel.metadata.tables.values():
+        assert "tenant" in table.columns or table.name in service_wide, table.name

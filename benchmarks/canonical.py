@@ -17,15 +17,15 @@ AIM: Final = 20.0
 _REPEATS: Final = 25
 
 
-def _call(lines: int) -> dict[str, Any]:
-    """Make a call as a payment agent would: mostly text and small numbers, some of it not ASCII."""
+def _call(lines: int, name: str = "Acme Tools Ltd, London") -> dict[str, Any]:
+    """Make a call as a payment agent would: mostly text and small numbers."""
     return {
         "action_type": "tool.call.1",
         "target": "https://payments.example",
         "tool": "pay_invoices",
         "args": {
             "account": "DE89370400440532013000",
-            "beneficiary": "Bäckerei Weiß, 10115 Berlin",
+            "beneficiary": name,
             "memo": 'quarterly "settlement"\nsee attached',
             "dry_run": False,
             "lines": [
@@ -67,6 +67,7 @@ def run() -> list[dict[str, Any]]:
     """Return one result a size; `ratio` is the reference's time over ours: larger is better."""
     return [
         _measure("canonical form, 1 KB", _call(7), 1_000),
+        _measure("canonical form, 1 KB, not all ASCII", _call(7, "Bäckerei Weiß, Łódź"), 1_000),
         _measure("canonical form, 1 MB", _call(9_000), 1),
     ]
 

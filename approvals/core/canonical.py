@@ -43,7 +43,9 @@ _SCALARS: Final[frozenset[type]] = frozenset({str, int, float, bool, type(None)}
 _TYPES: Final[frozenset[type]] = _SCALARS | {list, dict}
 _WHOLE: Final[frozenset[type]] = _TYPES - {float}
 _AMBIGUOUS: Final = object()
-_BEYOND_BASIC_PLANE: Final = bytes(range(0xF0, 0xF8))
+_BEYOND_BASIC_PLANE: Final = (0xF0, 0xF1, 0xF2, 0xF3, 0xF4)
+_all_whole: Final = _WHOLE.issuperset
+_referents: Final = gc.get_referents
 _OPTIONS: Final = (
     orjson.OPT_SORT_KEYS
     | orjson.OPT_STRICT_INTEGER
@@ -181,7 +183,7 @@ def _plain(value: object, max_depth: int, types: frozenset[type]) -> bool:
     for _ in range(max_depth):
         if not types.issuperset(map(type, level)):
             return False
-        level = gc.get_referents(*level)
+        level = _referents(*level)
         if not level:
             return True
     return (types & _SCALARS).issuperset(map(type, level))
@@ -267,12 +269,17 @@ def encode(value: Json) -> bytes:
     # orjson and RFC 8785 agree but for three things: what orjson takes beyond JSON (enumerations,
     # UUIDs, NaN as null), how it writes fractions, and that it sorts members by code point where
     # RFC 8785 sorts by UTF-16 unit, which differs only for characters beyond the basic plane (a
-    # byte of 0xF0 or more).
-    if not _plain(value, ENCODE_DEPTH, _WHOLE):
-        return _encode_slowly(value)
-    if written.isascii() or len(written.translate(None, _BEYOND_BASIC_PLANE)) == len(written):
-        return written
-    return _encode_slowly(value)
+    # UTF-8 byte of 0xF0 or more).
+    level = _referents(value) if type(value) is dict else [value]
+    while level:  # as in `_plain`; that it ends is known, for orjson came to an end
+        if not _all_whole(map(type, level)):
+            return _encode_slowly(value)
+        level = _referents(*level)
+    if not written.isascii():
+        for lead in _BEYOND_BASIC_PLANE:
+            if lead in written:
+                return _encode_slowly(value)
+    return written
 
 
 def digest(value: Json) -> str:

@@ -263,7 +263,9 @@ cases:
     st.sampled_from(["people.yaml", "agents.yaml", "tools.yaml", "enforcers.yaml"]),
     st.data(),
 )
-def test_no_edit_of_a_yaml_file_gets_past_the_declared_error(file: str, data: st.DataObject) -> None:
+def test_no_edit_of_a_yaml_file_gets_past_the_declared_error(
+    file: str, data: st.DataObject
+) -> None:
     """A leaked KeyError or RecursionError would take the service down with a bad upload."""
     files = small.files()
     lines = files[file].splitlines()

@@ -1,0 +1,449 @@
+"""Three outcomes, and nothing that a call can contain gets around them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from approvals.core import canonical
+from approvals.core.bundle import Bundle
+from approvals.core.calls import ToolCall
+from approvals.core.errors import Invalid
+from approvals.core.policy import (
+    Allow,
+    Deny,
+    DenyCode,
+    Escalate,
+    Facts,
+    evaluate,
+    record,
+    replay,
+)
+from approvals.core.requests import StepUp
+from tests import small_bundle as small
+
+ROOT = Path(__file__).parents[2]
+SMALL = small.load()
+
+
+def asks(name: str, who: str, when: str = "", more: str = "") -> str:
+    return (
+        f'@id("{name}") @reason("because {name}") @approvers("{who}") {more}\n'
+        f"forbid (principal, action, resource) {when} unless {{ context.approved }};\n"
+    )
+
+
+def forbid(name: str, when: str) -> str:
+    return f'@id("{name}") forbid (principal, action, resource) when {{ {when} }};\n'
+
+
+def verdict_on(rules: str, facts: Facts | None = None, **files: str) -> Allow | Deny | Escalate:
+    return evaluate(small.load(rules=rules, **files), facts or small.facts())
+
+
+def requirements(verdict: Allow | Deny | Escalate) -> dict[str, tuple[str, ...]]:
+    assert isinstance(verdict, Escalate), verdict
+    return {requirement.rule: requirement.eligible for requirement in verdict.requirements}
+
+
+def denial(verdict: Allow | Deny | Escalate) -> DenyCode:
+    assert isinstance(verdict, Deny), verdict
+    return verdict.code
+
+
+# ---------------------------------------------------------------- the three outcomes
+
+
+def test_below_the_threshold_it_passes_and_from_it_on_it_asks() -> None:
+    assert evaluate(SMALL, small.facts({"amount": "499.9999"})) == Allow(rules=("all",))
+    verdict = evaluate(SMALL, small.facts({"amount": "500.00"}))
+    assert requirements(verdict) == {"large": ("ada", "cleo")}
+    assert verdict.rules == ("large",)
+
+
+@pytest.mark.parametrize("permits", [*product([False, True], repeat=2)])
+def test_agent_and_user_must_both_be_permitted(permits: tuple[bool, bool]) -> None:
+    """With an OR an agent could do for one user what that user may not, or the reverse."""
+    texts = [
+        '@id("a") permit (principal is Agent, action, resource);\n',
+        '@id("u") permit (principal is User, action, resource);\n',
+    ]
+    rules = "".join(text for text, wanted in zip(texts, permits, strict=True) if wanted)
+    verdict = verdict_on(rules)
+    if all(permits):
+        assert verdict == Allow(rules=("a", "u"))
+    else:
+        assert denial(verdict) is DenyCode.NOT_PERMITTED
+        assert isinstance(verdict, Deny)
+        assert len(verdict.reasons) == permits.count(False)
+
+
+def test_requirements_of_agent_and_user_add_up_and_one_rule_is_one_requirement() -> None:
+    of_agent = asks("for-agent", "ada").replace("principal,", "principal is Agent,")
+    of_user = asks("for-user", "cleo").replace("principal,", "principal is User,")
+    verdict = verdict_on(small.PERMIT + of_agent + of_user + asks("for-both", "managers"))
+    assert requirements(verdict) == {
+        "for-agent": ("ada",),
+        "for-both": ("cleo", "dan"),
+        "for-user": ("cleo",),
+    }
+
+
+def test_a_forbid_of_either_principal_stands_whatever_is_approved() -> None:
+    rules = small.PERMIT + asks("ask", "finance")
+    for principal in ("principal is Agent", 'principal == User::"ben"'):
+        never = forbid("never", "true").replace("principal,", f"{principal},")
+        verdict = verdict_on(rules + never)
+        assert isinstance(verdict, Deny)
+        assert (verdict.code, verdict.rules) == (DenyCode.FORBIDDEN, ("never",))
+
+
+def test_approval_does_not_permit() -> None:
+    """A rule that asks takes nothing away from the need for a permit."""
+    verdict = verdict_on(asks("ask", "finance"))
+    assert denial(verdict) is DenyCode.NOT_PERMITTED
+    assert verdict.rules == ()
+
+
+def test_a_broad_permit_cannot_switch_an_approval_off() -> None:
+    assert requirements(verdict_on(small.PERMIT + asks("ask", "ada"))) == {"ask": ("ada",)}
+
+
+def test_the_shortest_time_to_live_counts() -> None:
+    rules = (
+        small.PERMIT + asks("a", "ada", more='@ttl("2h")') + asks("b", "cleo", more='@ttl("5m")')
+    )
+    verdict = verdict_on(rules)
+    assert isinstance(verdict, Escalate)
+    assert verdict.ttl == 300
+
+
+def test_forbidding_rules_say_why() -> None:
+    rules = small.PERMIT + '@reason("Not today")\n' + forbid("a", "true") + forbid("b", "true")
+    assert verdict_on(rules) == Deny(
+        rules=("a", "b"), reasons=("Not today", "the rule b forbids it"), code=DenyCode.FORBIDDEN
+    )
+
+
+# ---------------------------------------------------------------- who may approve
+
+
+def test_nobody_approves_for_themselves_and_an_owner_only_where_the_rule_allows() -> None:
+    rules = small.PERMIT + asks("r", "finance")
+    assert requirements(verdict_on(rules, small.facts(user="cleo"))) == {"r": ("ada", "ben")}
+    excluding = small.PERMIT + asks("r", "finance", more='@exclude("owner")')
+    assert requirements(verdict_on(excluding, small.facts(user="cleo"))) == {"r": ("ben",)}
+
+
+def test_whoever_is_excluded_by_the_facts_approves_nothing() -> None:
+    facts = small.facts(excluded=frozenset({"ada"}))
+    assert requirements(verdict_on(small.PERMIT + asks("r", "finance"), facts)) == {"r": ("cleo",)}
+
+
+def test_a_requirement_that_nobody_can_fill_is_a_denial() -> None:
+    """Otherwise the call would wait for an answer that cannot come."""
+    rules = small.PERMIT + asks("self", "ben")
+    verdict = verdict_on(rules)
+    assert isinstance(verdict, Deny)
+    assert (verdict.code, verdict.rules) == (DenyCode.NOBODY_ELIGIBLE, ("self",))
+
+
+def test_one_person_cannot_fill_the_places_of_two_requirements() -> None:
+    both = small.PERMIT + asks("a", "cleo") + asks("b", "cleo")
+    assert denial(verdict_on(both)) is DenyCode.NOBODY_ELIGIBLE
+    enough = small.PERMIT + asks("a", "cleo") + asks("b", "cleo | dan")
+    assert requirements(verdict_on(enough)) == {"a": ("cleo",), "b": ("cleo", "dan")}
+    too_many = small.PERMIT + asks("a", "cleo") + asks("b", "managers", more='@quorum("2")')
+    assert denial(verdict_on(too_many)) is DenyCode.NOBODY_ELIGIBLE
+
+
+# ---------------------------------------------------------------- what is refused before any rule
+
+
+@pytest.mark.parametrize(
+    ("facts", "code"),
+    [
+        (small.facts(agent="ghost"), DenyCode.NO_AGENT),
+        (small.facts(user="ghost"), DenyCode.NO_USER),
+        (small.facts(call=ToolCall("https://other.example", "transfer", {})), DenyCode.NO_TOOL),
+        (small.facts(call=ToolCall(small.TARGET, "all", {})), DenyCode.NO_TOOL),
+        (small.facts(call=ToolCall(small.TARGET, "money", {})), DenyCode.NO_TOOL),
+        (small.facts({"amount": 5}), DenyCode.ARGS_SCHEMA),
+        (small.facts({"amount": None}), DenyCode.ARGS_SCHEMA),
+        (small.facts({"extra": 1}), DenyCode.ARGS_SCHEMA),
+        (small.facts({"amount": "5.00001"}), DenyCode.ARGS_UNTYPED),
+        (small.facts({"amount": "five"}), DenyCode.ARGS_UNTYPED),
+        (small.facts({"to": "\ud800"}), DenyCode.ARGS_UNTYPED),
+        (small.facts({"to": b"bytes"}), DenyCode.ARGS_SCHEMA),
+    ],
+)
+def test_what_does_not_fit_is_denied_with_its_code(facts: Facts, code: DenyCode) -> None:
+    assert denial(evaluate(SMALL, facts)) is code
+
+
+def test_an_agent_serves_only_its_users() -> None:
+    narrow = small.AGENTS.replace("[finance, dan]", "[finance]")
+    verdict = verdict_on(small.PERMIT, small.facts(user="dan"), agents=narrow)
+    assert denial(verdict) is DenyCode.USER_NOT_SERVED
+
+
+def test_a_schema_denial_points_at_the_argument_and_never_repeats_it() -> None:
+    """Reasons travel to callers and logs, where arguments must not."""
+    verdict = evaluate(SMALL, small.facts({"amount": ["canary-7f3a"]}))
+    assert isinstance(verdict, Deny)
+    assert verdict.reasons == ("/amount: does not fit the tool's schema (type)",)
+    untyped = evaluate(SMALL, small.facts({"amount": "canary-7f3a"}))
+    assert isinstance(untyped, Deny)
+    assert "canary" not in repr(untyped)
+
+
+def test_an_error_in_any_rule_denies_and_names_the_rule_alone() -> None:
+    """Cedar skips a rule that fails; a forbid that is skipped would have allowed."""
+    overflow = forbid("overflow", "context.now * 9223372036854775807 > 0")
+    verdict = verdict_on(small.PERMIT + overflow)
+    assert verdict == Deny(
+        rules=("overflow",),
+        reasons=("a rule could not be evaluated",),
+        code=DenyCode.EVALUATION_ERROR,
+    )
+
+
+# ---------------------------------------------------------------- what rules may look at
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "context.user.id == 'ben' && context.user.groups.contains('finance')",
+        "context.agent.id == 'clerk' && context.agent.tier == 2 && context.agent.model == 'm-1'",
+        "context.agent.owner == 'ada' && context.agent.purpose == 'pays'",
+        "context.now == 1767614400 && context.hour == 12 && context.weekday == 1",
+        "context.usage.agent_hour == 1 && context.usage.agent_day == 2",
+        "context.usage.tool_hour == 3 && context.usage.tool_day == 4",
+        "context has task && context.task == 't-1'",
+        "context.nulls.contains('/memo') && !(context.args has memo)",
+        "principal in Group::'finance' || principal == Agent::'clerk'",
+        "resource == System::'https://bank.example'",
+        "action == Action::'transfer' && action in Action::'money'",
+    ],
+)
+def test_the_context_holds_what_it_says(condition: str) -> None:
+    facts = small.facts(
+        {"memo": None},
+        task="t-1",
+        usage={"agent_hour": 1, "agent_day": 2, "tool_hour": 3, "tool_day": 4},
+    )
+    condition = condition.replace("'", '"')
+    rules = f'@id("r") permit (principal, action, resource) when {{ {condition} }};'
+    assert verdict_on(rules, facts) == Allow(rules=("r",))
+
+
+@pytest.mark.parametrize(
+    ("now", "hour", "weekday"),
+    [(0, 0, 4), (86_399, 23, 4), (86_400, 0, 5), (1_767_614_400 - 43_200, 0, 1), (345_599, 23, 7)],
+)
+def test_hour_and_weekday_are_those_of_utc(now: int, hour: int, weekday: int) -> None:
+    condition = f"context.hour == {hour} && context.weekday == {weekday}"
+    rules = f'@id("r") permit (principal, action, resource) when {{ {condition} }};'
+    assert verdict_on(rules, small.facts(now=now)) == Allow(rules=("r",))
+
+
+def test_absent_and_null_and_empty_differ() -> None:
+    rules = small.PERMIT
+    rules += forbid("null", 'context.nulls.contains("/memo")')
+    rules += forbid("empty", 'context.args has memo && context.args.memo == ""')
+    assert verdict_on(rules, small.facts()).rules == ("all",)
+    assert verdict_on(rules, small.facts({"memo": None})).rules == ("null",)
+    assert verdict_on(rules, small.facts({"memo": ""})).rules == ("empty",)
+
+
+def test_limits_and_usage() -> None:
+    agents = small.AGENTS.replace("tier: 2", "tier: 2\n    limits: {calls_per_hour: 3}")
+    usage = {"agent_day": 9, "agent_hour": 2, "tool_day": 0, "tool_hour": 0}
+    assert isinstance(verdict_on(small.PERMIT, small.facts(usage=usage), agents=agents), Allow)
+    usage["agent_hour"] = 3
+    over = verdict_on(small.PERMIT, small.facts(usage=usage), agents=agents)
+    assert isinstance(over, Deny)
+    assert (over.code, over.rules) == (DenyCode.FORBIDDEN, ("limits",))
+    # A counter that was not counted must not read as zero.
+    unknown = verdict_on(small.PERMIT, small.facts(usage={}), agents=agents)
+    assert denial(unknown) is DenyCode.EVALUATION_ERROR
+
+
+# ---------------------------------------------------------------- opaque tools
+
+OPAQUE = small.TOOLS.replace("owner: dan", "owner: dan\n    opaque: true")
+
+
+def test_an_opaque_tool_is_never_simply_allowed() -> None:
+    verdict = verdict_on(small.PERMIT, tools=OPAQUE)
+    assert isinstance(verdict, Escalate)
+    (requirement,) = verdict.requirements
+    assert (requirement.rule, requirement.approvers, requirement.eligible) == (
+        "opaque",
+        ("dan",),
+        ("dan",),
+    )
+    assert requirement.step_up is StepUp.PASSKEY
+    own = verdict_on(small.PERMIT, small.facts(user="dan"), tools=OPAQUE)
+    assert denial(own) is DenyCode.NOBODY_ELIGIBLE
+
+
+def test_an_opaque_tool_is_not_approved_by_a_click() -> None:
+    for step_up, expected in [("session", "passkey"), ("hardware-passkey", "hardware-passkey")]:
+        rules = small.PERMIT + asks("r", "ada", more=f'@step_up("{step_up}")')
+        verdict = verdict_on(rules, tools=OPAQUE)
+        assert isinstance(verdict, Escalate)
+        assert [r.step_up.value for r in verdict.requirements] == [expected]
+
+
+def test_an_opaque_tool_that_is_forbidden_stays_forbidden() -> None:
+    assert denial(verdict_on(forbid("no", "true") + small.PERMIT, tools=OPAQUE)) is (
+        DenyCode.FORBIDDEN
+    )
+
+
+# ---------------------------------------------------------------- replay
+
+
+CALLS: list[dict[str, Any]] = [
+    {},
+    {"amount": "500.00"},
+    {"amount": "x"},
+    {"memo": None},
+    {"memo": "\u202egpj.exe"},
+]
+
+
+@pytest.mark.parametrize("args", CALLS)
+def test_a_record_is_enough_to_decide_again(args: dict[str, Any]) -> None:
+    facts = small.facts(args, excluded=frozenset({"dan", "ada"}), task="t")
+    kept = record(SMALL, facts, evaluate(SMALL, facts))
+    again = canonical.parse(canonical.encode(kept))
+    assert replay(Bundle.load(small.files()), again)
+
+
+def test_replay_notices_another_verdict_another_fact_and_another_bundle() -> None:
+    facts = small.facts({"amount": "500.00"})
+    kept = record(SMALL, facts, evaluate(SMALL, facts))
+    text = canonical.encode(kept).decode()
+    changes = [
+        ('"quorum":2', '"quorum":1'),
+        ('"eligible":["ada","cleo"]', '"eligible":["ada","ben","cleo"]'),
+        ('"amount":"500.00"', '"amount":"499.00"'),
+        ('"user":"ben"', '"user":"cleo"'),
+        ('"ttl":900', '"ttl":901'),
+        (f'"bundle":"{SMALL.version}"', f'"bundle":"{"A" * 43}"'),
+    ]
+    for old, new in changes:
+        assert old in text
+        assert not replay(SMALL, canonical.parse(text.replace(old, new).encode())), old
+    other = small.load(people=small.PEOPLE + "# reviewed again\n")
+    assert not replay(other, kept)
+
+
+def test_replay_takes_nothing_that_is_not_a_record() -> None:
+    facts = small.facts()
+    kept = record(SMALL, facts, evaluate(SMALL, facts))
+    broken: list[Any] = [None, [], {}, {**kept, "typ": "x"}, {**kept, "more": 1}]
+    broken += [{k: v for k, v in kept.items() if k != name} for name in kept]
+    told: Any = kept["facts"]
+    broken += [{**kept, "facts": {**told, "usage": {"agent_day": "1"}}}]
+    broken += [{**kept, "facts": {**told, "now": True}}]
+    for value in broken:
+        with pytest.raises(Invalid):
+            replay(SMALL, value)
+
+
+def test_a_fresh_process_with_another_hash_seed_decides_the_same() -> None:
+    """Sets iterate differently in every process; a verdict that showed it could not be replayed."""
+    facts = small.facts({"amount": "500.00"})
+    bundle = small.load(rules=small.PERMIT + small.LARGE + asks("more", "managers"))
+    kept = record(bundle, facts, evaluate(bundle, facts))
+    program = (
+        "import sys, json\n"
+        "from approvals.core.bundle import Bundle\n"
+        "from approvals.core.policy import evaluate, record, recorded_facts\n"
+        "files, kept = json.load(sys.stdin)\n"
+        "bundle = Bundle.load(files)\n"
+        "facts = recorded_facts(kept)\n"
+        "sys.stdout.write(json.dumps(record(bundle, facts, evaluate(bundle, facts))))\n"
+    )
+    given_files = json.dumps([dict(bundle.files), kept])
+    for seed in ("1", "2"):
+        answer = subprocess.run(  # noqa: S603 - our own interpreter and program
+            [sys.executable, "-c", program],
+            input=given_files,
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+        )
+        assert json.loads(answer.stdout) == kept
+
+
+# ---------------------------------------------------------------- laws
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=200)
+@given(st.dictionaries(st.sampled_from(["amount", "to", "memo", "__entity", ""]), json_values))
+def test_no_arguments_whatever_make_policy_raise_or_allow_wrongly(args: dict[str, Any]) -> None:
+    """A call must never take the service down, nor pass with an amount that no rule could read."""
+    facts = replace(small.facts(), call=ToolCall(small.TARGET, "transfer", args))
+    verdict = evaluate(SMALL, facts)
+    if isinstance(verdict, Allow):
+        assert args.keys() <= {"amount", "to", "memo"}
+        assert float(args["amount"]) < 500
+
+
+rule_kinds = st.sampled_from(["permit", "forbid", "asks"])
+principals = st.sampled_from(["principal", "principal is Agent", "principal is User"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(rule_kinds, principals, st.booleans()), max_size=6))
+def test_the_verdict_is_what_the_rules_say_by_hand(rules: list[tuple[str, str, bool]]) -> None:
+    """The law of three outcomes, computed once more without Cedar."""
+    texts, model = [], []
+    for index, (kind, principal, holds) in enumerate(rules):
+        head = {"permit": "permit", "forbid": "forbid", "asks": "forbid"}[kind]
+        notes = '@reason("x") @approvers("finance | managers")' if kind == "asks" else ""
+        falls = "unless { context.approved }" if kind == "asks" else ""
+        when = f"when {{ context.now {'>' if holds else '<'} 0 }}"
+        texts.append(
+            f'@id("r{index}") {notes} {head} ({principal}, action, resource) {when} {falls};'
+        )
+        for who in ("Agent", "User"):
+            if holds and principal in ("principal", f"principal is {who}"):
+                model.append((kind, who, f"r{index}"))
+    verdict = verdict_on("\n".join(texts))
+    forbidden = {name for kind, _, name in model if kind == "forbid"}
+    permitted = {who for kind, who, _ in model if kind == "permit"}
+    asking = {name for kind, _, name in model if kind == "asks"}
+    if forbidden:
+        assert denial(verdict) is DenyCode.FORBIDDEN
+        assert set(verdict.rules) == forbidden
+    elif permitted != {"Agent", "User"}:
+        assert denial(verdict) is DenyCode.NOT_PERMITTED
+    elif len(asking) > 3:  # ada, cleo and dan are all who can approve for ben
+        assert denial(verdict) is DenyCode.NOBODY_ELIGIBLE
+    elif asking:
+        assert set(requirements(verdict)) == asking
+    else:
+        assert isinstance(verdict, Allow)

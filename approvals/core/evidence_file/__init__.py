@@ -1,0 +1,8 @@
+"""The evidence of one call in one file, and checking it with nothing but pinned keys."""
+
+from __future__ import annotations
+
+from approvals.core.evidence_file.document import EvidenceFile, LoggedEvent, Outcome, Receipt
+from approvals.core.evidence_file.verify import Finding, verify
+
+__all__ = ["EvidenceFile", "Finding", "LoggedEvent", "Outcome", "Receipt", "verify"]

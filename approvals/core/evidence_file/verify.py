@@ -1,0 +1,338 @@
+"""Checking an evidence file offline.
+
+Nothing in the file is believed for being in it: signatures are checked with the keys that the
+auditor pins, digests are computed again, and what the file tells must be what the log tells. No
+network, clock or database is used. A step that fails does not end the check: an auditor wants to
+know all that is wrong, and where.
+
+Follows docs/protocol.md, "Evidence file".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from approvals.core import authority, canonical, checkpoint, display, documents, jws, merkle
+from approvals.core import directory as directories
+from approvals.core.approval import MAX_LIFE, REQUEST, TOKEN_TYPE, Approval, Basis
+from approvals.core.calls import ACTION_TYPE, ToolCall, call_hash
+from approvals.core.ceremony import StepUp
+from approvals.core.directory import Directory
+from approvals.core.errors import (
+    ApprovalRejected,
+    AssentError,
+    EvidenceError,
+    JwsError,
+    ProofError,
+)
+from approvals.core.events import parse_leaf, verify_opening
+from approvals.core.evidence_file.document import EvidenceFile
+from approvals.core.evidence_file.story import ToldEvent, verify_story
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from approvals.core.canonical import Json
+    from approvals.core.requests import RequestDocument
+
+MAX_FILE = 8 * 1024 * 1024
+_MAX_DEPTH = 64
+_SKEW = 30
+_CALL: Mapping[str, tuple[type, ...]] = {
+    "action_type": (str,),
+    "target": (str,),
+    "tool": (str,),
+    "args": (dict,),
+}
+_Known = TypeVar("_Known")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one step found; `place` says where in the file, if it does not hold."""
+
+    step: str
+    ok: bool
+    detail: str
+    place: str = ""
+
+
+def verify(
+    raw: bytes,
+    *,
+    jwks: Mapping[str, Json],
+    vkeys: Sequence[str],
+    directory: Directory | Mapping[str, Json] | str | None = None,
+    issuer: str | None = None,
+) -> list[Finding]:
+    """Check an evidence file against pinned keys: a finding for every step, all ok if it holds.
+
+    `jwks` and `vkeys` are the service's and the log's pinned keys; `directory` is the pinned
+    directory of approvers' keys: parsed, as JSON text, or as the token that was published. Without
+    it the one in the file is used, which shows only what the service said about whose keys these
+    are.
+
+     1. form: the file is read strictly, every member.
+     2. keys: the keys in the file are what they are named.
+     3. directory: pinned, or signed by the service.
+     4. call: its text is its canonical form; this gives the call hash.
+     5. request: it is about this call.
+     6. display: what was shown is what the request names, and has this call in it whole.
+     7. votes: each is stated, and signed by that person's passkey.
+     8. approval: signed by the service, about all of the above, and every place is filled.
+     9. checkpoint: signed by the log.
+    10. events: each is in the log under that checkpoint, and says what its opening says.
+    11. story: the log tells what the file tells, no more and no less.
+    """
+    # 1. form
+    try:
+        file = EvidenceFile.from_document(
+            canonical.parse(raw, max_bytes=MAX_FILE, max_depth=_MAX_DEPTH)
+        )
+    except AssentError as error:
+        return [Finding(step="form", ok=False, detail=error.message, place=error.place or "")]
+    audit = _Audit(file, jwks=jwks, vkeys=vkeys, directory=directory, issuer=issuer)
+    findings = [Finding(step="form", ok=True, detail=f"{len(raw)} bytes about {file.subject}")]
+    for step, act in audit.steps():
+        try:
+            findings.append(Finding(step=step, ok=True, detail=act()))
+        except AssentError as error:
+            place = _place(step, error)
+            findings.append(Finding(step=step, ok=False, detail=error.message, place=place))
+    return findings
+
+
+def _place(step: str, error: AssentError) -> str:
+    """Where in the file; what was found inside a token is placed behind the token's name."""
+    if error.place is None:
+        return step
+    inside = isinstance(error, (JwsError, ApprovalRejected))
+    return f"{step}.{error.place}" if inside else error.place
+
+
+class _Audit:
+    """One file being checked: what a step has found to hold is what later steps may lean on."""
+
+    def __init__(
+        self,
+        file: EvidenceFile,
+        *,
+        jwks: Mapping[str, Json],
+        vkeys: Sequence[str],
+        directory: Directory | Mapping[str, Json] | str | None,
+        issuer: str | None,
+    ) -> None:
+        self._file = file
+        self._jwks = jwks
+        self._vkeys = vkeys
+        self._pinned = directory
+        self._issuer = issuer
+        self._keys: jws.KeySet | None = None
+        self._people: Directory | None = None
+        self._call: ToolCall | None = None
+        self._request: RequestDocument | None = None
+        self._approval: Approval | None = None
+        self._tree: checkpoint.Checkpoint | None = None
+        self._told: tuple[ToldEvent, ...] | None = None
+
+    def steps(self) -> Iterator[tuple[str, Callable[[], str]]]:
+        """The steps after the form, each giving its detail or raising, in order."""
+        yield "keys", self._check_keys
+        yield "directory", self._check_directory
+        yield "call", self._check_call
+        yield "request", self._check_request
+        yield "display", self._check_display
+        for index in range(len(self._file.votes)):
+            yield f"votes[{index}]", lambda at=index: self._check_vote(at)  # type: ignore[misc]
+        yield "approval", self._check_approval
+        yield "checkpoint", self._check_checkpoint
+        yield "events", self._check_events
+        yield "story", self._check_story
+
+    def _check_keys(self) -> str:
+        # 2. The pinned keys are the ones that count; the file's are a convenience that must not
+        #    lie.
+        enclosed = jws.KeySet.from_jwks(self._file.jwks)
+        listed = self._file.jwks.get("keys")
+        if self._file.jwks != enclosed.jwks() or not isinstance(listed, list):
+            raise EvidenceError("not keys as this service publishes them", place="jwks")
+        self._keys = jws.KeySet.from_jwks(self._jwks)
+        return f"{len(self._keys.kids())} pinned"
+
+    def _check_directory(self) -> str:
+        # 3. What is enclosed must be the service's word even where something else is pinned.
+        enclosed = None
+        if self._file.directory is not None:
+            enclosed = directories.verify(self._file.directory, keys=_known(self._keys))
+        people = self._read_pinned() if self._pinned is not None else enclosed
+        if people is None:
+            if any(vote.evidence is not None for vote in self._file.votes):
+                raise EvidenceError("nothing says whose passkeys these are", place="directory")
+            return "none, and none is needed"
+        if self._issuer is not None and people.issuer != self._issuer:
+            raise EvidenceError("a directory of another service", place="directory")
+        self._people = people
+        whose = "pinned" if self._pinned is not None else "the service's word, not pinned"
+        return f"{len(people.people)} people: {whose}"
+
+    def _read_pinned(self) -> Directory:
+        pinned = self._pinned
+        if isinstance(pinned, Directory):
+            return pinned
+        if not isinstance(pinned, str):
+            return Directory.from_document(pinned)
+        if pinned.startswith("{"):
+            return Directory.from_document(canonical.parse(pinned.encode(), max_bytes=MAX_FILE))
+        return directories.verify(pinned, keys=_known(self._keys))
+
+    def _check_call(self) -> str:
+        # 4. The text itself is checked, so that a changed byte shows even where it changes nothing.
+        raw = self._file.call.encode()
+        it = documents.read(canonical.parse_object(raw, max_bytes=MAX_FILE), _CALL, "call")
+        if it["action_type"] != ACTION_TYPE:
+            raise EvidenceError("not a tool call", place="call.action_type")
+        call = ToolCall(it["target"], it["tool"], it["args"])
+        if call.canonical() != raw:
+            raise EvidenceError("not the canonical text of the call", place="call")
+        self._call = call
+        return f"{call.tool} at {call.target}, {call_hash(call)}"
+
+    def _check_request(self) -> str:
+        # 5.
+        hashed = call_hash(_known(self._call))
+        request = self._file.request
+        if (request is not None) is not self._file.subject.startswith(REQUEST):
+            raise EvidenceError(
+                "a request is there exactly where people were asked", place="request"
+            )
+        if request is None:
+            return "nobody was asked"
+        if request.call_hash != hashed:
+            raise EvidenceError("about another call", place="request.call_hash")
+        self._request = request
+        return f"{request.agent} for {request.user}, {len(request.requirements)} requirements"
+
+    def _check_display(self) -> str:
+        # 6. The tool's registered display is the bundle's; that the whole payload was there is not.
+        shown = self._file.display
+        if self._file.request is None and shown is None:
+            return "nothing was shown"
+        if shown is None or display.digest(shown) != _known(self._request).display_digest:
+            raise EvidenceError("not what the request says was shown", place="display")
+        call = _known(self._call)
+        payload = display.visible(call.canonical().decode())
+        if (shown.get("payload"), shown.get("payload_length")) != (payload, len(payload)):
+            raise EvidenceError("another payload was shown", place="display.payload")
+        return f"{len(payload)} characters, whole"
+
+    def _check_vote(self, index: int) -> str:
+        # 7.
+        vote, place = self._file.votes[index], f"votes[{index}]"
+        request = _known(self._request)
+        said = f"{vote.decision.value} by {vote.approver}"
+        if vote.approver == request.user:
+            raise EvidenceError("made for this very person", place=f"{place}.approver")
+        if not any(vote.approver in asked.eligible for asked in request.requirements):
+            raise EvidenceError("this person was not asked", place=f"{place}.approver")
+        if vote.step_up is StepUp.SESSION and vote.statement is None and vote.evidence is None:
+            return f"{said}: a click, for which there is only the service's word"
+        authority.verify_statement(vote, request, request_id=self._file.subject, place=place)
+        authority.verify_passkey(vote, _known(self._people), place=place)
+        return f"{said}: signed with their {vote.step_up.value}"
+
+    def _check_approval(self) -> str:
+        # 8.
+        if self._file.approval is None:
+            return "none was issued"
+        _, claims = jws.verify(self._file.approval, keys=_known(self._keys), typ=TOKEN_TYPE)
+        approval = Approval.from_claims(claims)
+        call = _known(self._call)
+        for place, claimed, wanted in (
+            ("iss", approval.issuer, self._issuer or approval.issuer),
+            ("txn", approval.txn, self._file.subject),
+            ("call_hash", approval.call_hash, call_hash(call)),
+            ("target", approval.target, call.target),
+            ("tool", approval.tool, call.tool),
+            ("request", approval.request, self._file.request),
+        ):
+            if claimed != wanted:
+                raise EvidenceError("the approval is of something else", place=f"approval.{place}")
+        if (
+            not approval.issued
+            <= approval.not_before
+            < approval.expires
+            <= approval.issued + MAX_LIFE
+        ):
+            raise EvidenceError("not the life of an approval", place="approval.exp")
+        if approval.basis is Basis.HUMAN:
+            self._check_authority(approval)
+        self._approval = approval
+        return f"{approval.jti}, on the basis of {approval.basis.value}, for {approval.audience}"
+
+    def _check_authority(self, approval: Approval) -> None:
+        # Clicks count on the service's word alone, and not where the auditor pinned the people.
+        clicks = any(counted.evidence is None for counted in approval.approvals)
+        people = self._people if self._pinned is not None or not clicks else None
+        if people is not None and (people.issuer, people.tenant) != (
+            approval.issuer,
+            approval.tenant,
+        ):
+            raise EvidenceError("a directory of another service or tenant", place="directory")
+        request = authority.verify_request(approval)
+        authority.verify_votes(approval, request, people, skew=_SKEW)
+        authority.verify_quorum(approval, request, self._people)
+        cast = {
+            (vote.approver, vote.time, vote.statement, vote.evidence) for vote in self._file.votes
+        }
+        for index, it in enumerate(approval.approvals):
+            if (it.approver, it.time, it.statement, it.evidence) not in cast:
+                place = f"approval.approvals[{index}]"
+                raise EvidenceError("a vote that is not among the votes", place=place)
+
+    def _check_checkpoint(self) -> str:
+        # 9.
+        try:
+            self._tree = checkpoint.parse_checkpoint(self._file.checkpoint, vkeys=self._vkeys)
+        except ProofError as error:
+            raise ProofError(error.message, code=error.code, place="checkpoint") from error
+        return f"{self._tree.origin}, {self._tree.size} leaves"
+
+    def _check_events(self) -> str:
+        # 10.
+        tree = _known(self._tree)
+        told = []
+        for position, event in enumerate(self._file.events):
+            place = f"events[{position}]"
+            try:
+                merkle.verify_inclusion(
+                    leaf_hash=merkle.leaf_hash(event.leaf),
+                    index=event.index,
+                    size=tree.size,
+                    proof=event.proof,
+                    root=tree.root,
+                )
+                opened = verify_opening(event.leaf, event.opening)
+                told.append(ToldEvent(place=place, event=parse_leaf(event.leaf), opened=opened))
+            except ProofError as error:
+                raise ProofError(error.message, code=error.code, place=place) from error
+        indexes = [event.index for event in self._file.events]
+        if indexes != sorted(set(indexes)):
+            raise EvidenceError("not in the order of the log, or one twice", place="events")
+        self._told = tuple(told)
+        return f"{len(told)} in the log"
+
+    def _check_story(self) -> str:
+        # 11.
+        if self._file.approval is not None:
+            _known(self._approval)
+        return verify_story(
+            self._file, _known(self._told), call=_known(self._call), approval=self._approval
+        )
+
+
+def _known(value: _Known | None) -> _Known:
+    """What an earlier step found to hold; a step that leans on one that failed fails too."""
+    if value is None:
+        raise EvidenceError("not checked: it rests on a step that failed", code="unchecked")
+    return value

@@ -1,0 +1,487 @@
+"""Evidence files: what holds offline, and that no byte of what matters can change unseen."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from approvals.core import b64, canonical, checkpoint, display, merkle
+from approvals.core import directory as directories
+from approvals.core.calls import call_hash
+from approvals.core.ceremony import Decision, StepUp
+from approvals.core.events import Event, EventType, seal
+from approvals.core.evidence_file import (
+    EvidenceFile,
+    Finding,
+    LoggedEvent,
+    Outcome,
+    Receipt,
+    verify,
+)
+from tests.company import (
+    CALL,
+    ISSUER,
+    NOW,
+    OCCASION,
+    TWO_FROM_FINANCE,
+    Company,
+    digest_of,
+    make_signing_key,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from approvals.core.approval import Approval
+    from approvals.core.requests import Requirement, Vote
+
+ORIGIN = "approve.example/log"
+LOG_KEY = Ed25519PrivateKey.generate()
+VKEY = checkpoint.vkey(ORIGIN, LOG_KEY.public_key())
+COMPANY = Company()
+SHOWN = display.document(None, CALL)
+REQUEST = f"req_{OCCASION}"
+JTI = f"apr_{OCCASION}"
+SUBMITTED = {
+    "verdict": f"vrd_{OCCASION}",
+    "enforcer": "payments-gateway",
+    "agent": "billing-agent",
+    "target": CALL.target,
+    "tool": CALL.tool,
+    "call_hash": call_hash(CALL),
+    "bundle": digest_of("bundle"),
+    "rules": ["large-transfers"],
+}
+
+
+def event(kind: EventType, time: int, public: dict[str, Any], **personal: Any) -> Event:
+    return Event(type=kind, time=time, tenant="default", public=public, personal=personal)
+
+
+def logged(events: Sequence[Event]) -> tuple[tuple[LoggedEvent, ...], str]:
+    """The events in a log among others', with proofs, and the log's checkpoint."""
+    sealed = [seal(one, salt=bytes([number]) * 32) for number, one in enumerate(events)]
+    leaves = [b"other"] * 3
+    places = []
+    for one in sealed:
+        places.append(len(leaves))
+        leaves += [one.leaf, b"between"]
+    hashes = [merkle.leaf_hash(leaf) for leaf in leaves]
+    tree = checkpoint.Checkpoint(ORIGIN, len(leaves), merkle.root(hashes))
+    found = tuple(
+        LoggedEvent(
+            index=index,
+            leaf=one.leaf,
+            opening=one.opening,
+            proof=tuple(
+                merkle.inclusion_proof(
+                    index, len(leaves), lambda start, end: merkle.root(hashes[start:end])
+                )
+            ),
+        )
+        for index, one in zip(places, sealed, strict=True)
+    )
+    return found, checkpoint.sign_checkpoint(tree, name=ORIGIN, key=LOG_KEY)
+
+
+def vote_event(vote: Vote, about: dict[str, Any]) -> Event:
+    kind = EventType.VOTE_DENY if vote.decision is Decision.DENY else EventType.VOTE_APPROVE
+    statement = None if vote.statement is None else canonical.digest(vote.statement.document())
+    public = {
+        **about,
+        "step_up": vote.step_up.value,
+        "channel": vote.channel,
+        "statement": statement,
+    }
+    return event(kind, vote.time, public, approver=vote.approver, reason=vote.reason)
+
+
+def evidence(
+    *,
+    asked: Requirement = TWO_FROM_FINANCE,
+    denied: bool = False,
+    clicked: bool = False,
+    spent: bool = True,
+) -> EvidenceFile:
+    """The file of a call that two people approved, which then ran; or of one that was denied."""
+    document = COMPANY.request(asked, display_digest=display.digest(SHOWN), task="task-1")
+    about = {
+        "request": REQUEST,
+        "request_digest": document.digest(),
+        "call_hash": document.call_hash,
+    }
+    votes = [COMPANY.vote("ada", document)]
+    if denied:
+        ben = COMPANY.vote("ben", document, decision=Decision.DENY)
+        votes.append(replace(ben, reason="not this vendor"))
+    else:
+        votes.append(COMPANY.vote("ben", document))
+    if clicked:
+        votes[0] = replace(votes[0], step_up=StepUp.SESSION, statement=None, evidence=None)
+    events = [
+        event(
+            EventType.REQUEST_OPENED,
+            document.created,
+            {**SUBMITTED, **about},
+            user="uma",
+            task="task-1",
+            context_refs=[],
+        ),
+        event(
+            EventType.REQUEST_REPEATED,
+            document.created + 5,
+            {**SUBMITTED, **about, "verdict": "vrd_" + "b" * 26},
+            user="uma",
+            task="task-1",
+            context_refs=[],
+        ),
+        *(vote_event(vote, about) for vote in votes),
+    ]
+    token = None
+    receipt = outcome = None
+    if denied:
+        events.append(event(EventType.REQUEST_DENIED, NOW - 15, about))
+    else:
+        approval = COMPANY.approval(document, votes)
+        token = COMPANY.token(approval)
+        public = {**about, "approval": JTI, "token": canonical.digest(token)}
+        events.append(event(EventType.REQUEST_APPROVED, approval.issued, public))
+    if token is not None and spent:
+        subject = {"approval": JTI, "subject": REQUEST}
+        receipt = Receipt(
+            jti=JTI, txn=REQUEST, call_hash=call_hash(CALL), use_id="use-1", consumed=NOW + 3
+        )
+        outcome = Outcome(status="ok", output_hash=digest_of("output"), reported=NOW + 4)
+        spending = {**subject, "call_hash": call_hash(CALL), "use_id": "use-1"}
+        events.append(event(EventType.APPROVAL_CONSUMED, NOW + 3, spending))
+        refused = {**subject, "call_hash": call_hash(CALL), "reason": "consumed"}
+        events.append(event(EventType.APPROVAL_REFUSED, NOW + 3, refused))
+        report = {**subject, "status": "ok", "output_hash": digest_of("output")}
+        events.append(event(EventType.OUTCOME_REPORTED, NOW + 4, report))
+    found, note = logged(events)
+    return EvidenceFile(
+        subject=REQUEST,
+        call=CALL.canonical().decode(),
+        request=document,
+        display=SHOWN,
+        votes=tuple(votes),
+        approval=token,
+        receipt=receipt,
+        outcome=outcome,
+        events=found,
+        checkpoint=note,
+        jwks=COMPANY.jwks,
+        directory=directories.sign(COMPANY.directory, key=COMPANY.key),
+    )
+
+
+def allowed() -> EvidenceFile:
+    """The file of a call that policy allowed."""
+    approval = COMPANY.allowed(rules=("large-transfers",))
+    public = {**SUBMITTED, "approval": approval.jti}
+    found, note = logged(
+        [event(EventType.CALL_ALLOWED, approval.issued, public, user="uma", task=None)]
+    )
+    return replace(
+        evidence(),
+        subject=f"vrd_{OCCASION}",
+        request=None,
+        display=None,
+        votes=(),
+        approval=COMPANY.token(approval),
+        receipt=None,
+        outcome=None,
+        events=found,
+        checkpoint=note,
+    )
+
+
+def refused() -> EvidenceFile:
+    """The file of a call that policy refused."""
+    public = {**SUBMITTED, "code": "forbidden"}
+    found, note = logged([event(EventType.CALL_REFUSED, NOW, public, user="uma", task=None)])
+    return replace(allowed(), approval=None, events=found, checkpoint=note)
+
+
+def written(file: EvidenceFile | dict[str, Any]) -> bytes:
+    return json.dumps(file if isinstance(file, dict) else file.document()).encode()
+
+
+def check(file: EvidenceFile | dict[str, Any] | bytes, **changes: Any) -> list[Finding]:
+    known: dict[str, Any] = {
+        "jwks": COMPANY.jwks,
+        "vkeys": [VKEY],
+        "directory": COMPANY.directory,
+        "issuer": ISSUER,
+    }
+    raw = file if isinstance(file, bytes) else written(file)
+    return verify(raw, **{**known, **changes})
+
+
+def failures(file: EvidenceFile | dict[str, Any] | bytes, **changes: Any) -> dict[str, str]:
+    """The steps that do not hold, and where."""
+    return {found.step: found.place for found in check(file, **changes) if not found.ok}
+
+
+WHOLE = evidence()
+RAW = written(WHOLE)
+
+
+def test_every_step_holds_and_is_named() -> None:
+    findings = check(WHOLE)
+    assert [found.step for found in findings] == [
+        "form",
+        "keys",
+        "directory",
+        "call",
+        "request",
+        "display",
+        "votes[0]",
+        "votes[1]",
+        "approval",
+        "checkpoint",
+        "events",
+        "story",
+    ]
+    assert [found for found in findings if not found.ok] == []
+    assert all(found.detail for found in findings)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [evidence(denied=True), evidence(spent=False), allowed(), refused()],
+    ids=["denied", "unspent", "allowed", "refused"],
+)
+def test_other_endings_hold_too(file: EvidenceFile) -> None:
+    assert failures(file) == {}
+
+
+def test_a_file_reads_back_as_itself() -> None:
+    assert EvidenceFile.from_document(json.loads(RAW)) == WHOLE
+
+
+@pytest.mark.parametrize(
+    "pinned",
+    [
+        COMPANY.directory,
+        COMPANY.directory.document(),
+        json.dumps(COMPANY.directory.document()),
+        directories.sign(COMPANY.directory, key=COMPANY.key),
+        None,
+    ],
+    ids=["parsed", "document", "text", "token", "not-pinned"],
+)
+def test_a_directory_is_pinned_in_any_form_or_taken_from_the_file(pinned: Any) -> None:
+    assert failures(WHOLE, directory=pinned) == {}
+    details = {found.step: found.detail for found in check(WHOLE, directory=pinned)}
+    assert ("not pinned" in details["directory"]) is (pinned is None)
+
+
+def test_who_has_signed_with_other_keys_than_the_pinned_ones_is_not_believed() -> None:
+    other = {"keys": [make_signing_key().public_jwk()]}
+    assert {"directory", "approval"} <= failures(WHOLE, jwks=other).keys()
+    vkey = checkpoint.vkey(ORIGIN, Ed25519PrivateKey.generate().public_key())
+    assert failures(WHOLE, vkeys=[vkey]) == {
+        "checkpoint": "checkpoint",
+        "events": "events",
+        "story": "story",
+    }
+    assert failures(WHOLE, issuer="https://other.example").keys() >= {"directory", "approval"}
+    stranger = Company(key=COMPANY.key)
+    found = failures(WHOLE, directory=stranger.directory)
+    assert found.keys() >= {"votes[0]", "votes[1]", "approval"}
+    assert found["votes[0]"] == "votes[0].evidence"
+
+
+def test_a_click_holds_on_the_services_word_and_not_on_pinned_people() -> None:
+    asked = replace(TWO_FROM_FINANCE, step_up=StepUp.SESSION)
+    file = evidence(asked=asked, clicked=True)
+    assert failures(file, directory=None) == {}
+    assert failures(file) == {"approval": "approval.approvals[0]", "story": "story"}
+
+
+def test_without_any_directory_passkeys_show_nothing() -> None:
+    found = failures(replace(WHOLE, directory=None), directory=None)
+    assert found["directory"] == "directory"
+    assert found.keys() >= {"votes[0]", "votes[1]"}
+
+
+# Bytes
+
+
+def span(name: str) -> range:
+    """Where in the file the value of the first member of this name stands, without its quotes."""
+    start = RAW.index(f'"{name}": '.encode()) + len(name) + 4
+    _, end = json.JSONDecoder().raw_decode(RAW[start:].decode())
+    return range(start + 1, start + end - 1)
+
+
+def flipped(position: int) -> bytes:
+    other = b"A" if RAW[position : position + 1] != b"A" else b"B"
+    return RAW[:position] + other + RAW[position + 1 :]
+
+
+PARTS = {
+    "call": {"form", "call", "request"},
+    "request": {"form", "request", "display", "votes[0]", "approval", "story"},
+    "display": {"form", "display"},
+    "statement": {"form", "votes[0]"},
+    "client_data_json": {"form", "votes[0]"},
+    "authenticator_data": {"form", "votes[0]"},
+    "signature": {"form", "votes[0]"},
+    "public_key": {"form", "votes[0]"},
+    "approval": {"approval"},
+    "receipt": {"form", "story"},
+    "outcome": {"form", "story"},
+    "leaf": {"form", "events"},
+    "opening": {"form", "events"},
+    "proof": {"form", "events"},
+    "checkpoint": {"form", "checkpoint"},
+    "jwks": {"form", "keys"},
+    "directory": {"directory"},
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_byte_of_a_part_can_change_and_the_step_says_so(part: str) -> None:
+    places = span(part)
+    step = max(1, len(places) // 150)
+    for position in (*places[::step], places[-1]):
+        found = failures(flipped(position))
+        assert found, f"byte {position} of {part}"
+        assert found.keys() & PARTS[part], f"byte {position} of {part}: {found}"
+        assert found.keys() == {"form"} or all(found.values())
+
+
+def test_no_byte_of_the_file_can_change() -> None:
+    """Every 23rd byte; spaces between members say nothing and are passed over."""
+    for position in range(0, len(RAW), 23):
+        if RAW[position : position + 1] != b" ":
+            assert failures(flipped(position)), (
+                f"byte {position}: {RAW[position - 20 : position + 20]!r}"
+            )
+
+
+# Meaning
+
+
+def changed(path: tuple[str | int, ...], value: Any) -> dict[str, Any]:
+    document: Any = deepcopy(json.loads(RAW))
+    inner = document
+    for step in path[:-1]:
+        inner = inner[step]
+    if value is KeyError:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = value
+    assert isinstance(document, dict)
+    return document
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "step", "place"),
+    [
+        (("subject",), "req_" + "b" * 26, "approval", "approval.txn"),
+        (("subject",), "vrd_" + OCCASION, "request", "request"),
+        (("subject",), "xyz", "form", "file.subject"),
+        (("typ",), "assent/evidence/2", "form", "file.typ"),
+        (("surprise",), 1, "form", "file.surprise"),
+        (("call",), CALL.canonical().decode() + " ", "call", "call"),
+        (("call",), "{}", "call", "call.action_type"),
+        (("request", "user"), "ada", "votes[0]", "votes[0].approver"),
+        (("request",), None, "request", "request"),
+        (("display", "title"), "Something harmless", "display", "display"),
+        (("votes", 0, "approver"), "cleo", "votes[0]", "votes[0].approver"),
+        (("votes", 0, "time"), NOW - 14, "approval", "approval.approvals[0]"),
+        (("votes", 0, "channel"), "slack", "story", "events[2].channel"),
+        (("votes", 0, "reason"), "why not", "story", "events[2].reason"),
+        (("votes", 0, "decision"), "deny", "votes[0]", "votes[0].statement.decision"),
+        (("votes", 0, "decision"), "perhaps", "form", "votes[0]"),
+        (("votes", 0, "statement"), None, "votes[0]", "votes[0]"),
+        (("approval",), None, "story", "events"),
+        (("receipt",), None, "story", "events"),
+        (("outcome",), None, "story", "events"),
+        (("receipt", "use_id"), "use-2", "story", "events[5].use_id"),
+        (("receipt", "jti"), "apr_" + "b" * 26, "story", "receipt"),
+        (("outcome", "status"), "error", "story", "events[7].status"),
+        (("outcome", "reported"), NOW + 5, "story", "events[7].time"),
+        (("events", 0), KeyError, "story", "events"),
+        (("events", 2), KeyError, "story", "events"),
+        (("events", 4), KeyError, "story", "events"),
+        (("events", 5), KeyError, "story", "events"),
+        (("events",), [], "story", "events"),
+        (("jwks", "keys"), [], "approval", None),
+        (("jwks", "keys", 0, "use"), "enc", "keys", "jwks"),
+        (("checkpoint",), "", "checkpoint", "checkpoint"),
+        (("directory",), "x.y.z", "directory", "directory.header"),
+    ],
+)
+def test_a_file_that_tells_it_differently_fails_there(
+    path: tuple[str | int, ...], value: Any, step: str, place: str | None
+) -> None:
+    found = failures(changed(path, value))
+    if place is None:  # the keys that count are the pinned ones
+        assert found == {}
+    else:
+        assert found[step] == place
+
+
+def test_events_told_twice_or_out_of_order_are_refused() -> None:
+    events = json.loads(RAW)["events"]
+    assert failures(changed(("events",), [*events, events[-1]]))["events"] == "events"
+    assert failures(changed(("events",), events[::-1]))["events"] == "events"
+
+
+def test_an_event_of_another_request_is_refused() -> None:
+    found, note = logged(
+        [
+            event(
+                EventType.REQUEST_CANCELLED, NOW, {"request": "req_x", "call_hash": call_hash(CALL)}
+            )
+        ]
+    )
+    assert failures(replace(WHOLE, events=found, checkpoint=note))["story"] == "events"
+    about = {"request": "req_x", "call_hash": call_hash(CALL), "code": "forbidden"}
+    found, note = logged([event(EventType.CALL_REFUSED, NOW, about)])
+    assert failures(replace(refused(), events=found, checkpoint=note))["story"] == "events[0]"
+
+
+def test_erased_openings_leave_the_rest_provable() -> None:
+    erased = tuple(replace(one, opening={}) for one in WHOLE.events)
+    assert failures(replace(WHOLE, events=erased)) == {}
+    partly = changed(("events", 0, "opening"), {})
+    assert failures(partly) == {}
+
+
+def test_an_approval_that_people_did_not_give_fails_though_the_service_signed_it() -> None:
+    """The operator holds the signing key and the log's key, and edits everything."""
+    assert WHOLE.request is not None
+    alone = COMPANY.approval(WHOLE.request, [COMPANY.vote("ada", WHOLE.request)])
+    forged = replace(alone, approvals=alone.approvals * 2)
+    found = failures(replace(WHOLE, approval=COMPANY.token(forged)))
+    assert found["approval"] == "approval.approvals[1].approver"
+    others = Company(key=COMPANY.key)
+    votes = [others.vote("ada", WHOLE.request), others.vote("ben", WHOLE.request)]
+    fake: Approval = others.approval(WHOLE.request, votes)
+    found = failures(replace(WHOLE, approval=COMPANY.token(fake), votes=tuple(votes)))
+    assert found["votes[0]"] == "votes[0].evidence"
+    assert found["approval"] == "approval.approvals[0].evidence"
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b"[]", b"null", b'{"typ":1,"typ":2}', b"\xff", RAW[:-1]]
+)
+def test_what_is_no_evidence_file_is_one_finding(raw: bytes) -> None:
+    findings = check(raw)
+    assert [(found.step, found.ok) for found in findings] == [("form", False)]
+
+
+def test_the_canonical_text_is_what_is_compared() -> None:
+    loose = json.dumps(json.loads(WHOLE.call))
+    assert failures(replace(WHOLE, call=loose)).keys() >= {"call"}
+    assert b64.decode(call_hash(CALL))

@@ -49,7 +49,11 @@ def test_the_example_company_covers_every_risk_group_with_a_rule_that_asks() -> 
 def test_the_version_is_the_digest_of_names_and_texts_and_nothing_else() -> None:
     files = small.files()
     backwards = dict(reversed(files.items()))
-    assert Bundle.load(files).version == Bundle.load(backwards).version == canonical.digest(files)
+    assert (
+        Bundle.load(files).version
+        == Bundle.load(backwards).version
+        == canonical.digest(dict(files))
+    )
     commented = {**files, "people.yaml": files["people.yaml"] + "# seen by a reviewer\n"}
     assert Bundle.load(commented).version != Bundle.load(files).version
 
@@ -134,10 +138,11 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("file", "text", "old", "new", "line", "code", "word"), WRONG)
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: f"{wrong[0]}: {wrong[3]!a}")
 def test_each_fault_is_named_with_file_line_and_code(
-    file: str, text: str, old: str, new: str, line: int | None, code: str | None, word: str | None
+    wrong: tuple[str, str, str, str, int | None, str | None, str | None],
 ) -> None:
+    file, text, old, new, line, code, word = wrong
     assert old in text
     files = small.files(**{file: text.replace(old, new, 1)})
     problems = check(files)

@@ -31,6 +31,7 @@ from approvals.core.policy import (
 from approvals.core.requests import StepUp
 from tests import small_bundle as small
 
+NOT_JSON: dict[str, Any] = {"to": b"bytes"}
 ROOT = Path(__file__).parents[2]
 SMALL = small.load()
 
@@ -183,7 +184,7 @@ def test_one_person_cannot_fill_the_places_of_two_requirements() -> None:
         (small.facts({"amount": "5.00001"}), DenyCode.ARGS_UNTYPED),
         (small.facts({"amount": "five"}), DenyCode.ARGS_UNTYPED),
         (small.facts({"to": "\ud800"}), DenyCode.ARGS_UNTYPED),
-        (small.facts({"to": b"bytes"}), DenyCode.ARGS_SCHEMA),
+        (small.facts(NOT_JSON), DenyCode.ARGS_SCHEMA),
     ],
 )
 def test_what_does_not_fit_is_denied_with_its_code(facts: Facts, code: DenyCode) -> None:
@@ -420,7 +421,8 @@ principals = st.sampled_from(["principal", "principal is Agent", "principal is U
 @given(st.lists(st.tuples(rule_kinds, principals, st.booleans()), max_size=6))
 def test_the_verdict_is_what_the_rules_say_by_hand(rules: list[tuple[str, str, bool]]) -> None:
     """The law of three outcomes, computed once more without Cedar."""
-    texts, model = [], []
+    texts = []
+    model: list[tuple[str, str, str]] = []
     for index, (kind, principal, holds) in enumerate(rules):
         head = {"permit": "permit", "forbid": "forbid", "asks": "forbid"}[kind]
         notes = '@reason("x") @approvers("finance | managers")' if kind == "asks" else ""
@@ -429,9 +431,8 @@ def test_the_verdict_is_what_the_rules_say_by_hand(rules: list[tuple[str, str, b
         texts.append(
             f'@id("r{index}") {notes} {head} ({principal}, action, resource) {when} {falls};'
         )
-        for who in ("Agent", "User"):
-            if holds and principal in ("principal", f"principal is {who}"):
-                model.append((kind, who, f"r{index}"))
+        applies = [w for w in ("Agent", "User") if principal in ("principal", f"principal is {w}")]
+        model.extend((kind, who, f"r{index}") for who in applies if holds)
     verdict = verdict_on("\n".join(texts))
     forbidden = {name for kind, _, name in model if kind == "forbid"}
     permitted = {who for kind, who, _ in model if kind == "permit"}

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import gc
 import json
+import marshal
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from hashlib import sha256
@@ -46,6 +48,9 @@ _AMBIGUOUS: Final = object()
 _BEYOND_BASIC_PLANE: Final = (0xF0, 0xF1, 0xF2, 0xF3, 0xF4)
 _all_whole: Final = _WHOLE.issuperset
 _referents: Final = gc.get_referents
+# From 3.13 on, the dictionary of an object's attributes does not say what it refers to: a fraction
+# within it would go unseen. A copy of it is a dictionary like any other.
+_HIDES_ATTRIBUTES: Final = sys.version_info >= (3, 13)
 _OPTIONS: Final = (
     orjson.OPT_SORT_KEYS
     | orjson.OPT_STRICT_INTEGER
@@ -270,7 +275,11 @@ def encode(value: Json) -> bytes:
     # UUIDs, NaN as null), how it writes fractions, and that it sorts members by code point where
     # RFC 8785 sorts by UTF-16 unit, which differs only for characters beyond the basic plane (a
     # UTF-8 byte of 0xF0 or more).
-    level = _referents(value) if type(value) is dict else [value]
+    try:
+        walked = _copy(value) if _HIDES_ATTRIBUTES else value
+    except ValueError:  # of a type that is not JSON's
+        return _encode_slowly(value)
+    level = _referents(walked) if type(walked) is dict else [walked]
     while level:  # as in `_plain`; that it ends is known, for orjson came to an end
         if not _all_whole(map(type, level)):
             return _encode_slowly(value)
@@ -280,6 +289,10 @@ def encode(value: Json) -> bytes:
             if lead in written:
                 return _encode_slowly(value)
     return written
+
+
+def _copy(value: Json) -> Json:
+    return cast("Json", marshal.loads(marshal.dumps(value)))  # noqa: S302 - what was just written
 
 
 def digest(value: Json) -> str:

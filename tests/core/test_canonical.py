@@ -102,6 +102,25 @@ def test_what_is_written_is_what_the_reference_writes(value: canonical.Json) -> 
     assert canonical.encode(value) == rfc8785.dumps(value)
 
 
+class Attributes:
+    def __init__(self) -> None:
+        self.rate = 1.0
+        self.name = "a"
+
+
+@pytest.mark.parametrize("copies", [True, canonical._HIDES_ATTRIBUTES])
+def test_the_attributes_of_an_object_are_no_hiding_place(
+    monkeypatch: pytest.MonkeyPatch, *, copies: bool
+) -> None:
+    """Would catch a walk that does not see into such a dictionary, as on Python 3.13."""
+    monkeypatch.setattr(canonical, "_HIDES_ATTRIBUTES", copies)
+    assert canonical.encode(vars(Attributes())) == b'{"name":"a","rate":1}'
+    assert canonical.encode([vars(Attributes())]) == b'[{"name":"a","rate":1}]'
+    foreign: Any = {"a": [Colour.RED, uuid.UUID(int=0)]}
+    with pytest.raises(AdmissionError):
+        canonical.encode(foreign)
+
+
 @given(plain)
 def test_writing_and_reading_are_inverse(value: canonical.Json) -> None:
     written = canonical.encode(value)

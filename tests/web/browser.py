@@ -82,6 +82,7 @@ class Visitor:
         self.page.goto(f"{self.site.url}/me")
         self.page.get_by_role("button", name="Sign out").click()
         expect(self.page.get_by_role("heading", name="Sign in")).to_be_visible()
+        self.page.wait_for_load_state()
 
     def open(self, request_id: str) -> Page:
         """Open a request's page."""

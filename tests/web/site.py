@@ -20,9 +20,9 @@ from approvals.config import load
 from approvals.core import b64
 from approvals.core.calls import ToolCall
 from approvals.core.directory import Directory
-from approvals.core.jwk import SigningKey
 from approvals.core.jws import verify
-from approvals.flow import activate, directory, enrol
+from approvals.flow import activate, directory, enrol, submit
+from approvals.flow.caller import Caller, Submission
 from approvals.flow.service import DEFAULT_TENANT, Service
 from approvals.guard import Guard
 from approvals.keys import Keyring
@@ -158,7 +158,8 @@ def bundle_files(public_key: dict[str, Any], *, short: int) -> dict[str, str]:
         "agents.yaml": AGENTS,
         "tools.yaml": TOOLS,
         "enforcers.yaml": (
-            f"enforcers:\n  {ENFORCER}:\n    targets: [{PAYMENTS}]\n    keys:\n      - {{{members}}}\n"
+            f"enforcers:\n  {ENFORCER}:\n    targets: [{PAYMENTS}]\n"
+            f"    keys:\n      - {{{members}}}\n"
         ),
         "policies/all.cedar": POLICIES % {"short": short},
     }
@@ -222,8 +223,8 @@ def open_site(
     service = Service(store=open_store(settings.database_url), keys=keys, settings=settings)
     secret = ec.generate_private_key(ec.SECP256R1())
     jwk = private_jwk(secret)
-    public = {name: value for name, value in jwk.items() if name != "d"}
-    activate.activate(service, tenant=DEFAULT_TENANT, files=bundle_files(public, short=short))
+    public_key = {name: value for name, value in jwk.items() if name != "d"}
+    activate.activate(service, tenant=DEFAULT_TENANT, files=bundle_files(public_key, short=short))
     return Site(service, build_app(service, jobs=jobs), url, jwk)
 
 
@@ -257,3 +258,14 @@ def _until_up(site: Site, server: uvicorn.Server) -> None:
     host = {"Host": urlsplit(site.service.settings.url).netloc}
     with httpx2.Client(trust_env=False) as http:
         assert http.get(f"{site.url}/signin", headers=host).status_code == 200
+
+
+def submit_directly(site: Site, tool: str, *, user: str = "uma", **args: Json) -> str:
+    """Submit a call without the network; gives the request's id."""
+    answer = submit.submit(
+        site.service,
+        Caller(DEFAULT_TENANT, ENFORCER, (PAYMENTS,)),
+        Submission(call=ToolCall(PAYMENTS, tool, args), agent=AGENT, user=user, body_digest="none"),
+    )
+    assert isinstance(answer, submit.Opened)
+    return answer.id

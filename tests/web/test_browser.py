@@ -18,6 +18,7 @@ from tests.web.site import PAYMENTS, Site, running_site
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from approvals.core.canonical import Json
     from tests.web.conftest import Arrive
 
 pytestmark = pytest.mark.browser
@@ -55,6 +56,15 @@ class GuardedCall(threading.Thread):
 
 def headline(page: Page) -> Any:
     return page.locator(".state strong")
+
+
+def regions(page: Page) -> list[list[str]]:
+    found: list[list[str]] = page.evaluate(
+        """() => [...document.querySelectorAll("main [data-swap]")]
+          .map((each) => [each.id, each.innerText])"""
+    )
+    assert len(found) > 4
+    return found
 
 
 def no_buttons_left(page: Page) -> None:
@@ -96,6 +106,10 @@ def test_two_people_approve_and_the_guarded_call_runs(site: Site, arrive: Arrive
         expect(person.page.locator("#story")).to_contain_text("The approval was used")
         no_buttons_left(person.page)
     assert bo.page.evaluate("window.sameDocument") is True
+    for person in (ada, bo):  # what came piece by piece is the page as it is now
+        live = regions(person.page)
+        person.page.reload()
+        assert regions(person.page) == live
     assert ada.complaints == bo.complaints == []
 
 
@@ -170,7 +184,7 @@ def test_a_payload_that_hides_things_and_is_longer_than_the_fold(
 ) -> None:
     ada = arrive(site, viewport=PHONE).enrol("ada")
     body = f"Hello {BIDI}txet siht{ZERO_WIDTH}! " + "Your invoice is overdue. " * 90 + "END-OF-TEXT"
-    recipients = [f"customer{n}@example.com" for n in range(40)]
+    recipients: list[Json] = [f"customer{n}@example.com" for n in range(40)]
     request_id = site.submit("mail", to=recipients, body=body)
     page = ada.open(request_id)
 

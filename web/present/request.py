@@ -26,6 +26,12 @@ _WHY_NOT = {
     "already_voted": "You have decided. The request waits for others.",
     "not_asked": "You are not asked about this call.",
 }
+_HEADLINES = {
+    State.PENDING: ("Waiting for others", ""),
+    State.EXPIRED: ("Expired: nothing ran", ""),
+    State.CANCELLED: ("Withdrawn: nothing ran", ""),
+    State.REVOKED: ("Revoked: it may not run", "bad"),
+}
 NAMES = 12
 CHANGES = 12
 
@@ -184,21 +190,15 @@ def split_target(target: str) -> tuple[str, str, str]:
 
 def _headline(view: RequestView) -> tuple[str, str]:
     match view.state:
-        case State.PENDING:
-            if view.may_decide:
-                return "Waiting for you", "warn"
-            return "Waiting for others", ""
+        case State.PENDING if view.may_decide:
+            return "Waiting for you", "warn"
         case State.APPROVED:
             return _approved(view.outcome, now=view.now)
         case State.DENIED:
             by = next((v.name for v in view.votes if v.decision is Decision.DENY), None)
             return ("Denied" if by is None else f"Denied by {by}"), "bad"
-        case State.EXPIRED:
-            return "Expired: nothing ran", ""
-        case State.CANCELLED:
-            return "Withdrawn by the agent’s side", ""
-        case State.REVOKED:
-            return "Revoked: it may not run", "bad"
+        case other:
+            return _HEADLINES[other]
 
 
 def _approved(outcome: OutcomeView | None, *, now: int) -> tuple[str, str]:
@@ -221,7 +221,7 @@ def _story(view: RequestView) -> tuple[Step, ...]:
         case State.PENDING:
             return ()
         case State.DENIED:
-            return (Step("The call does not run. The agent’s side was told, and why.", last),)
+            return (Step("The call does not run. The agent's side was told, and why.", last),)
         case State.EXPIRED:
             return (Step("Too few people decided in time. The call does not run.", view.expires),)
         case State.CANCELLED:

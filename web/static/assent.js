@@ -150,17 +150,17 @@ function swap(next) {
   const from = focused?.selectionStart;
   const to = focused?.selectionEnd;
 
-  const fresh = new Set();
-  for (const region of regions(next)) {
-    fresh.add(region.id);
+  const wanted = [...regions(next)];
+  const fresh = wanted.map((region) => region.id);
+  for (const region of wanted) {
     const markup = region.outerHTML;
     const old = byId(region.id);
     if (sources.get(region.id) === markup) continue;
     sources.set(region.id, markup);
     if (old) old.replaceWith(document.adoptNode(region));
-    else place(region, next);
+    else place(document.adoptNode(region), fresh);
   }
-  for (const old of regions(document)) if (!fresh.has(old.id)) old.remove();
+  for (const old of regions(document)) if (!fresh.includes(old.id)) old.remove();
 
   for (const [id, was] of open) if (byId(id) && was) byId(id).open = true;
   for (const [id, field] of typed) if (byId(id)) byId(id).value = field.value;
@@ -181,11 +181,10 @@ function swap(next) {
 }
 
 // A region that was not there before goes in after the one that precedes it in the new page.
-function place(region, next) {
-  const ids = [...next.querySelectorAll("[data-swap]")].map((each) => each.id);
-  const before = ids.slice(0, ids.indexOf(region.id)).reverse().map(byId).find(Boolean);
-  if (before) before.after(document.adoptNode(region));
-  else byId("main").prepend(document.adoptNode(region));
+function place(region, order) {
+  const before = order.slice(0, order.indexOf(region.id)).reverse().map(byId).find(Boolean);
+  if (before) before.after(region);
+  else byId("main").prepend(region);
 }
 
 function announce(text, trouble = false) {

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 AIM = 1.6
-ROUNDS, CALLS = 30, 200
+# Many short rounds: a round that was interrupted loses, and one of each was not.
+ROUNDS, CALLS = 1500, 10
 
 
 def run() -> list[dict[str, Any]]:
-    """Measure both in turn, so that what else the machine does falls on both; the best of each counts."""
+    """Measure both in turns, so that what else the machine does falls on both; the best counts."""
     company = Company()
     lines: Any = [{"sku": f"item-{number:04}", "quantity": number} for number in range(24)]
     call = ToolCall("https://payments.example", "order", {"lines": lines, "memo": "m" * 50})

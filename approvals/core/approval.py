@@ -206,10 +206,7 @@ class Approval:
             request=RequestDocument.from_document(it["request"], "approval.request")
             if "request" in it
             else None,
-            approvals=tuple(
-                _counted(item, f"approval.approvals[{index}]")
-                for index, item in enumerate(it["approvals"])
-            ),
+            approvals=_all_counted(it["approvals"]) if it["approvals"] else (),
         )
 
 
@@ -277,6 +274,12 @@ def _call(details: list[Json]) -> tuple[str, str, str]:
         locations[0],
         it["identifier"],
         documents.digest(it["call_hash"], f"{place}[0].call_hash"),
+    )
+
+
+def _all_counted(listed: list[Json]) -> tuple[Counted, ...]:
+    return tuple(
+        _counted(item, f"approval.approvals[{index}]") for index, item in enumerate(listed)
     )
 
 

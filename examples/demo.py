@@ -66,17 +66,17 @@ def _tell(tell: Narrator, *, attended: bool) -> None:
     with ExitStack() as stack:
         stage = stack.enter_context(Stage())
         tell.chapter("A service, a bundle of policy, an enforcer with a key")
-        key_file = stage.root / "enforcer.json"
         tell.command("assent keys enforcer --out enforcer.json")
-        made = stage.assent_json("keys", "enforcer", "--out", str(key_file))
+        made = stage.assent_json("keys", "enforcer", "--out", "enforcer.json")
         (enforcer,) = stage.prepare_bundle(made["public_jwk"])
         tell.command("assent init --bundle bundle")
-        begun = stage.assent_json("init", "--bundle", str(stage.bundle))
+        begun = stage.assent_json("init", "--bundle", stage.bundle.name)
         tell.good(f"Bundle {begun['bundle'][:16]}… checked, its cases passed, active.")
         tell.command("assent serve")
         stage.start()
         tell.good(f"The service runs at {stage.url}, on SQLite in {stage.home}")
-        client = Client(stage.url, enforcer=enforcer, key=json.loads(key_file.read_text()))
+        key = json.loads((stage.root / "enforcer.json").read_text(encoding="utf-8"))
+        client = Client(stage.url, enforcer=enforcer, key=key)
         stack.callback(client.close)
         visitor = "priya" if attended else None
         cast = Cast(stage=stage, tell=tell, client=client, visitor=visitor)
@@ -92,11 +92,12 @@ def _tell(tell: Narrator, *, attended: bool) -> None:
         token = story.approval(it, parked)
         story.running(it, token)
         story.denied(it)
-        story.afterwards(it, parked, key_file)
+        story.afterwards(it, parked)
     tell.title(
         "Everything went as told.",
-        "Next: read examples/agent/tools.py (one decorator a tool) and examples/company (the\n"
-        "policy). Your own service: assent init --bundle examples/company, then assent serve.",
+        "Next, read:  examples/agent/tools.py   one decorator makes a tool guarded\n"
+        "             examples/company          people, tools and policy, all text\n"
+        "Next, run:   assent init --bundle examples/company, then assent serve",
     )
 
 

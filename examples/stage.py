@@ -65,6 +65,7 @@ class Stage:
         done = subprocess.run(  # noqa: S603 - our own interpreter and our own arguments
             [sys.executable, "-m", "approvals.cli", *arguments],
             env=self._environment(),
+            cwd=self.root,
             capture_output=True,
             text=True,
             check=False,

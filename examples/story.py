@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
@@ -76,7 +75,7 @@ class Company:
 
     def pin(self) -> None:
         """Fetch what the enforcer pins: signing keys, approvers' keys, the log's key."""
-        self.stage.assent("keys", "directory", "--out", str(self.stage.pins))
+        self.stage.assent("keys", "directory", "--out", self.stage.pins.name)
 
 
 def enrolment(it: Company) -> None:
@@ -247,33 +246,29 @@ def denied(it: Company) -> None:
     it.tell.expect("no mailing went out", holds=_count("mailings") == 0)
 
 
-def afterwards(it: Company, parked: Waits, key_file: Path) -> None:
+def afterwards(it: Company, parked: Waits) -> None:
     """Everything is checked by somebody who trusts nobody, with the service switched off."""
     it.tell.chapter("Afterwards, without trusting the service")
-    evidence = it.stage.root / "evidence.json"
-    it.tell.command("assent evidence REQUEST --out evidence.json")
-    it.stage.assent(
-        *("evidence", parked.request_id, "--out", str(evidence)),
-        *("--key", str(key_file), "--enforcer", it.enforcer),
-    )
+    fetch = ("--key", "enforcer.json", "--enforcer", it.enforcer, "--out", "evidence.json")
+    it.tell.command(f"assent evidence {parked.request_id} {' '.join(fetch)}")
+    it.stage.assent("evidence", parked.request_id, *fetch)
     it.stage.stop()
     it.tell.say("The service is switched off now. Whoever pinned its keys needs nothing of it.")
-    pins = it.stage.pins
     pinned = (
-        *("--jwks", str(pins / "jwks.json"), "--log-key", str(pins / "log.vkey")),
-        *("--people", str(pins / "people.jwt"), "--issuer", it.stage.url),
+        *("--jwks", "pins/jwks.json", "--log-key", "pins/log.vkey"),
+        *("--people", "pins/people.jwt", "--issuer", it.stage.url),
     )
-    it.tell.command("assent verify evidence.json --jwks … --log-key … --people …")
-    it.tell.block(it.stage.assent("verify", str(evidence), *pinned))
-    it.tell.good("The whole story holds, offline, by a process that only knows the pinned keys.")
-    altered = it.stage.root / "altered.json"
-    raw = evidence.read_bytes()
-    altered.write_bytes(raw.replace(b"4800.00", b"9800.00", 1))
-    it.tell.expect("the amount stands in the evidence", holds=raw != altered.read_bytes())
-    told = it.stage.assent_json("verify", str(altered), *pinned, codes=(1,))
+    it.tell.command(f"assent verify evidence.json {' '.join(pinned)}")
+    it.tell.block(it.stage.assent("verify", "evidence.json", *pinned))
+    it.tell.good("The whole story holds, offline, by a process that knows only the pinned keys.")
+    raw = (it.stage.root / "evidence.json").read_bytes()
+    altered = raw.replace(b"4800.00", b"9800.00", 1)
+    it.tell.expect("the amount stands in the evidence", holds=raw != altered)
+    (it.stage.root / "altered.json").write_bytes(altered)
+    told = it.stage.assent_json("verify", "altered.json", *pinned, codes=(1,))
     wrong = next(step for step in told["steps"] if not step["ok"])
     it.tell.refused(
-        f"One digit changed in the file: {wrong['step']}: {wrong['detail']} (at {wrong['place']})"
+        f"One digit changed in that file: {wrong['step']}: {wrong['detail']} (at {wrong['place']})"
     )
     it.tell.command("assent log check")
     it.tell.block(it.stage.assent("log", "check"))

@@ -21,7 +21,7 @@ FAMILIES: Final = {
     "keys": "keys",
     "token": "token",
     "verify": "verify",
-    "evidence": "verify",
+    "evidence": "evidence",
     "log": "log",
 }
 SERVER_ERROR: Final = 500

@@ -1,4 +1,4 @@
-"""`assent verify` and `assent evidence`: check a decision with nothing but pinned keys.
+"""`assent verify`: check a decision with nothing but pinned keys.
 
 What holds: `verify` opens no connection and reads no database; what it trusts is what the person
 named on the command line. A verdict is printed step by step, and the first step that fails says
@@ -10,17 +10,20 @@ from typing import Annotated
 
 import typer
 
-from approvals.cli import files, remote
-from approvals.cli.options import AsJson, EnforcerId, EnforcerKey, Tenant, Url
+from approvals.cli import files
+from approvals.cli.options import AsJson
 from approvals.cli.output import EPILOG, emit, finding, out, plain, table
+from approvals.core import directory as directories
 from approvals.core import evidence_file
+from approvals.core.directory import Directory
+from approvals.core.errors import AssentError, KeySetError
 from approvals.core.evidence_file import Finding
+from approvals.core.jws import KeySet
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
     app.command(epilog=EPILOG)(verify)
-    app.command(epilog=EPILOG)(evidence)
 
 
 def verify(
@@ -43,11 +46,12 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check an evidence file offline against pinned keys, and say where it fails."""
+    pinned = _keys(jwks)
     findings = evidence_file.verify(
         files.read(file),
-        jwks=files.read_object(jwks),
+        jwks=pinned.jwks(),
         vkeys=[vkey for given in log_key for vkey in _vkeys(given)],
-        directory=None if people is None else files.read_text(people).strip(),
+        directory=None if people is None else _directory(people, pinned),
         issuer=issuer,
     )
     holds = bool(findings) and all(found.ok for found in findings)
@@ -64,22 +68,27 @@ def verify(
         finding()
 
 
-def evidence(
-    request: Annotated[str, typer.Argument(help="The request's id, req_…")],
-    *,
-    file: Annotated[Path, typer.Option("--out", help="Where the evidence goes.", dir_okay=False)],
-    key: EnforcerKey = None,
-    enforcer: EnforcerId = None,
-    url: Url = None,
-    tenant: Tenant = "default",
-    as_json: AsJson = False,
-) -> None:
-    """Fetch the evidence of a request, in the name of the enforcer that submitted it."""
-    with remote.client(url=url, enforcer=enforcer, key=key, tenant=tenant) as client:
-        raw = client.evidence(request)
-    file.write_bytes(raw)
-    value = {"request": request, "file": str(file), "bytes": len(raw)}
-    emit(value, lambda: out.print(plain(f"{file}: {len(raw)} bytes")), as_json=as_json)
+def _keys(path: Path) -> KeySet:
+    """The service's keys in a file; none at all would make every signature look forged."""
+    try:
+        keys = KeySet.from_jwks(files.read_object(path))
+    except KeySetError as wrong:
+        raise AssentError(wrong.message, code=wrong.code, place=f"{path}{wrong.place}") from wrong
+    if not keys.kids():
+        raise AssentError("no signing key is in this file", code="key", place=str(path))
+    return keys
+
+
+def _directory(path: Path, keys: KeySet) -> Directory:
+    """The directory in a file: as a JSON document, or as the token that the service signed."""
+    text = files.read_text(path).strip()
+    try:
+        if text.startswith("{"):
+            return Directory.from_document(files.read_object(path))
+        return directories.verify(text, keys=keys)
+    except AssentError as wrong:
+        message = f"not a directory of approvers' keys: {wrong}"
+        raise AssentError(message, code=wrong.code, place=str(path)) from wrong
 
 
 def _vkeys(given: str) -> list[str]:

@@ -1,0 +1,50 @@
+"""`assent evidence`: all that an auditor needs about one call, in one file, for `assent verify`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from approvals.cli import local, remote
+from approvals.cli.options import AsJson, EnforcerId, EnforcerKey, Home, Tenant, Url
+from approvals.cli.output import EPILOG, emit, out, plain
+from approvals.core.errors import AssentError
+from approvals.flow.caller import Caller
+from approvals.flow.evidence import evidence as collect
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog=EPILOG)(evidence)
+
+
+def evidence(
+    subject: Annotated[
+        str, typer.Argument(help="The request (req_…) or verdict (vrd_…).", metavar="REQUEST")
+    ],
+    *,
+    file: Annotated[Path, typer.Option("--out", help="Where the evidence goes.", dir_okay=False)],
+    enforcer: EnforcerId = None,
+    key: EnforcerKey = None,
+    url: Url = None,
+    tenant: Tenant = "default",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Get the evidence of a call that an enforcer submitted, for `assent verify`.
+
+    With --key it asks the service at --url in the enforcer's name; without, it reads the home.
+    """
+    if enforcer is None:
+        raise AssentError("whose call was it?", code="usage", place="--enforcer")
+    if key is not None:
+        with remote.client(url=url, enforcer=enforcer, key=key, tenant=tenant) as client:
+            raw = client.evidence(subject)
+    else:
+        with local.service(home) as service:
+            caller = Caller(tenant=tenant, enforcer=enforcer, targets=())
+            raw = orjson.dumps(collect(service, caller, subject))
+    file.write_bytes(raw)
+    value = {"subject": subject, "file": str(file), "bytes": len(raw)}
+    emit(value, lambda: out.print(plain(f"{file}: {len(raw)} bytes")), as_json=as_json)

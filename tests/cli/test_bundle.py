@@ -1,0 +1,111 @@
+"""`assent bundle`: nothing becomes current that is not in order, and every fault has its line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.service import AGENTS, PEOPLE
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Shell
+
+
+def test_a_bundle_in_order_is_said_to_be(assent: Shell) -> None:
+    ended = assent("bundle", "check", assent.write_bundle(), "--json")
+    assert ended.code == 0
+    assert ended.document["ok"] is True
+    assert len(ended.document["version"]) == 43
+
+
+def test_every_problem_is_told_with_file_and_line(assent: Shell) -> None:
+    folder = assent.write_bundle(
+        people_yaml=PEOPLE.replace("[cleo]", "[nobody]"),
+        agents_yaml=AGENTS.replace("owner: cleo", "owner: ghost"),
+    )
+    ended = assent("bundle", "check", folder, "--json")
+    assert ended.code == 2
+    assert ended.document["ok"] is False
+    places = {(problem["file"], problem["line"]) for problem in ended.document["problems"]}
+    assert (str(folder / "people.yaml"), 9) in places
+    assert (str(folder / "agents.yaml"), 4) in places
+
+    ended = assent("bundle", "check", folder)
+    assert ended.code == 2
+    assert f"{folder}/people.yaml:9:" in ended.err
+    assert f"{folder}/agents.yaml:4:" in ended.err
+
+
+def test_a_rule_that_could_fail_at_run_time_is_refused_with_its_line(assent: Shell) -> None:
+    rule = "\n@id('a')\npermit (principal, action, resource)\nwhen { context.args.memo == 'x' };\n"
+    folder = assent.write_bundle(policies_payments_cedar=rule.replace("'", '"'))
+    ended = assent("bundle", "check", folder, "--json")
+    assert ended.code == 2
+    problems = ended.document["problems"]
+    assert all(problem["file"].endswith("policies/payments.cedar") for problem in problems)
+    assert all(problem["line"] >= 2 for problem in problems)
+
+
+def test_what_is_no_bundle_is_named(assent: Shell) -> None:
+    missing = assent("bundle", "check", assent.folder / "nowhere", "--json")
+    assert (missing.code, missing.error["code"]) == (2, "no_bundle")
+    assert missing.error["place"] == str(assent.folder / "nowhere")
+    (assent.folder / "empty").mkdir()
+    empty = assent("bundle", "check", assent.folder / "empty", "--json")
+    assert (empty.code, empty.error["code"]) == (2, "no_bundle")
+
+
+def test_a_file_that_is_not_text_is_named(assent: Shell) -> None:
+    folder = assent.write_bundle()
+    (folder / "people.yaml").write_bytes(b"people:\n  \xff")
+    ended = assent("bundle", "check", folder, "--json")
+    assert (ended.code, ended.error["code"]) == (2, "not_utf8")
+    assert ended.error["place"] == str(folder / "people.yaml")
+
+
+def test_cases_pass_and_fail(assent: Shell) -> None:
+    ended = assent("bundle", "test", assent.write_bundle(), "--json")
+    assert ended.code == 0
+    assert [case["ok"] for case in ended.document["cases"]] == [True]
+    assert ended.document["unreached_rules"]  # one case does not reach all four rules
+
+    folder = assent.write_bundle(expected="allow")
+    ended = assent("bundle", "test", folder, "--json")
+    assert ended.code == 1
+    (case,) = ended.document["cases"]
+    assert case["ok"] is False
+    assert case["place"] == f"{folder}/tests/transfers.yaml:3"
+    assert "escalate" in case["differences"][0]
+    assert assent("bundle", "test", folder).code == 1
+
+
+def test_activating_and_showing(assent: Shell) -> None:
+    assert assent("init").code == 0
+    nothing = assent("bundle", "show", "--json")
+    assert (nothing.code, nothing.error["code"]) == (3, "no_bundle")
+    activated = assent("bundle", "activate", assent.write_bundle(), "--by", "ada", "--json")
+    assert activated.code == 0
+    shown = assent("bundle", "show", "--json")
+    assert shown.document["version"] == activated.document["version"]
+    assert "policies/payments.cedar" in shown.document["files"]
+    assert assent("bundle", "show").code == 0
+
+
+def test_a_bundle_that_fails_its_cases_is_not_activated(assent: Shell) -> None:
+    before = assent.initialised()("bundle", "show", "--json").document["version"]
+    ended = assent("bundle", "activate", assent.write_bundle(expected="deny"), "--json")
+    assert (ended.code, ended.error["code"]) == (1, "bundle_cases")
+    assert assent("bundle", "show", "--json").document["version"] == before
+
+
+def test_a_broken_bundle_is_not_activated(assent: Shell) -> None:
+    before = assent.initialised()("bundle", "show", "--json").document["version"]
+    ended = assent("bundle", "activate", assent.write_bundle(people_yaml="people: ["), "--json")
+    assert ended.code == 2
+    assert ended.document["problems"]
+    assert assent("bundle", "show", "--json").document["version"] == before
+
+
+def test_an_activation_by_nobody_is_refused(assent: Shell) -> None:
+    assert assent("init").code == 0
+    ended = assent("bundle", "activate", assent.write_bundle(), "--by", "mallory", "--json")
+    assert (ended.code, ended.error["code"]) == (2, "unknown_person")

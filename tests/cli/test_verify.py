@@ -1,0 +1,139 @@
+"""`assent evidence` and `assent verify`: a decision is checked with pinned keys alone."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import service as services
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Ended, Shell
+
+
+class Filed:
+    """An approved transfer whose evidence and pins are on disk."""
+
+    def __init__(self, assent: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.assent = assent
+        home = tmp_path / "assent"
+        home.mkdir(mode=0o700)
+        monkeypatch.setenv("ASSENT_HOME", str(home))
+        running = services.start(tmp_path, f"sqlite:///{home / 'assent.db'}")
+        self.request = running.opened("750.00", user="uma")
+        for person in ("ada", "ben"):
+            running.decide(person, self.request)
+        running.service.store.close()
+        self.file = tmp_path / "evidence.json"
+        self.pins = tmp_path / "pins"
+        assert assent("keys", "directory", "--out", self.pins).code == 0
+        got = assent("evidence", self.request, "--enforcer", services.ENFORCER, "--out", self.file)
+        assert got.code == 0, got.err
+
+    def verify(self, *more: str | Path, file: Path | None = None) -> Ended:
+        return self.assent(
+            *("verify", file or self.file, "--jwks", self.pins / "jwks.json"),
+            *("--log-key", self.pins / "log.vkey", "--people", self.pins / "people.jwt"),
+            *more,
+        )
+
+
+@pytest.fixture
+def filed(assent: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Filed:
+    return Filed(assent, tmp_path, monkeypatch)
+
+
+def test_evidence_holds_against_pinned_keys(filed: Filed) -> None:
+    ended = filed.verify("--issuer", "http://localhost:8420", "--json")
+    assert ended.code == 0, ended.out
+    assert ended.document["ok"] is True
+    assert len(ended.document["steps"]) > 5
+    assert all(step["ok"] for step in ended.document["steps"])
+    told = filed.verify()
+    assert told.code == 0
+    assert "holds" in told.out
+
+
+def test_the_log_key_may_be_written_out(filed: Filed) -> None:
+    vkey = (filed.pins / "log.vkey").read_text().strip()
+    pins = ("--jwks", filed.pins / "jwks.json", "--log-key", vkey)
+    assert filed.assent("verify", filed.file, *pins).code == 0
+
+
+def test_a_changed_digit_is_found_and_its_place_is_named(filed: Filed) -> None:
+    altered = filed.file.with_name("altered.json")
+    altered.write_bytes(filed.file.read_bytes().replace(b"750.00", b"950.00", 1))
+    ended = filed.verify("--json", file=altered)
+    assert ended.code == 1
+    assert ended.document["ok"] is False
+    wrong = [step for step in ended.document["steps"] if not step["ok"]]
+    assert wrong
+    assert all(step["place"] for step in wrong)
+    told = filed.verify(file=altered)
+    assert told.code == 1
+    assert wrong[0]["place"] in told.out
+
+
+def test_keys_of_another_service_do_not_verify_it(filed: Filed, tmp_path: Path) -> None:
+    assent, other = filed.assent, tmp_path / "other"
+    assert assent("init", "--home", other, "--bundle", assent.write_bundle()).code == 0
+    pins = tmp_path / "other-pins"
+    assert assent("keys", "directory", "--home", other, "--out", pins).code == 0
+    for name, option in (("jwks.json", "--jwks"), ("log.vkey", "--log-key")):
+        pinned = {"--jwks": filed.pins / "jwks.json", "--log-key": filed.pins / "log.vkey"}
+        pinned[option] = pins / name
+        flat = [part for pair in pinned.items() for part in pair]
+        assert assent("verify", filed.file, *flat).code == 1, option
+
+
+def test_the_wrong_issuer_is_a_finding(filed: Filed) -> None:
+    assert filed.verify("--issuer", "https://other.example").code == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"typ":"x","typ":"x"}'])
+def test_what_is_no_evidence_is_a_finding_and_no_traceback(filed: Filed, content: bytes) -> None:
+    path = filed.file.with_name("odd.json")
+    path.write_bytes(content)
+    ended = filed.verify("--json", file=path)
+    assert ended.code == 1
+    assert ended.document["ok"] is False
+
+
+def test_pins_that_are_none_are_bad_input(filed: Filed) -> None:
+    bad = filed.file.with_name("bad.json")
+    bad.write_text(json.dumps({"keys": [{"kty": "oct", "k": "AA"}]}))
+    none = filed.file.with_name("none.json")
+    none.write_text(json.dumps({"keys": []}))
+    log_key = ("--log-key", filed.pins / "log.vkey")
+    for jwks in (bad, none, filed.file.with_name("gone.json"), filed.pins / "people.jwt"):
+        ended = filed.assent("verify", filed.file, "--jwks", jwks, *log_key, "--json")
+        assert ended.code == 2, jwks
+        assert ended.error["code"]
+    pinned = ("--jwks", filed.pins / "jwks.json")
+    missing = filed.assent("verify", filed.file, *pinned, "--log-key", "nonsense", "--json")
+    assert (missing.code, missing.error["place"]) == (2, "nonsense")
+    ended = filed.assent(
+        *("verify", filed.file, *pinned, *log_key, "--people", filed.pins / "log.vkey", "--json")
+    )
+    assert ended.code == 2
+    assert ended.error["place"].endswith("log.vkey")
+
+
+def test_a_log_key_that_is_none_is_a_finding_at_the_checkpoint(filed: Filed) -> None:
+    pins = ("--jwks", filed.pins / "jwks.json", "--log-key", "a+b+c")
+    ended = filed.assent("verify", filed.file, *pins, "--json")
+    assert ended.code == 1
+    wrong = [step["step"] for step in ended.document["steps"] if not step["ok"]]
+    assert "checkpoint" in wrong
+
+
+def test_evidence_of_somebody_elses_call_is_not_found(filed: Filed) -> None:
+    out = filed.file.with_name("other.json")
+    for subject, enforcer in ((filed.request, "gw"), ("req_nothing", services.ENFORCER)):
+        ended = filed.assent("evidence", subject, "--enforcer", enforcer, "--out", out, "--json")
+        assert (ended.code, ended.error["code"]) == (2, "not_found")
+    assert not out.exists()

@@ -6,9 +6,12 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from jwcrypto.jwk import JWK
+
 from approvals.config import load
 from approvals.core import canonical
 from approvals.core.calls import ToolCall
+from approvals.core.jws import SigningKey
 from approvals.core.requests import Decision, State
 from approvals.flow import enrol, signin, submit, vote
 from approvals.flow.activate import activate
@@ -16,13 +19,11 @@ from approvals.flow.caller import Caller, Submission
 from approvals.flow.service import Service
 from approvals.keys import Keyring
 from approvals.store import open_store
-from tests.company import make_signing_key
 from tests.softkey import SoftKey
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from approvals.core.jws import SigningKey
     from approvals.flow.signin import Session
 
 TARGET = "https://payments.example"
@@ -128,9 +129,15 @@ class Running:
     """The service with its people and its one enforcer."""
 
     service: Service
-    enforcer_key: SigningKey
+    enforcer_jwk: dict[str, str]
     passkeys: dict[str, SoftKey] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def enforcer_key(self) -> SigningKey:
+        """The enforcer's key as one signs with it."""
+        return SigningKey.from_jwk(self.enforcer_jwk)
 
     @property
     def caller(self) -> Caller:
@@ -147,6 +154,7 @@ class Running:
         session = signin.session(self.service, token)
         assert session is not None
         self.passkeys[person], self.sessions[person] = key, session
+        self.tokens[person] = token
 
     def submit(
         self, amount: str = "750.00", *, user: str = "uma", tool: str = "transfer", **more: Any
@@ -197,9 +205,9 @@ def start(
         keys=Keyring.open(options.home, now=1, origin=options.log_origin),
         settings=options,
     )
-    key = make_signing_key()
-    activate(service, tenant="default", files=bundle_files(key.public_jwk()))
-    running = Running(service, key)
+    private: dict[str, str] = JWK.generate(kty="EC", crv="P-256").export_private(as_dict=True)
+    running = Running(service, private)
+    activate(service, tenant="default", files=bundle_files(running.enforcer_key.public_jwk()))
     for person in people:
         running.enrol(person)
     return running

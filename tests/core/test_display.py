@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 
 from approvals.core import b64, canonical
 from approvals.core.calls import ToolCall, call_hash
-from approvals.core.display import digest, document, fingerprint, mixed_scripts, visible
+from approvals.core.display import (
+    digest,
+    document,
+    fingerprint,
+    mixed_scripts,
+    original,
+    visible,
+)
 from approvals.core.registry import Field, FieldKind, Tool
 
 VECTORS: dict[str, Any] = json.loads(
@@ -109,7 +116,8 @@ def test_nothing_unseen_reaches_any_string_of_the_document(kind: FieldKind) -> N
 @given(st.text(st.characters(codec=None)), st.booleans())
 def test_drawing_loses_nothing(text: str, lines: bool) -> None:  # noqa: FBT001 - given by hypothesis
     """If two texts looked the same, one could be approved for the other."""
-    assert unmarked(visible(text, lines=lines)) == text
+    drawn = visible(text, lines=lines)
+    assert unmarked(drawn) == original(drawn) == text
 
 
 def test_line_feeds_stay_only_where_text_has_lines() -> None:

@@ -31,6 +31,7 @@ _BLANKS: Final = frozenset(
 )
 # Two marks on a letter are Vietnamese; a tower of them reaches into the lines above and below.
 MAX_COMBINING: Final = 3
+_MARK = re.compile(r"⟦U\+(10[0-9A-F]{4}|[0-9A-F]{4,5})⟧", re.ASCII)
 _HARMLESS = re.compile(r"[ -~]*", re.ASCII)
 _HARMLESS_LINES = re.compile(r"[\n -~]*", re.ASCII)
 
@@ -75,6 +76,15 @@ def visible(text: str, *, lines: bool = False) -> str:
             combining = 0
             drawn.append(character)
     return "".join(drawn)
+
+
+def original(drawn: str) -> str:
+    """The text of which this is the drawing: marks back to the code points they stand for.
+
+    Which code points are drawn depends on the Unicode tables of the Python that drew them; what
+    they stand for does not, so a drawing can be checked long after.
+    """
+    return _MARK.sub(lambda found: chr(int(found[1], 16)), drawn)
 
 
 def has_unseen(text: str) -> bool:

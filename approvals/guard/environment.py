@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Final
 from approvals.client import Client, ServiceAway, ServiceError
 from approvals.core import canonical, jws
 from approvals.core.directory import Directory
-from approvals.core.errors import ApprovalRejected, AssentError, KeySetError
+from approvals.core.errors import ApprovalRejected, AssentError, Invalid, KeySetError
 from approvals.guard.gate import Guard
 from approvals.guard.refusals import CallRefused
 from approvals.verifier import Verifier
@@ -99,9 +99,9 @@ class FetchedKeys:
                 self._fetched_at = self._clock()
                 try:
                     self._verifier = self._build(self._fetch())
-                except (ServiceAway, ServiceError) as error:
+                except (ServiceAway, ServiceError, KeySetError) as error:
                     raise CallRefused(
-                        f"the service's keys could not be fetched: {error}", reason="service_away"
+                        f"the service's keys could not be fetched: {error}", reason=error.code
                     ) from error
             return self._verifier
 
@@ -124,23 +124,36 @@ def guard_from_environment() -> Guard:
     people_file = os.environ.get("ASSENT_PEOPLE_FILE")
 
     def build(keys: Mapping[str, Json]) -> Verifier:
-        return Verifier(
-            issuer=client.url,
-            audience=enforcer,
-            keys=keys,
-            people=None if not people_file else _directory(people_file, keys),
-            tenant=tenant,
-            unattended=unattended,
-        )
+        people = None if not people_file else _directory(people_file, keys)
+        try:
+            return Verifier(
+                issuer=client.url,
+                audience=enforcer,
+                keys=keys,
+                people=people,
+                tenant=tenant,
+                unattended=unattended,
+            )
+        except Invalid as error:
+            raise _wrong("ASSENT_PEOPLE_FILE", f"cannot be pinned here: {error}") from error
 
-    jwks_file = os.environ.get("ASSENT_JWKS_FILE")
     return Guard(
         client=client,
-        verifier=build(_object(jwks_file)) if jwks_file else FetchedKeys(build, client.jwks),
+        verifier=_pinned(build) or FetchedKeys(build, client.jwks),
         agent=_required("ASSENT_AGENT"),
         user=_required("ASSENT_USER"),
         wait=_seconds("ASSENT_WAIT", default=60.0),
     )
+
+
+def _pinned(build: Callable[[Mapping[str, Json]], Verifier]) -> Verifier | None:
+    path = os.environ.get("ASSENT_JWKS_FILE")
+    if not path:
+        return None
+    try:
+        return build(_object(path))
+    except KeySetError as error:
+        raise _wrong("ASSENT_JWKS_FILE", f"holds no keys to verify with: {error}") from error
 
 
 def _required(name: str) -> str:

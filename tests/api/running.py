@@ -15,7 +15,7 @@ from jwcrypto.jwk import JWK
 
 from approvals.app import build_app
 from approvals.client import Client, mint_token
-from approvals.config import Settings
+from approvals.config import load
 from approvals.core.calls import ToolCall
 from approvals.core.requests import Decision
 from approvals.flow import enrol, signin, vote
@@ -67,6 +67,17 @@ tools:
     groups: [reads]
     owner: finance
     schema: {type: object, properties: {}, additionalProperties: false}
+  - name: search
+    target: https://payments.example
+    title: Search for payments
+    groups: [reads]
+    owner: finance
+    schema:
+      type: object
+      required: [words]
+      additionalProperties: false
+      properties:
+        words: {type: array, items: {type: string}}
   - name: transfer
     target: https://payments.example
     title: Transfer money
@@ -163,7 +174,7 @@ class Running:
         return Verifier(
             issuer=self.url,
             audience=enforcer,
-            keys=self.service.keys.jwks(int(time.time())),  # type: ignore[arg-type]
+            keys=self.service.keys.jwks(int(time.time())),
         )
 
     def session(self, person: str) -> Session:
@@ -224,7 +235,7 @@ def open_company(
     home: Path, *, url: str, database: str | None = None, ttl: str = "15m", **settings: Any
 ) -> Running:
     """A fresh service with the company's bundle active; its application closes it."""
-    configured = Settings(home=home, url=url, database=database, **settings)
+    configured = load(home=home, url=url, database=database, **settings)
     ring = Keyring.open(home, now=int(time.time()), origin=configured.log_origin)
     service = Service(store=open_store(configured.database_url), keys=ring, settings=configured)
     keys = {"gateway": new_key(), "other": new_key()}

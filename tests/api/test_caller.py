@@ -98,7 +98,7 @@ def test_a_wrong_claim_is_refused(
     ],
 )
 def test_a_wrong_time_is_refused(
-    http: TestClient, company: Running, times: Callable[[int], dict[str, int]]
+    http: TestClient, company: Running, times: Callable[[int], dict[str, Any]]
 ) -> None:
     refused(ask(http, f"Bearer {signed(company, **times(company.now()))}"))
 
@@ -135,7 +135,7 @@ def test_what_is_no_bearer_token_is_refused(http: TestClient, company: Running) 
         "Bearer \xe4",
     ):
         headers = (
-            {} if authorization is None else {"Authorization": authorization.encode("latin-1")}
+            {} if authorization is None else {b"Authorization": authorization.encode("latin-1")}
         )
         refused(http.get(PATH, headers=headers))
 

@@ -100,7 +100,7 @@ def test_whoever_leaves_while_sending_is_not_answered() -> None:
 
 
 def test_what_is_behind_gets_the_whole_body_and_then_the_connection() -> None:
-    pieces = iter(
+    pieces: Iterator[Message] = iter(
         [
             {"type": "http.request", "body": b"a", "more_body": True},
             {"type": "http.request", "body": b"b", "more_body": False},

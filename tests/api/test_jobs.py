@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from approvals import jobs as jobs_module
+from approvals import log
 from approvals.core.checkpoint import parse_checkpoint
 from approvals.core.errors import Unavailable
 from approvals.jobs import Jobs
@@ -63,14 +63,14 @@ def test_a_job_that_fails_runs_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """The database away, or a bug: the next round is tried all the same."""
     company = open_company(tmp_path / "home", url=URL, log_interval=0.01)
     failures = [Unavailable("away"), RuntimeError("a bug")]
-    real = jobs_module.log.sequence
+    real = log.sequence
 
-    def failing(*args: object, **options: object) -> int:
+    def failing(*args: Any, **options: Any) -> int:
         if failures:
             raise failures.pop()
-        return real(*args, **options)  # type: ignore[arg-type]
+        return real(*args, **options)
 
-    monkeypatch.setattr(jobs_module.log, "sequence", failing)
+    monkeypatch.setattr(log, "sequence", failing)
     work = Jobs(company.service)
     work.start()
     until(lambda: logged(company) > 0)

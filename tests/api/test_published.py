@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from approvals import log
+from approvals.client import Allowed
 from approvals.core import jws
 from approvals.core.checkpoint import parse_checkpoint, read_entry_bundle
 from approvals.core.directory import Directory
@@ -26,6 +27,7 @@ def test_keys_verify_an_approval_and_hold_nothing_private(
     keys = response.json()
     assert all("d" not in key for key in keys["keys"])
     allowed = company.client(http=http).submit(BALANCE, agent="billing-agent", user="uma")
+    assert isinstance(allowed, Allowed)
     jws.verify(allowed.approval, keys=keys, typ="agent-approval+jwt")
 
 

@@ -13,9 +13,10 @@ import pytest
 
 from approvals.api.waiting import Waiting
 from approvals.client import Approved, Cancelled, Denied, Expired, Pending
+from approvals.core.calls import ToolCall
 from approvals.core.requests import Decision, State
 from approvals.flow.caller import Caller
-from tests.api.running import TARGET, TRANSFER, ToolCall, open_company
+from tests.api.running import TARGET, TRANSFER, open_company
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,11 +152,11 @@ def test_a_decision_between_reading_and_parking_is_not_missed(tmp_path: Path) ->
         waiting.start()
         real = waiting.read
 
-        async def decided_meanwhile(caller: Caller, name: str) -> RequestStatus:
+        async def decided_meanwhile(caller: Caller, request_id: str) -> RequestStatus:
             waiting.read = real  # type: ignore[method-assign]
-            found = await real(caller, name)
+            found = await real(caller, request_id)
             # The commit's word comes while this very read is under way.
-            await asyncio.to_thread(company.approve, name)
+            await asyncio.to_thread(company.approve, request_id)
             return found
 
         waiting.read = decided_meanwhile  # type: ignore[method-assign]

@@ -1,0 +1,625 @@
+"""A guarded function runs exactly when it may, once, with exactly what was approved."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from approvals.client import Client, ServiceAway
+from approvals.core import canonical, jws
+from approvals.core.calls import ToolCall
+from approvals.core.errors import ApprovalRejected, CallError
+from approvals.core.requests import Decision
+from approvals.guard import CallParked, CallRefused, Guard, decorator, guarded, use
+from approvals.guard.environment import FetchedKeys
+from approvals.verifier import Verifier
+from tests.api.running import BALANCE, TARGET, Running, served
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+ran: list[dict[str, Any]] = []
+
+
+@guarded(target=TARGET, tool="balance")
+def balance() -> int:
+    ran.append({})
+    return 7
+
+
+@guarded(target=TARGET, tool="transfer")
+def transfer(amount: int, to: str = "vendor@example.com") -> dict[str, Any]:
+    """Move money."""
+    ran.append({"amount": amount, "to": to})
+    return {"moved": amount}
+
+
+@guarded(target=TARGET, tool="wipe")
+def wipe() -> None:
+    ran.append({"wiped": True})
+
+
+@guarded(target=TARGET, tool="transfer")
+async def transfer_async(amount: int, to: str = "vendor@example.com") -> int:
+    await asyncio.sleep(0)
+    ran.append({"amount": amount, "to": to})
+    return amount
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with served(tmp_path_factory.mktemp("guard") / "home") as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _nothing_ran() -> None:
+    ran.clear()
+
+
+def guard(company: Running, *, client: Client | None = None, **options: Any) -> Guard:
+    return Guard(
+        client or company.client(),
+        company.verifier(),
+        agent="billing-agent",
+        user="uma",
+        **{"wait": 0, **options},
+    )
+
+
+@pytest.fixture
+def in_use(company: Running) -> Iterator[Guard]:
+    with use(guard(company)) as made:
+        yield made
+
+
+def park(call: Callable[[], object]) -> str:
+    """Make a call that has to wait, and return its request."""
+    with pytest.raises(CallParked) as parked:
+        call()
+    assert ran == []
+    assert parked.value.request_id in parked.value.url
+    return parked.value.request_id
+
+
+def outcome(company: Running, request_id: str) -> tuple[str, str | None]:
+    jti = request_id.replace("req_", "apr_").replace("vrd_", "apr_")
+    with company.service.store.read() as tx:
+        told = tx.approvals.outcome(tenant="default", jti=jti)
+    assert told is not None
+    return told.status, told.output_hash
+
+
+def refused(reason: str, call: Callable[[], object]) -> CallRefused:
+    with pytest.raises(CallRefused) as error:
+        call()
+    assert error.value.reason == error.value.code == reason
+    assert ran == []
+    return error.value
+
+
+@pytest.mark.usefixtures("in_use")
+def test_what_policy_allows_runs_at_once() -> None:
+    assert balance() == 7
+    assert len(ran) == 1
+
+
+@pytest.mark.usefixtures("in_use")
+def test_what_policy_forbids_does_not_run_and_says_why() -> None:
+    error = refused("policy", wipe)
+    assert error.place == "not_permitted"
+    assert "no rule permits" in error.message
+
+
+@pytest.mark.usefixtures("in_use")
+def test_a_parked_call_runs_when_it_is_made_again_after_approval(company: Running) -> None:
+    request_id = park(lambda: transfer(1))
+    assert park(lambda: transfer(amount=1)) == request_id
+    company.approve(request_id)
+    assert transfer(1) == {"moved": 1}
+    assert ran == [{"amount": 1, "to": "vendor@example.com"}]
+    assert outcome(company, request_id) == ("ok", canonical.digest({"moved": 1}))
+
+
+@pytest.mark.usefixtures("in_use")
+def test_an_approval_is_for_one_run(company: Running) -> None:
+    request_id = park(lambda: transfer(2))
+    company.approve(request_id)
+    transfer(2)
+    ran.clear()
+    # The same again is a new call: people are asked again.
+    assert park(lambda: transfer(2)) != request_id
+
+
+@pytest.mark.usefixtures("in_use")
+def test_defaults_are_part_of_what_is_approved(company: Running) -> None:
+    request_id = park(lambda: transfer(3))
+    assert park(lambda: transfer(3, "vendor@example.com")) == request_id
+    assert park(lambda: transfer(3, "thief@example.com")) != request_id
+    company.client().cancel(request_id)
+
+
+def somebody_waits(company: Running) -> None:
+    """Return once somebody does; pytest's own time limit is the end of it."""
+    while company.app.state.api.waiting.parked == 0:
+        time.sleep(0.01)
+
+
+def call_while(company: Running, amount: int, people_do: Callable[[], object]) -> Future[object]:
+    """Make a call that waits, let people do something, and return what became of it."""
+
+    def call() -> object:
+        with use(guard(company, wait=55)):
+            return transfer(amount)
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(call)
+        somebody_waits(company)
+        people_do()
+    return waiting
+
+
+@pytest.mark.usefixtures("in_use")
+def test_a_call_waits_for_people(company: Running) -> None:
+    request_id = park(lambda: transfer(4))
+    waited = call_while(company, 4, lambda: company.approve(request_id))
+    assert waited.result() == {"moved": 4}
+
+
+@pytest.mark.usefixtures("in_use")
+def test_a_denial_is_refused_with_the_persons_words_as_data(company: Running) -> None:
+    request_id = park(lambda: transfer(5))
+    waited = call_while(
+        company,
+        5,
+        lambda: company.decide("ada", request_id, decision=Decision.DENY, reason="not this month"),
+    )
+    error = refused("denied", waited.result)
+    assert (error.comment, error.request_id) == ("not this month", request_id)
+
+
+class Meddling(Client):
+    """A client of the real service during whose work somebody changes things."""
+
+    meanwhile: Callable[[], object] = staticmethod(lambda: None)
+
+    def submit(self, *args: Any, **options: Any) -> Any:
+        answer = super().submit(*args, **options)
+        self.meanwhile()
+        return answer
+
+
+def meddling(company: Running, meanwhile: Callable[[], object]) -> Meddling:
+    client = Meddling(company.url, enforcer="gateway", key=company.keys["gateway"])
+    client.meanwhile = meanwhile
+    company.clients.append(client)
+    return client
+
+
+def test_changing_an_argument_meanwhile_changes_nothing(company: Running) -> None:
+    """Time of check, time of use: the function gets what was approved, not what it became."""
+    words = ["invoice"]
+
+    @guarded(target=TARGET, tool="search")
+    def search(words: list[str]) -> None:
+        ran.append({"words": words})
+
+    with use(guard(company, client=meddling(company, lambda: words.append("; drop table")))):
+        search(words)
+    assert ran == [{"words": ["invoice"]}]
+    assert words == ["invoice", "; drop table"]
+
+
+def test_the_service_going_away_means_that_nothing_runs(company: Running) -> None:
+    """Away before, and away between the approval and its being spent."""
+    with Client("http://localhost:1", enforcer="gateway", key=company.keys["gateway"]) as nobody:
+        with use(guard(company, client=nobody)):
+            refused("service_away", balance)
+        leaving = meddling(company, lambda: None)
+        connected = leaving._transport
+        leaving.meanwhile = lambda: setattr(leaving, "_transport", nobody._transport)
+        with use(guard(company, client=leaving)):
+            refused("service_away", balance)
+        connected.close()
+
+
+def test_what_was_spent_meanwhile_does_not_run(company: Running) -> None:
+    """A copy of the approval was spent elsewhere, say by a replay, before this one."""
+    guarding = guard(company)
+    token = guarding.ask(BALANCE)
+    guarding.spend(token, BALANCE)
+    with pytest.raises(CallRefused) as error:
+        guarding.spend(token, BALANCE)
+    assert error.value.reason == "consumed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "call", "reason"),
+    [
+        ({}, ToolCall(TARGET, "transfer", {"amount": 1, "to": "x"}), "call_mismatch"),
+        ({"agent": "another"}, BALANCE, "agent_mismatch"),
+        ({"user": "another"}, BALANCE, "user_mismatch"),
+        ({"precondition": "v2"}, BALANCE, "precondition"),
+        ({"clock": lambda: 0.0}, BALANCE, "not_yet_valid"),
+        ({"clock": lambda: 9e9}, BALANCE, "expired"),
+    ],
+)
+def test_an_approval_of_something_else_is_not_spent(
+    company: Running, changes: dict[str, Any], call: ToolCall, reason: str
+) -> None:
+    token = guard(company).ask(BALANCE)
+    with pytest.raises(CallRefused) as error:
+        Guard(
+            company.client(),
+            company.verifier(),
+            **{"agent": "billing-agent", "user": "uma", **changes},
+        ).spend(token, call)
+    assert error.value.reason == reason
+    guard(company).spend(token, BALANCE)  # it was not spent by the attempt
+
+
+def test_with_people_pinned_policy_alone_is_not_enough(company: Running) -> None:
+    company.session("ada")
+    keys = company.client().jwks()
+    _, people = jws.verify(company.client().directory(), keys=keys, typ="assent-directory+jwt")
+    pinned = Verifier(issuer=company.url, audience="gateway", keys=keys, people=people)
+    with use(Guard(company.client(), pinned, agent="billing-agent", user="uma")):
+        refused("basis", balance)
+
+
+@pytest.mark.usefixtures("in_use")
+@pytest.mark.parametrize(
+    "value",
+    [
+        (1, 2),
+        {1: 2},
+        {"a": object()},
+        [float("nan")],
+        2**53,
+        "\ud800",
+        Decimal("1.5"),
+        b"bytes",
+        [[[[]]] * 2, {"a": {"b": {1}}}],
+    ],
+)
+def test_what_is_not_json_is_refused_before_anything_is_sent(value: object) -> None:
+    error = refused("arguments", lambda: transfer(value))  # type: ignore[arg-type]
+    assert (error.place or "").startswith("/amount")
+    assert "nothing was sent" in error.message
+
+
+@pytest.mark.usefixtures("in_use")
+def test_what_is_too_deep_or_too_large_is_refused_before_anything_is_sent() -> None:
+    deep: list[Any] = []
+    for _ in range(50):
+        deep = [deep]
+    endless: list[Any] = []
+    endless.append(endless)
+    for value in (deep, endless, "x" * 300_000):
+        refused("arguments", lambda value=value: transfer(1, value))  # type: ignore[misc]
+
+
+@pytest.mark.usefixtures("in_use")
+def test_arguments_that_do_not_fit_the_function_are_its_own_type_error() -> None:
+    for call in (
+        transfer,
+        lambda: transfer(1, 2, 3),  # type: ignore[call-arg, arg-type]
+        lambda: transfer(1, wrong=2),  # type: ignore[call-arg]
+    ):
+        with pytest.raises(TypeError):
+            call()
+    assert ran == []
+
+
+def test_a_function_that_cannot_be_guarded_is_found_when_it_is_decorated() -> None:
+    def many(*amounts: int) -> None: ...
+    def named(**amounts: int) -> None: ...
+    def later() -> Iterator[int]:
+        yield 1
+
+    for function in (many, named, later):
+        with pytest.raises(TypeError):
+            guarded(target=TARGET, tool="transfer")(function)
+    for target, tool in (("payments", "transfer"), (TARGET, "")):
+        with pytest.raises(CallError):
+            guarded(target=target, tool=tool)
+
+
+@pytest.mark.usefixtures("in_use")
+def test_every_kind_of_parameter_keeps_its_kind() -> None:
+    @guarded(target=TARGET, tool="search")
+    def search(words: list[str], /) -> list[str]:
+        return words
+
+    @guarded(target=TARGET, tool="search")
+    def search_named(*, words: list[str]) -> list[str]:
+        return words
+
+    assert search(["a"]) == ["a"]
+    assert search_named(words=["a"]) == ["a"]
+
+
+def test_the_decorator_keeps_the_functions_face() -> None:
+    assert (transfer.__name__, transfer.__doc__) == ("transfer", "Move money.")
+
+
+@pytest.mark.usefixtures("in_use")
+def test_a_failure_is_reported_and_passed_on(company: Running) -> None:
+    @guarded(target=TARGET, tool="transfer")
+    def fails(amount: int, to: str) -> None:
+        raise LookupError(f"{amount} {to}")
+
+    request_id = park(lambda: fails(6, "x"))
+    company.approve(request_id)
+    with pytest.raises(LookupError, match="6 x"):
+        fails(6, "x")
+    assert outcome(company, request_id) == ("error", None)
+
+
+@pytest.mark.usefixtures("in_use")
+def test_a_result_that_is_not_json_has_no_hash(company: Running) -> None:
+    @guarded(target=TARGET, tool="transfer")
+    def gives(amount: int, to: str) -> object:
+        return {amount: to}
+
+    request_id = park(lambda: gives(7, "x"))
+    company.approve(request_id)
+    assert gives(7, "x") == {7: "x"}
+    assert outcome(company, request_id) == ("ok", None)
+
+
+def test_a_report_that_fails_does_not_take_the_result_away(
+    company: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Silent(Client):
+        def report(self, *_: Any, **__: Any) -> None:
+            raise ServiceAway("gone")
+
+    silent = Silent(company.url, enforcer="gateway", key=company.keys["gateway"])
+    company.clients.append(silent)
+    with use(guard(company, client=silent)), caplog.at_level(logging.WARNING):
+        assert balance() == 7
+    assert "service_away" in caplog.text
+
+
+@pytest.mark.usefixtures("in_use")
+def test_a_coroutine_function_is_guarded_too(company: Running) -> None:
+    def call() -> object:
+        return asyncio.run(transfer_async(8))
+
+    request_id = park(call)
+    company.approve(request_id)
+    assert call() == 8
+    assert outcome(company, request_id) == ("ok", canonical.digest(8))
+
+
+@pytest.mark.usefixtures("in_use")
+def test_a_coroutine_that_fails_or_is_cancelled_is_reported(company: Running) -> None:
+    @guarded(target=TARGET, tool="transfer")
+    async def hangs(amount: int, to: str) -> None:
+        ran.append({"amount": amount, "to": to})
+        started.set()
+        await asyncio.sleep(3_600)
+
+    async def cancel() -> None:
+        task = asyncio.ensure_future(hangs(9, "x"))
+        await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    request_id = park(lambda: asyncio.run(hangs(9, "x")))
+    company.approve(request_id)
+    started = asyncio.Event()
+    asyncio.run(cancel())
+    assert outcome(company, request_id) == ("error", None)
+
+
+def test_a_cancelled_wait_spends_nothing(company: Running) -> None:
+    async def cancel() -> None:
+        with use(guard(company, wait=2)):
+            task = asyncio.ensure_future(transfer_async(10))
+            await asyncio.to_thread(somebody_waits, company)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        company.approve(request_id)
+
+    with use(guard(company)):
+        request_id = park(lambda: asyncio.run(transfer_async(10)))
+    asyncio.run(cancel())
+    with company.service.store.read() as tx:
+        assert tx.approvals.spent(tenant="default", jti=request_id.replace("req_", "apr_")) is None
+    assert ran == []
+
+
+def test_guards_do_not_leak_between_blocks(company: Running) -> None:
+    first = guard(company)
+    with use(first):
+        with use(first.acting(user="ben")):
+            assert refused("policy", balance).place == "user_not_served"
+        assert balance() == 7
+    ran.clear()
+    refused("configuration", balance)
+
+
+def test_acting_changes_what_it_is_told_and_nothing_else(company: Running) -> None:
+    base = guard(company)
+    other = base.acting(user="ada", task="t", precondition="p", explanation="e")
+    assert (other.user, other.task, other.precondition, other.explanation) == ("ada", "t", "p", "e")
+    assert other.acting() == other
+    assert (other.client, other.agent) == (base.client, base.agent)
+
+
+@pytest.fixture
+def environment(
+    company: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[pytest.MonkeyPatch]:
+    (tmp_path / "key.json").write_text(json.dumps(company.keys["gateway"]))
+    for name, value in {
+        "ASSENT_URL": company.url,
+        "ASSENT_ENFORCER": "gateway",
+        "ASSENT_KEY_FILE": str(tmp_path / "key.json"),
+        "ASSENT_AGENT": "billing-agent",
+        "ASSENT_USER": "uma",
+        "ASSENT_WAIT": "0",
+    }.items():
+        monkeypatch.setenv(name, value)
+    # Each test is a fresh process in this respect.
+    monkeypatch.setattr(decorator, "_environment", decorator._FromEnvironment())
+    yield monkeypatch
+    made = decorator._environment._guard
+    if made is not None:
+        made.client.close()
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_environment_is_enough() -> None:
+    assert balance() == 7
+    assert balance() == 7
+
+
+def test_the_directory_can_be_pinned_from_the_environment(
+    company: Running, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for person in ("ada", "ben"):
+        company.session(person)
+    client = company.client()
+    (tmp_path / "jwks.json").write_bytes(canonical.encode(client.jwks()))
+    (tmp_path / "people.jwt").write_text(client.directory() + "\n")
+    environment.setenv("ASSENT_JWKS_FILE", str(tmp_path / "jwks.json"))
+    environment.setenv("ASSENT_PEOPLE_FILE", str(tmp_path / "people.jwt"))
+    refused("basis", balance)
+    request_id = park(lambda: transfer(20))
+    company.approve(request_id)
+    assert transfer(20) == {"moved": 20}
+
+
+def test_a_pinned_document_and_unattended_tools(
+    company: Running, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    client = company.client()
+    _, document = jws.verify(client.directory(), keys=client.jwks(), typ="assent-directory+jwt")
+    (tmp_path / "people.json").write_bytes(canonical.encode(document))
+    environment.setenv("ASSENT_PEOPLE_FILE", str(tmp_path / "people.json"))
+    environment.setenv("ASSENT_UNATTENDED", "search, balance")
+    assert balance() == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ASSENT_URL", None),
+        ("ASSENT_ENFORCER", None),
+        ("ASSENT_KEY_FILE", None),
+        ("ASSENT_AGENT", None),
+        ("ASSENT_USER", None),
+        ("ASSENT_URL", "http://assent.example"),
+        ("ASSENT_KEY_FILE", "/nowhere/key.json"),
+        ("ASSENT_WAIT", "soon"),
+        ("ASSENT_WAIT", "-1"),
+        ("ASSENT_WAIT", "nan"),
+        ("ASSENT_JWKS_FILE", "/nowhere/jwks.json"),
+    ],
+)
+def test_a_wrong_environment_runs_nothing_and_names_the_variable(
+    environment: pytest.MonkeyPatch, name: str, value: str | None
+) -> None:
+    if value is None:
+        environment.delenv(name)
+    else:
+        environment.setenv(name, value)
+    error = refused("configuration", balance)
+    assert error.place in {name, value}
+
+
+@pytest.mark.parametrize(
+    ("variable", "content"),
+    [
+        ("ASSENT_KEY_FILE", "not json"),
+        ("ASSENT_KEY_FILE", "[]"),
+        ("ASSENT_KEY_FILE", '{"kty":"EC"}'),
+        ("ASSENT_JWKS_FILE", "not json"),
+        ("ASSENT_JWKS_FILE", "{}"),
+        ("ASSENT_PEOPLE_FILE", "not a token"),
+        ("ASSENT_PEOPLE_FILE", "\xfc"),
+        ("ASSENT_PEOPLE_FILE", "{}"),
+    ],
+)
+def test_a_file_that_cannot_be_used_runs_nothing(
+    environment: pytest.MonkeyPatch, tmp_path: Path, variable: str, content: str
+) -> None:
+    (tmp_path / "file").write_text(content)
+    environment.setenv(variable, str(tmp_path / "file"))
+    assert refused("configuration", balance).place in {variable, str(tmp_path / "file")}
+
+
+def test_keys_are_fetched_again_for_an_unknown_one_but_not_again_and_again(
+    company: Running,
+) -> None:
+    """A rotation is followed; a forger with made-up keys cannot make the enforcer ask for ever."""
+    real = company.client().jwks()
+    known: list[dict[str, Any]] = [{"keys": []}]
+    fetched: list[int] = []
+    now = [0.0]
+
+    def fetch() -> dict[str, Any]:
+        fetched.append(1)
+        return known[0]
+
+    keys = FetchedKeys(
+        lambda jwks: Verifier(issuer=company.url, audience="gateway", keys=jwks),
+        fetch,
+        clock=lambda: now[0],
+    )
+    token = guard(company).ask(BALANCE)
+
+    def verify() -> None:
+        keys.verify(token, BALANCE, now=company.now())
+
+    for _ in range(3):
+        with pytest.raises(ApprovalRejected, match="key"):
+            verify()
+    assert len(fetched) == 1
+    known[0] = real
+    now[0] = 61.0
+    verify()
+    verify()
+    assert len(fetched) == 2
+
+
+def test_keys_that_cannot_be_fetched_mean_that_nothing_runs(company: Running) -> None:
+    def fetch() -> dict[str, Any]:
+        raise ServiceAway("gone")
+
+    keys = FetchedKeys(
+        lambda jwks: Verifier(issuer=company.url, audience="gateway", keys=jwks), fetch
+    )
+    with use(Guard(company.client(), keys, agent="billing-agent", user="uma")):
+        refused("service_away", balance)
+
+
+def test_what_the_service_refuses_is_refused_with_its_code(company: Running) -> None:
+    with use(guard(company).acting(task="a\x00b")):
+        assert refused("invalid", balance).place == "/task"
+    stranger = Client(company.url, enforcer="other", key=company.keys["gateway"])
+    company.clients.append(stranger)
+    with use(guard(company, client=stranger)):
+        refused("unauthenticated", balance)
+
+
+def test_requests_that_end_otherwise_are_refused(company: Running) -> None:
+    guarding = guard(company, wait=30)
+    with use(guard(company)):
+        request_id = park(lambda: transfer(30))
+    waited = call_while(company, 30, lambda: company.client().cancel(request_id))
+    assert refused("request_cancelled", waited.result).request_id == request_id
+    assert guarding.wait == 30

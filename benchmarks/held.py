@@ -1,14 +1,16 @@
 """A service whose requests are decided on command: what `waiters.py` measures, in its own process.
 
 ``python -m benchmarks.held HOME DATABASE PORT REQUESTS`` opens that many requests, serves, and
-prints a line of JSON: the enforcer's token, the ids, and the memory it takes. Then it reads
-commands, a line each, and answers each with a line: ``memory`` with the resident bytes, and
-``approve ID`` with the moment at which the deciding vote committed, on the clock that all processes
-of a machine share. A person's software passkey signs the vote; it takes the way every vote takes.
+prints a line of JSON: the enforcer's token and the ids. Then it reads commands, a line each, and
+answers each with a number: ``memory`` with the resident bytes, ``parked`` with how many callers
+wait, and ``approve ID`` with the moment at which the deciding vote committed, on the clock that all
+processes of a machine share. A person's software passkey signs the vote, which takes the way that
+every vote takes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -16,6 +18,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 from sqlalchemy import event
@@ -24,6 +27,9 @@ from sqlmodel import Session
 from approvals.app import build_app
 from benchmarks.http import caller_token
 from tests.service import Running, start
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 
 def resident() -> int:
@@ -39,9 +45,10 @@ def main() -> None:
     url = f"http://localhost:{port}"
     company = start(Path(home), database, people=("ada",), url=url)
     ids = [company.opened("10.00", args={"memo": str(number)}) for number in range(int(count))]
+    app = build_app(company.service)
     server = uvicorn.Server(
         uvicorn.Config(
-            build_app(company.service),
+            app,
             host="127.0.0.1",
             port=int(port),
             loop="uvloop",
@@ -51,11 +58,12 @@ def main() -> None:
         )
     )
     said = {"token": caller_token(company.enforcer_key, audience=url), "ids": ids}
-    threading.Thread(target=_obey, args=(company, said), daemon=True).start()
-    server.run()
+    threading.Thread(target=_obey, args=(company, app, said), daemon=True).start()
+    with contextlib.suppress(KeyboardInterrupt):  # how it is told to end
+        server.run()
 
 
-def _obey(company: Running, said: dict[str, object]) -> None:
+def _obey(company: Running, app: FastAPI, said: dict[str, object]) -> None:
     committed: list[int] = []
     here = threading.get_ident()
 
@@ -69,6 +77,8 @@ def _obey(company: Running, said: dict[str, object]) -> None:
         match line.split():
             case ["memory"]:
                 print(resident(), flush=True)
+            case ["parked"]:
+                print(app.state.api.waiting.parked, flush=True)
             case ["approve", request_id]:
                 state = company.decide("ada", request_id)
                 assert state.value == "approved", state

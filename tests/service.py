@@ -22,7 +22,10 @@ from approvals.store import open_store
 from tests.softkey import SoftKey
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from approvals.core.canonical import Json
 
     from approvals.flow.signin import Session
 
@@ -110,7 +113,7 @@ when { context.args.amount.greaterThanOrEqual(decimal("100000.00")) };
 """
 
 
-def bundle_files(public_jwk: dict[str, str], **changes: str) -> dict[str, str]:
+def bundle_files(public_jwk: Mapping[str, Json], **changes: str) -> dict[str, str]:
     """The bundle, with the enforcer's public key; `changes` replace whole files by name."""
     enforcers = {"enforcers": {ENFORCER: {"keys": [public_jwk], "targets": [TARGET]}}}
     files = {

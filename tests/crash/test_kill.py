@@ -37,7 +37,9 @@ from approvals.core.events import parse_leaf
 from tests.service import ENFORCER, TARGET, Running, start
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import Executable
 
 CLIENTS = 3
 SEED = 20261120
@@ -144,7 +146,7 @@ def _transfer(  # noqa: PLR0917 - one story, told once
             told.votes.add((answer.id, person, "approve"))
     outcome = client.wait(answer.id, timeout=1)
     if isinstance(outcome, Approved):
-        told.approved[answer.id] = outcome.approval
+        told.approved[answer.id] = outcome.token
         jti = "apr_" + answer.id[4:]
         use = f"use-of-{answer.id}"
         client.consume(jti, call_hash=call_hash(call), use_id=use)
@@ -192,7 +194,7 @@ def _check(running: Running, database: str, told: Acknowledged) -> None:
     store.close()
 
 
-def _select(table: str) -> object:
+def _select(table: str) -> Executable:
     from sqlalchemy import column, select  # noqa: PLC0415 - used here only
     from sqlalchemy import table as named  # noqa: PLC0415 - used here only
 
@@ -200,7 +202,7 @@ def _select(table: str) -> object:
 
 
 @contextlib.contextmanager
-def _launcher(home: Path, database: str, url: str, port: int) -> Iterator[object]:
+def _launcher(home: Path, database: str, url: str, port: int) -> Iterator[Callable[[], int]]:
     process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
         [sys.executable, "-m", "tests.crash.launcher", str(home), database, url, str(port)],
         stdin=subprocess.PIPE,

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlmodel import SQLModel
 
-from approvals.store import open_store, rows
+from approvals.store import open_store
 from approvals.store.engine import connect
 
 
@@ -13,7 +14,7 @@ def test_migrations_make_the_tables_that_the_rows_describe(database_url: str) ->
     engine = connect(store._engine.url.render_as_string(hide_password=False))
     with engine.connect() as connection:
         context = MigrationContext.configure(connection)
-        assert compare_metadata(context, rows.SQLModel.metadata) == []
+        assert compare_metadata(context, SQLModel.metadata) == []
     engine.dispose()
 
 
@@ -24,5 +25,5 @@ def test_migrating_again_changes_nothing(database_url: str) -> None:
 
 def test_every_table_is_bound_to_a_tenant() -> None:
     service_wide = {"node", "checkpoint"}  # the log is one; its leaves name their tenant
-    for table in rows.SQLModel.metadata.tables.values():
+    for table in SQLModel.metadata.tables.values():
         assert "tenant" in table.columns or table.name in service_wide, table.name

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from approvals.core.canonical import Json
-
     from approvals.flow.signin import Session
 
 TARGET = "https://payments.example"

@@ -71,10 +71,6 @@ class Settings(BaseSettings):
         default=300,
         description="Seconds a person has between pressing a button and answering with a passkey.",
     )
-    request_ttl: Annotated[int, Field(ge=30, le=604_800)] = Field(
-        default=900,
-        description="Seconds a request waits for people when no rule that fired has a @ttl.",
-    )
     skew: Annotated[int, Field(ge=0, le=30)] = Field(
         default=30,
         description="Seconds by which the clocks of enforcers and the service may differ.",

@@ -46,11 +46,7 @@ class Hub:
     def __init__(self, listen: Callable[[Callable[[str], None]], Callable[[], None]]) -> None:
         self._ears: set[_Ear] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop = listen(self._heard)
-
-    def close(self) -> None:
-        """Hear no more."""
-        self._stop()
+        listen(self._heard)  # for as long as the application lives
 
     def _heard(self, topic: str) -> None:
         # Called from any thread, with the writer's lock held on SQLite: only pass it on.

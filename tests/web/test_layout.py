@@ -158,6 +158,26 @@ def test_nothing_jumps_when_the_script_has_run(site: Site, arrive: Arrive) -> No
     assert page.evaluate("window.moved") == 0
 
 
+def test_what_is_focused_is_not_hidden_behind_the_bar(site: Site, arrive: Arrive) -> None:
+    ada = arrive(site, viewport=PHONE).enrol("ada")
+    page = ada.open(filled(site)["long"])
+    reached = set()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        focused, bottom, inside = page.evaluate(
+            """() => {
+              const each = document.activeElement;
+              return [each.id || each.tagName, each.getBoundingClientRect().bottom,
+                Boolean(each.closest("#decision"))];
+            }"""
+        )
+        if inside:
+            break
+        reached.add(focused)
+        assert bottom <= box(page, "#decision")["y"], focused
+    assert {"SUMMARY", "show-all"} <= reached
+
+
 def test_motion_is_left_out_where_it_is_not_wanted(site: Site, arrive: Arrive) -> None:
     ada = arrive(site, reduced_motion="reduce").enrol("ada")
     page = ada.open(filled(site)["short"])

@@ -244,22 +244,20 @@ async function refresh() {
 function listen(path) {
   let polling = null;
   let source = null;
-  let first = true;
   const connect = () => {
     source = new EventSource(path);
     source.addEventListener("changed", refresh);
     source.addEventListener("open", () => {
       clearInterval(polling);
       polling = null;
-      // What happened while nobody listened is caught up with, also between page and stream.
-      refresh();
-      first = false;
+      refresh(); // what happened while nobody listened
     });
     source.addEventListener("error", () => {
       polling ??= setInterval(() => {
-        if (document.visibilityState === "visible") refresh();
+        if (document.visibilityState !== "visible") return;
+        refresh();
         if (source.readyState === EventSource.CLOSED) connect();
-      }, first ? 2000 : 5000);
+      }, 3000);
     });
   };
   connect();
@@ -270,6 +268,11 @@ function listen(path) {
 
 // ---- what buttons do --------------------------------------------------------------------------
 
+// The bar stands still at the bottom: what is in it is in sight, and the page need not move for it.
+function focusInBar(field) {
+  field.focus({ preventScroll: getComputedStyle(byId("decision")).position === "sticky" });
+}
+
 function choose(id) {
   for (const each of ["choose", "form-deny", "form-approve"]) {
     if (byId(each)) byId(each).hidden = each !== id;
@@ -279,17 +282,17 @@ function choose(id) {
 const acts = {
   "choose-deny"() {
     choose("form-deny");
-    byId("reason").focus();
+    focusInBar(byId("reason"));
   },
   "choose-approve"(button) {
     if (button.getAttribute("aria-disabled") === "true") return byId("show-all").focus();
     choose("form-approve");
-    byId("form-approve").querySelector("[data-act=back]").focus();
+    focusInBar(byId("form-approve").querySelector("[data-act=back]"));
   },
   back(button) {
     const which = button.form.dataset.decide;
     choose("choose");
-    byId(which).focus();
+    focusInBar(byId(which));
   },
   async "open-whole"() {
     await post(`${location.pathname}/opened`);

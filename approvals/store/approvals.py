@@ -10,7 +10,7 @@ from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
 from approvals.store.rows import ApprovalRow, OutcomeRow, SpendRow
-from approvals.store.statements import changed, insert_new, insert_new_from
+from approvals.store.statements import changed, insert_new, insert_new_from, insert_row
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -61,10 +61,8 @@ class Approvals:
 
     def issue(self, approval: IssuedApproval) -> None:
         """Store an approval. The unique `txn` lets one occasion have one."""
-        self._session.add(
-            ApprovalRow(**{name: getattr(approval, name) for name in IssuedApproval.__slots__})
-        )
-        self._session.flush()
+        values = {name: getattr(approval, name) for name in IssuedApproval.__slots__}
+        insert_row(self._session, ApprovalRow, values)
 
     def get(self, *, tenant: str, jti: str) -> IssuedApproval | None:
         """The approval with this id."""

@@ -10,6 +10,7 @@ from sqlmodel import col, select
 
 from approvals.core.leaves import Leaf, Staged, StoredCheckpoint
 from approvals.store.rows import CheckpointRow, LeafRow, NodeRow, StagedRow
+from approvals.store.statements import insert_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,10 +30,15 @@ class Leaves:
         self, leaf: bytes, opening: dict[str, object], *, tenant: str, subject: str | None
     ) -> None:
         """Put an event in line for the log. `subject` is the request or verdict it is about."""
-        self._session.execute(
-            insert(StagedRow).values(
-                tenant=tenant, subject=subject, leaf=leaf, opening=orjson.dumps(opening).decode()
-            )
+        insert_row(
+            self._session,
+            StagedRow,
+            {
+                "tenant": tenant,
+                "subject": subject,
+                "leaf": leaf,
+                "opening": orjson.dumps(opening).decode(),
+            },
         )
 
     def staged(self, *, limit: int) -> list[Staged]:

@@ -25,7 +25,7 @@ from approvals.store.rows import (
     VerdictRow,
     VoteRow,
 )
-from approvals.store.statements import insert_new
+from approvals.store.statements import insert_new, insert_row
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -118,9 +118,8 @@ class Requests:
 
     def add_verdict(self, verdict: VerdictRecord) -> None:
         """Store a verdict."""
-        self._session.add(
-            VerdictRow(**{name: getattr(verdict, name) for name in VerdictRecord.__slots__})
-        )
+        values = {name: getattr(verdict, name) for name in VerdictRecord.__slots__}
+        insert_row(self._session, VerdictRow, values)
 
     def verdict(self, *, tenant: str, verdict_id: str) -> VerdictRecord | None:
         """The verdict with this id."""
@@ -344,9 +343,7 @@ class Requests:
 
     def _stored(self, row: RequestRow) -> StoredRequest:
         votes = self._session.exec(
-            select(VoteRow)
-            .where(VoteRow.request == row.id)
-            .order_by(col(VoteRow.position))
+            select(VoteRow).where(VoteRow.request == row.id).order_by(col(VoteRow.position))
         )
         return StoredRequest(
             request=Request(

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+from sqlalchemy import insert
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sqlalchemy import CursorResult, Result, Select
+    from sqlalchemy import CursorResult, Insert, Result, Select
     from sqlmodel import Session, SQLModel
+
+
+def insert_row(session: Session, row: type[SQLModel], values: Mapping[str, object]) -> None:
+    """Insert a row at once. A statement that is made once costs a fraction of the unit of work."""
+    session.connection().execute(_plain_insert(row), values)
+
+
+@cache
+def _plain_insert(row: type[SQLModel]) -> Insert:
+    return insert(row.metadata.tables[str(row.__tablename__)])
 
 
 def insert_new(session: Session, row: type[SQLModel], values: Mapping[str, object]) -> bool:
@@ -37,8 +49,8 @@ _COUNTED = {"preserve_rowcount": True}
 
 def _insert(session: Session, row: type[SQLModel]) -> Any:
     """An INSERT into the row's table, in the dialect that knows ON CONFLICT."""
-    insert = sqlite_insert if session.get_bind().dialect.name == "sqlite" else postgresql_insert
-    return insert(row.metadata.tables[str(row.__tablename__)])
+    made = sqlite_insert if session.get_bind().dialect.name == "sqlite" else postgresql_insert
+    return made(row.metadata.tables[str(row.__tablename__)])
 
 
 def changed(result: Result[Any]) -> int:

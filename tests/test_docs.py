@@ -256,6 +256,14 @@ def test_the_protocol_lists_every_problem_that_the_api_can_answer_with() -> None
     assert used - listed == set()
 
 
+def test_the_protocol_says_what_every_vector_is_for() -> None:
+    folder = ROOT / "tests" / "vectors"
+    conformance = text("docs/protocol.md").partition("## 18. Conformance")[2]
+    for path in folder.rglob("*.json"):
+        name = path.relative_to(folder).as_posix()
+        assert f"`{name}`" in conformance or f"`{path.parent.name}/*.json`" in conformance, name
+
+
 # The threat model
 
 

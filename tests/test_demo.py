@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -11,26 +13,32 @@ from pathlib import Path
 
 import pytest
 
+from examples.agent.software_person import SoftwarePerson
+
+ATTENDING = {"CI", "DISPLAY", "WAYLAND_DISPLAY"}  # no browser with a window, no CI
 ROOT = Path(__file__).parents[1]
+DEMO = [sys.executable, "-m", "approvals.cli", "demo", "--pace", "0"]
 
 
-def environment(folder: Path) -> dict[str, str]:
-    return {**os.environ, "CI": "1", "COLUMNS": "80", "TMPDIR": str(folder), "HOME": str(folder)}
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in ATTENDING}
+    return {**kept, "COLUMNS": "80", "TMPDIR": str(folder), "HOME": str(folder), **more}
 
 
 @pytest.mark.slow
 def test_the_story_goes_as_told(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "approvals.cli", "demo"],
+    done = subprocess.run(  # noqa: S603 - our own program
+        [*DEMO, "--json"],
         cwd=ROOT,
-        env=environment(tmp_path),
+        env=environment(tmp_path, CI="1"),
         check=False,
         capture_output=True,
         text=True,
         timeout=240,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert max(map(len, done.stdout.splitlines())) <= 80
+    story = done.stderr
+    assert done.returncode == 0, done.stdout + story
+    assert max(map(len, story.splitlines())) <= 80
     for told in (
         "software passkeys play the people",
         "No agent transfers 50000 or more",
@@ -43,56 +51,101 @@ def test_the_story_goes_as_told(tmp_path: Path) -> None:
         "The log is whole",
         "Everything went as told.",
     ):
-        assert told in done.stdout, told
+        assert told in story, told
+    document = json.loads(done.stdout)
+    assert document["ok"] is True
+    assert {step["chapter"] for step in document["steps"]} == set(range(1, 10))
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
-def test_the_story_as_one_document(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "approvals.cli", "demo", "--json"],
-        cwd=ROOT,
-        env=environment(tmp_path),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    story = json.loads(done.stdout)
-    assert story["ok"] is True
-    assert {step["chapter"] for step in story["steps"]} == set(range(1, 10))
+def test_a_person_at_the_keyboard_takes_part(tmp_path: Path) -> None:
+    """They enrol and approve with a passkey of their own, then press Enter instead of denying."""
+    terminal, other_end = pty.openpty()
+    with subprocess.Popen(  # noqa: S603 - our own program
+        DEMO, cwd=ROOT, env=environment(tmp_path), stdin=other_end, stdout=other_end
+    ) as demo:
+        os.close(other_end)
+        screen = Screen(terminal)
+        invitation = screen.link("/invite/")
+        person = SoftwarePerson("priya", origin=invitation.partition("/invite/")[0])
+        person.enrol(invitation)
+        screen.until("Priya has a passkey: yours.")
+        screen.until("It is your turn, Priya")
+        person.decide(screen.link("/r/"), "approve")
+        screen.until("Priya approves: two of two.")
+        screen.until("It is your turn, Priya")
+        screen.until("Press Enter")
+        os.write(terminal, b"\n")
+        screen.until("A software passkey takes your part")
+        screen.until("Everything went as told.")
+        screen.rest()
+        person.close()
+    assert demo.returncode == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_story_leaves_nothing_behind(tmp_path: Path, ending: signal.Signals) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "approvals.cli", "demo"],
-        cwd=ROOT,
-        env=environment(tmp_path),
-        stdout=subprocess.PIPE,
-        text=True,
+    with subprocess.Popen(  # noqa: S603 - our own program
+        DEMO, cwd=ROOT, env=environment(tmp_path, CI="1"), stdout=subprocess.PIPE, text=True
     ) as demo:
         assert demo.stdout is not None
         for line in demo.stdout:
             if "The service runs at" in line:
                 break
         (home,) = tmp_path.glob("assent-demo-*")
-        serving = [pid for pid in _processes() if str(home) in _environment_of(pid)]
+        serving = [pid for pid in processes() if str(home) in environment_of(pid)]
         assert serving
         demo.send_signal(ending)
         rest = demo.stdout.read()
     assert demo.returncode == 130
     assert "Interrupted" in rest
     assert list(tmp_path.iterdir()) == []
-    assert not [pid for pid in serving if str(home) in _environment_of(pid)]
+    assert not [pid for pid in serving if str(home) in environment_of(pid)]
 
 
-def _processes() -> list[int]:
+class Screen:
+    """What a terminal shows, read until something is there."""
+
+    def __init__(self, terminal: int) -> None:
+        self._terminal = terminal
+        self._text = ""
+
+    def until(self, wanted: str) -> None:
+        """Read until `wanted` is shown, which is taken off the screen with all before it."""
+        self._find(re.compile(re.escape(wanted)))
+
+    def link(self, path: str) -> str:
+        """The next link that leads to `path`."""
+        return self._find(re.compile(rf"http://localhost:\d+{path}\S+(?=\s)")).group()
+
+    def rest(self) -> None:
+        """Read to the end, so that the program is never held up by a full terminal."""
+        while self._read():
+            pass
+
+    def _find(self, pattern: re.Pattern[str]) -> re.Match[str]:
+        while (found := pattern.search(self._text)) is None:
+            assert self._read(), f"the demo ended before {pattern.pattern}: {self._text[-2000:]}"
+        self._text = self._text[found.end() :]
+        return found
+
+    def _read(self) -> bool:
+        try:
+            shown = os.read(self._terminal, 65536)
+        except OSError:  # how Linux says that the other end of a terminal was closed
+            return False
+        text = shown.decode(errors="replace")
+        self._text += re.sub(r"\x1b\[[0-9;]*m", "", text)
+        return bool(shown)
+
+
+def processes() -> list[int]:
     return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
 
 
-def _environment_of(pid: int) -> str:
+def environment_of(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
     except OSError:

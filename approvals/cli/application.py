@@ -13,8 +13,8 @@ from approvals.core.errors import AssentError, Unavailable
 # A command line loads the module of its own family only: `assent token` in a shell script must not
 # wait for a web framework and a database to be imported.
 FAMILIES: Final = {
-    "init": "init_serve",
-    "serve": "init_serve",
+    "init": "init",
+    "serve": "serve",
     "demo": "demo",
     "bundle": "bundle",
     "people": "people",

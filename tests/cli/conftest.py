@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from approvals.cli.application import run
 from tests.company import make_signing_key
-from tests.service import ENFORCER, bundle_files
+from tests.service import bundle_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,6 +89,13 @@ cases:
         return self
 
 
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
+
+
 @pytest.fixture
 def assent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -95,11 +103,7 @@ def assent(
     for name in ("ASSENT_URL", "ASSENT_DATABASE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ASSENT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ASSENT_PORT", str(free_port()))
     # Errors are read as one line each, whatever the width of the terminal.
     monkeypatch.setenv("COLUMNS", "400")
     return Shell(tmp_path, make_signing_key(), capsys)
-
-
-@pytest.fixture
-def enforcer() -> str:
-    return ENFORCER

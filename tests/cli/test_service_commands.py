@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sqlite3
 import stat
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import pytest
 from approvals.cli import local
 from approvals.config import load
 from approvals.log import sequence
+from tests.cli.conftest import free_port
 from tests.cli.test_keys_and_token import made_key
 
 if TYPE_CHECKING:
@@ -72,8 +72,7 @@ def test_a_database_that_is_away_ends_with_its_own_code(
     assent: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assent.initialised()
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        port = nobody.getsockname()[1]
+    port = free_port()
     monkeypatch.setenv("ASSENT_DATABASE", f"postgresql://u:secret@127.0.0.1:{port}/none")
     for command in (
         ("init",),
@@ -90,8 +89,7 @@ def test_a_database_that_is_away_ends_with_its_own_code(
 
 def test_a_service_that_is_away_ends_with_its_own_code(assent: Shell) -> None:
     key = made_key(assent)
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_port()}"
     asking = ("--key", key, "--enforcer", "gw", "--url", url, "--json")
     ended = assent("evidence", "req_x", "--out", assent.folder / "evidence.json", *asking)
     assert (ended.code, ended.error["code"]) == (3, "service_away")

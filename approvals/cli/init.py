@@ -1,16 +1,14 @@
-"""`assent init` and `assent serve`: a home is made, and the service runs in it.
+"""`assent init`: a home is made, with keys, a database and perhaps the first bundle.
 
-What holds: `init` may be run again at any time, makes what is missing and changes nothing that is
-there; `serve` is one process, and refuses plain http on anything but this machine.
+What holds: it may be run again at any time, makes what is missing and changes nothing that is
+there; a bundle that is not in order is refused before anything is made.
 """
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvicorn
 
-from approvals.app import create_app
 from approvals.cli import bundle, local
 from approvals.cli.options import AsJson, Home, Url
 from approvals.cli.output import EPILOG, emit, out, plain
@@ -22,9 +20,8 @@ from approvals.store import open_store
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
     app.command(epilog=EPILOG)(init)
-    app.command(epilog=EPILOG)(serve)
 
 
 def init(
@@ -74,32 +71,3 @@ def init(
         out.print("  assent serve                   run the service")
 
     emit(value, draw, as_json=as_json)
-
-
-def serve(
-    *,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on.")] = None,
-    home: Home = None,
-    url: Url = None,
-    as_json: AsJson = False,
-) -> None:
-    """Run the service: one process, pages and API on one address. Ctrl-C stops it in order."""
-    settings = load(home=home, url=url, host=host, port=port)
-    application = create_app(settings)
-    value = {"url": settings.url, "host": settings.host, "port": settings.port}
-
-    def draw() -> None:
-        out.print(plain(f"Assent serves {settings.url} from {settings.host}:{settings.port}"))
-
-    emit(value, draw, as_json=as_json)
-    uvicorn.run(
-        application,
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        log_config=None,
-        server_header=False,
-        access_log=False,
-    )

@@ -1,0 +1,74 @@
+"""`assent serve`: the service in one process, pages and API on one address.
+
+What holds: plain http is refused on anything but this machine, before a port is bound; what cannot
+be opened stops the start with its place and its code; Ctrl-C and SIGTERM end in order.
+"""
+
+import contextlib
+import socket
+import sys
+from typing import Annotated, Final
+
+import typer
+import uvicorn
+
+from approvals.app import create_app
+from approvals.cli.options import AsJson, Home, Url
+from approvals.cli.output import EPILOG, emit, out, plain
+from approvals.config import Settings, load
+from approvals.core.errors import AssentError
+
+GRACE: Final = 5
+BACKLOG: Final = 2048
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog=EPILOG)(serve)
+
+
+def serve(
+    *,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on.")] = None,
+    home: Home = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the service: one process, pages and API on one address. Ctrl-C stops it in order."""
+    settings = load(home=home, url=url, host=host, port=port)
+    with _listening(settings) as listening:
+        config = uvicorn.Config(
+            create_app(settings),
+            loop="uvloop",
+            http="httptools",
+            log_config=None,
+            server_header=False,
+            access_log=False,
+            # Callers hold connections for their decision and pages hold theirs for news: neither is
+            # waited for longer than this when the service stops. A caller simply asks again.
+            timeout_graceful_shutdown=GRACE,
+        )
+        address = f"{settings.host}:{settings.port}"
+        value = {"url": settings.url, "host": settings.host, "port": settings.port}
+        emit(
+            value,
+            lambda: out.print(plain(f"Assent serves {settings.url} from {address}")),
+            as_json=as_json,
+        )
+        sys.stdout.flush()
+        with contextlib.suppress(KeyboardInterrupt):  # raised again after everything has ended
+            uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listening(settings: Settings) -> socket.socket:
+    """The port, taken before anything is opened, so that a second service ends here."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+    except OSError as wrong:
+        raise AssentError(
+            f"cannot listen here: {wrong.strerror or wrong}",
+            code="address",
+            place=f"{settings.host}:{settings.port}",
+        ) from wrong

@@ -1,0 +1,58 @@
+"""`assent serve`: one process that answers, says why it cannot start, and ends in order."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import httpx2
+import pytest
+
+from tests.cli.conftest import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cli.conftest import Shell
+
+
+@pytest.fixture
+def served(assent: Shell) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    assent.initialised()
+    port = free_port()
+    with subprocess.Popen(  # noqa: S603 - our own interpreter
+        [sys.executable, "-m", "approvals.cli", "serve", "--port", str(port)],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert "Assent serves" in process.stdout.readline()
+        yield process, port
+        process.kill()
+
+
+def test_it_answers_as_soon_as_it_says_so_and_ends_in_order(
+    served: tuple[subprocess.Popen[str], int],
+) -> None:
+    process, port = served
+    answer = httpx2.get(f"http://127.0.0.1:{port}/healthz", timeout=30, trust_env=False)
+    assert answer.status_code == 200
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 0
+
+
+def test_a_second_one_on_the_same_port_says_so(
+    served: tuple[subprocess.Popen[str], int], assent: Shell
+) -> None:
+    _, port = served
+    ended = assent("serve", "--port", str(port), "--json")
+    assert (ended.code, ended.error["code"]) == (2, "address")
+    assert ended.error["place"] == f"127.0.0.1:{port}"
+
+
+def test_an_address_that_is_none_is_named(assent: Shell) -> None:
+    ended = assent("serve", "--host", "203.0.113.1", "--json")
+    assert (ended.code, ended.error["code"]) == (2, "address")
+    assert assent("serve", "--port", "99999", "--json").error["code"] == "usage"

@@ -68,34 +68,30 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = False
-
-        async def dressed(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
+        answer = _Answer(send, without_content=scope["method"] == "HEAD")
+        if scope["method"] == "HEAD":
+            # RFC 9110 section 9.3.2: as GET, without the content. Said once, for every route.
+            scope = {**scope, "method": "GET"}
         try:
-            refusal = self._refusal(scope)
-            if refusal is None and _has_body(scope):
-                body = await self._whole_body(receive)
-                if body is None:
-                    return  # the caller has gone
-                if isinstance(body, bytes):
-                    receive = _replay(body, receive)
-                else:
-                    refusal = body
-            await (refusal or self._app)(scope, receive, dressed)
-        except Exception as error:
+            await self._admit(scope, receive, answer.send)
+        except Exception as error:  # the last wall: whatever it is, it is not told
             _log.error("unexpected", error=type(error).__name__, where=_where(error))
-            if started:
+            if answer.started:
                 raise  # half an answer is out: only the connection can still say that it failed
-            answer = problem(500, "unexpected", "the service failed; nothing can be said about it")
-            await answer(scope, receive, dressed)
+            failed = problem(500, "unexpected", "the service failed; nothing can be said about it")
+            await failed(scope, receive, answer.send)
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = self._refusal(scope)
+        if refusal is None and _has_body(scope):
+            body = await self._whole_body(receive)
+            if body is None:
+                return  # the caller has gone
+            if isinstance(body, bytes):
+                receive = _replay(body, receive)
+            else:
+                refusal = body
+        await (refusal or self._app)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
@@ -140,6 +136,25 @@ class Edge:
                         return bytes(body)
         except TimeoutError:
             return problem(408, "slow_body", "the body did not arrive in time", headers=_CLOSE)
+
+
+class _Answer:
+    """An answer on its way out: dressed in headers, and known to have begun."""
+
+    def __init__(self, send: Send, *, without_content: bool) -> None:
+        self.started = False
+        self._send = send
+        self._without_content = without_content
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+        elif self._without_content and message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await self._send(message)
 
 
 def _has_body(scope: Scope) -> bool:

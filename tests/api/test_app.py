@@ -10,8 +10,11 @@ import structlog
 from starlette.testclient import TestClient
 
 from approvals.app import create_app
+from approvals.client import ServiceAway
 from approvals.config import Settings
 from approvals.core.errors import AssentError, Unavailable
+from tests.api.running import TRANSFER, open_company
+from tests.postgres import database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +74,35 @@ def test_a_database_that_is_away_stops_the_start(tmp_path: Path) -> None:
     away = "postgresql://nobody@127.0.0.1:1/none"
     with pytest.raises(Unavailable):
         create_app(Settings(home=tmp_path / "home", url=URL, database=away))  # type: ignore[arg-type]
+
+
+def test_a_database_that_goes_away_is_503_and_nothing_is_done(
+    tmp_path: Path, postgres_cluster: str
+) -> None:
+    with database(postgres_cluster) as url:
+        company = open_company(tmp_path / "home", url=URL, database=url)
+        http = TestClient(company.app, base_url=URL)
+        client = company.client(http=http)
+        asked = client.submit(TRANSFER, agent="billing-agent", user="uma")
+    # Dropped, with every connection to it.
+    for method, path, body in (
+        ("POST", "/v1/calls", {}),
+        ("GET", f"/v1/requests/{asked.id}", None),
+        ("GET", f"/v1/requests/{asked.id}/evidence", None),
+        ("POST", f"/v1/requests/{asked.id}/cancel", None),
+        ("POST", f"/v1/approvals/apr_{'a' * 26}/consume", {}),
+        ("GET", "/v1/people/keys", None),
+        ("GET", "/log/checkpoint", None),
+        ("GET", "/readyz", None),
+    ):
+        response = http.request(method, path, json=body, headers=company.bearer())
+        assert (response.status_code, response.json()["code"]) == (503, "unavailable"), path
+        assert response.headers["retry-after"]
+    assert http.get("/healthz").status_code == 200
+    assert http.get("/.well-known/jwks.json").status_code == 200
+    with pytest.raises(ServiceAway):
+        client.submit(TRANSFER, agent="billing-agent", user="uma")
+    company.service.store.close()
 
 
 def test_logs_are_one_json_object_a_line(

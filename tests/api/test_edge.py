@@ -193,6 +193,14 @@ def test_what_leads_nowhere_is_a_problem(
     assert status != 405 or response.headers["allow"]
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/.well-known/jwks.json", "/nothing", "/signin"])
+def test_head_is_get_without_the_content(http: TestClient, path: str) -> None:
+    got, asked = http.get(path), http.head(path)
+    assert asked.status_code == got.status_code
+    assert asked.headers["content-type"] == got.headers["content-type"]
+    assert asked.content == b""
+
+
 @pytest.mark.parametrize("wait", ["-1", "61", "x", "1.5", "", "9" * 400])
 def test_a_wait_that_is_none_is_refused(http: TestClient, company: Running, wait: str) -> None:
     response = http.get(f"/v1/requests/req_{'a' * 26}?wait={wait}", headers=company.bearer())

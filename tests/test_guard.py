@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,45 +12,26 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from approvals.client import Client, ServiceAway
-from approvals.core import canonical, jws
+from approvals.core import canonical
 from approvals.core.calls import ToolCall
-from approvals.core.errors import ApprovalRejected, CallError
+from approvals.core.errors import CallError
 from approvals.core.requests import Decision
-from approvals.guard import CallParked, CallRefused, Guard, decorator, guarded, use
-from approvals.guard.environment import FetchedKeys
-from approvals.verifier import Verifier
+from approvals.guard import CallRefused, Guard, guarded, use
 from tests.api.running import BALANCE, TARGET, Running, served
+from tests.guarding import (
+    balance,
+    guard,
+    outcome,
+    park,
+    ran,
+    refused,
+    transfer,
+    transfer_async,
+    wipe,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-ran: list[dict[str, Any]] = []
-
-
-@guarded(target=TARGET, tool="balance")
-def balance() -> int:
-    ran.append({})
-    return 7
-
-
-@guarded(target=TARGET, tool="transfer")
-def transfer(amount: int, to: str = "vendor@example.com") -> dict[str, Any]:
-    """Move money."""
-    ran.append({"amount": amount, "to": to})
-    return {"moved": amount}
-
-
-@guarded(target=TARGET, tool="wipe")
-def wipe() -> None:
-    ran.append({"wiped": True})
-
-
-@guarded(target=TARGET, tool="transfer")
-async def transfer_async(amount: int, to: str = "vendor@example.com") -> int:
-    await asyncio.sleep(0)
-    ran.append({"amount": amount, "to": to})
-    return amount
 
 
 @pytest.fixture(scope="module")
@@ -65,45 +45,10 @@ def _nothing_ran() -> None:
     ran.clear()
 
 
-def guard(company: Running, *, client: Client | None = None, **options: Any) -> Guard:
-    return Guard(
-        client or company.client(),
-        company.verifier(),
-        agent="billing-agent",
-        user="uma",
-        **{"wait": 0, **options},
-    )
-
-
 @pytest.fixture
 def in_use(company: Running) -> Iterator[Guard]:
     with use(guard(company)) as made:
         yield made
-
-
-def park(call: Callable[[], object]) -> str:
-    """Make a call that has to wait, and return its request."""
-    with pytest.raises(CallParked) as parked:
-        call()
-    assert ran == []
-    assert parked.value.request_id in parked.value.url
-    return parked.value.request_id
-
-
-def outcome(company: Running, request_id: str) -> tuple[str, str | None]:
-    jti = request_id.replace("req_", "apr_").replace("vrd_", "apr_")
-    with company.service.store.read() as tx:
-        told = tx.approvals.outcome(tenant="default", jti=jti)
-    assert told is not None
-    return told.status, told.output_hash
-
-
-def refused(reason: str, call: Callable[[], object]) -> CallRefused:
-    with pytest.raises(CallRefused) as error:
-        call()
-    assert error.value.reason == error.value.code == reason
-    assert ran == []
-    return error.value
 
 
 @pytest.mark.usefixtures("in_use")
@@ -264,15 +209,6 @@ def test_an_approval_of_something_else_is_not_spent(
         ).spend(token, call)
     assert error.value.reason == reason
     guard(company).spend(token, BALANCE)  # it was not spent by the attempt
-
-
-def test_with_people_pinned_policy_alone_is_not_enough(company: Running) -> None:
-    company.session("ada")
-    keys = company.client().jwks()
-    _, people = jws.verify(company.client().directory(), keys=keys, typ="assent-directory+jwt")
-    pinned = Verifier(issuer=company.url, audience="gateway", keys=keys, people=people)
-    with use(Guard(company.client(), pinned, agent="billing-agent", user="uma")):
-        refused("basis", balance)
 
 
 @pytest.mark.usefixtures("in_use")
@@ -446,162 +382,6 @@ def test_guards_do_not_leak_between_blocks(company: Running) -> None:
         assert balance() == 7
     ran.clear()
     refused("configuration", balance)
-
-
-def test_acting_changes_what_it_is_told_and_nothing_else(company: Running) -> None:
-    base = guard(company)
-    other = base.acting(user="ada", task="t", precondition="p", explanation="e")
-    assert (other.user, other.task, other.precondition, other.explanation) == ("ada", "t", "p", "e")
-    assert other.acting() == other
-    assert (other.client, other.agent) == (base.client, base.agent)
-
-
-@pytest.fixture
-def environment(
-    company: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[pytest.MonkeyPatch]:
-    (tmp_path / "key.json").write_text(json.dumps(company.keys["gateway"]))
-    for name, value in {
-        "ASSENT_URL": company.url,
-        "ASSENT_ENFORCER": "gateway",
-        "ASSENT_KEY_FILE": str(tmp_path / "key.json"),
-        "ASSENT_AGENT": "billing-agent",
-        "ASSENT_USER": "uma",
-        "ASSENT_WAIT": "0",
-    }.items():
-        monkeypatch.setenv(name, value)
-    # Each test is a fresh process in this respect.
-    monkeypatch.setattr(decorator, "_environment", decorator._FromEnvironment())
-    yield monkeypatch
-    made = decorator._environment._guard
-    if made is not None:
-        made.client.close()
-
-
-@pytest.mark.usefixtures("environment")
-def test_the_environment_is_enough() -> None:
-    assert balance() == 7
-    assert balance() == 7
-
-
-def test_the_directory_can_be_pinned_from_the_environment(
-    company: Running, environment: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    for person in ("ada", "ben"):
-        company.session(person)
-    client = company.client()
-    (tmp_path / "jwks.json").write_bytes(canonical.encode(client.jwks()))
-    (tmp_path / "people.jwt").write_text(client.directory() + "\n")
-    environment.setenv("ASSENT_JWKS_FILE", str(tmp_path / "jwks.json"))
-    environment.setenv("ASSENT_PEOPLE_FILE", str(tmp_path / "people.jwt"))
-    refused("basis", balance)
-    request_id = park(lambda: transfer(20))
-    company.approve(request_id)
-    assert transfer(20) == {"moved": 20}
-
-
-def test_a_pinned_document_and_unattended_tools(
-    company: Running, environment: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    client = company.client()
-    _, document = jws.verify(client.directory(), keys=client.jwks(), typ="assent-directory+jwt")
-    (tmp_path / "people.json").write_bytes(canonical.encode(document))
-    environment.setenv("ASSENT_PEOPLE_FILE", str(tmp_path / "people.json"))
-    environment.setenv("ASSENT_UNATTENDED", "search, balance")
-    assert balance() == 7
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("ASSENT_URL", None),
-        ("ASSENT_ENFORCER", None),
-        ("ASSENT_KEY_FILE", None),
-        ("ASSENT_AGENT", None),
-        ("ASSENT_USER", None),
-        ("ASSENT_URL", "http://assent.example"),
-        ("ASSENT_KEY_FILE", "/nowhere/key.json"),
-        ("ASSENT_WAIT", "soon"),
-        ("ASSENT_WAIT", "-1"),
-        ("ASSENT_WAIT", "nan"),
-        ("ASSENT_JWKS_FILE", "/nowhere/jwks.json"),
-    ],
-)
-def test_a_wrong_environment_runs_nothing_and_names_the_variable(
-    environment: pytest.MonkeyPatch, name: str, value: str | None
-) -> None:
-    if value is None:
-        environment.delenv(name)
-    else:
-        environment.setenv(name, value)
-    error = refused("configuration", balance)
-    assert error.place in {name, value}
-
-
-@pytest.mark.parametrize(
-    ("variable", "content"),
-    [
-        ("ASSENT_KEY_FILE", "not json"),
-        ("ASSENT_KEY_FILE", "[]"),
-        ("ASSENT_KEY_FILE", '{"kty":"EC"}'),
-        ("ASSENT_JWKS_FILE", "not json"),
-        ("ASSENT_JWKS_FILE", "{}"),
-        ("ASSENT_PEOPLE_FILE", "not a token"),
-        ("ASSENT_PEOPLE_FILE", "\xfc"),
-        ("ASSENT_PEOPLE_FILE", "{}"),
-    ],
-)
-def test_a_file_that_cannot_be_used_runs_nothing(
-    environment: pytest.MonkeyPatch, tmp_path: Path, variable: str, content: str
-) -> None:
-    (tmp_path / "file").write_text(content)
-    environment.setenv(variable, str(tmp_path / "file"))
-    assert refused("configuration", balance).place in {variable, str(tmp_path / "file")}
-
-
-def test_keys_are_fetched_again_for_an_unknown_one_but_not_again_and_again(
-    company: Running,
-) -> None:
-    """A rotation is followed; a forger with made-up keys cannot make the enforcer ask for ever."""
-    real = company.client().jwks()
-    known: list[dict[str, Any]] = [{"keys": []}]
-    fetched: list[int] = []
-    now = [0.0]
-
-    def fetch() -> dict[str, Any]:
-        fetched.append(1)
-        return known[0]
-
-    keys = FetchedKeys(
-        lambda jwks: Verifier(issuer=company.url, audience="gateway", keys=jwks),
-        fetch,
-        clock=lambda: now[0],
-    )
-    token = guard(company).ask(BALANCE)
-
-    def verify() -> None:
-        keys.verify(token, BALANCE, now=company.now())
-
-    for _ in range(3):
-        with pytest.raises(ApprovalRejected, match="key"):
-            verify()
-    assert len(fetched) == 1
-    known[0] = real
-    now[0] = 61.0
-    verify()
-    verify()
-    assert len(fetched) == 2
-
-
-def test_keys_that_cannot_be_fetched_mean_that_nothing_runs(company: Running) -> None:
-    def fetch() -> dict[str, Any]:
-        raise ServiceAway("gone")
-
-    keys = FetchedKeys(
-        lambda jwks: Verifier(issuer=company.url, audience="gateway", keys=jwks), fetch
-    )
-    with use(Guard(company.client(), keys, agent="billing-agent", user="uma")):
-        refused("service_away", balance)
 
 
 def test_what_the_service_refuses_is_refused_with_its_code(company: Running) -> None:

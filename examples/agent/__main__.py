@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from approvals.guard import Guard, use
+from approvals.guard import CallRefused, Guard, use
 from examples.agent import database, tools
 from examples.agent.work import Done, No, Waits, attempt
 
@@ -35,18 +35,23 @@ MORNING: tuple[tuple[str, Callable[[], object]], ...] = (
 
 
 def main() -> int:
-    """Do each task, waiting for people where policy asks them; the exit code counts refusals."""
+    """Do each task, waiting for people where policy asks them; 1 if any was refused."""
     os.environ.setdefault("ASSENT_AGENT", "office-assistant")
     os.environ.setdefault("ASSENT_USER", "carla")
     path = Path(os.environ.setdefault(database.VARIABLE, "fernhill.db"))
     if not path.exists():
         database.create(path)
+    try:
+        guard = Guard.from_environment()
+    except CallRefused as wrong:
+        print(f"{wrong.message} [{wrong.reason}]", file=sys.stderr)
+        return 2
     refused = 0
-    with use(Guard.from_environment()):
+    with use(guard):
         for title, call in MORNING:
             answer = attempt(call)
             while isinstance(answer, Waits):
-                print(f"… {title}: waiting for people, {answer.url}")
+                print(f"… {title}: waiting for people, {answer.url}", flush=True)
                 time.sleep(AGAIN_AFTER)
                 answer = attempt(call)
             match answer:
@@ -55,7 +60,7 @@ def main() -> int:
                 case No(reason, message):
                     refused += 1
                     print(f"✗ {title}: {message} [{reason}]")
-    return min(refused, 1)
+    return 1 if refused else 0
 
 
 if __name__ == "__main__":

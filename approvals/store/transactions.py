@@ -24,6 +24,7 @@ from sqlmodel import Session
 
 from approvals.core.errors import Unavailable
 from approvals.store.approvals import Approvals
+from approvals.store.batches import Batches
 from approvals.store.bundles import Bundles
 from approvals.store.engine import connect, migrate
 from approvals.store.leaves import Leaves
@@ -36,6 +37,8 @@ Listener = Callable[[str], None]
 
 CHANNEL = "assent"
 SKEW = 30
+_NOTIFY = text("SELECT pg_notify(:channel, :topic)")
+_CLOCK = select(func.extract("epoch", func.clock_timestamp()))
 _log = structlog.get_logger(__name__)
 
 
@@ -64,12 +67,13 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._sqlite = engine.dialect.name == "sqlite"
-        self._writes = engine.execution_options(writes=True)
-        self._writer = threading.Lock()
+        self._batches: Batches | None = None
+        if engine.dialect.name == "sqlite":
+            self._batches = Batches(engine.execution_options(writes=True))
         self._listeners: list[Listener] = []
         self._latest = 0
         self._closing = threading.Event()
+        self._hearing = threading.Event()
         self._ear: threading.Thread | None = None
 
     @contextlib.contextmanager
@@ -79,21 +83,18 @@ class Store:
         Raises:
             Unavailable: the database is away, full or too busy, or its clock ran backwards.
         """
-        with (
-            self._translated(),
-            self._writer if self._sqlite else contextlib.nullcontext(),
-            Session(self._writes, expire_on_commit=False) as session,
-            session.begin(),
-        ):
-            tx = Tx(session, now=self._now(session))
-            yield tx
-            if not self._sqlite:
-                for topic in tx.announced:
-                    session.execute(
-                        text("SELECT pg_notify(:channel, :topic)"),
-                        {"channel": CHANNEL, "topic": topic},
-                    )
-        if self._sqlite:
+        with self._translated():
+            if self._batches is not None:
+                with self._batches.join() as session:
+                    tx = Tx(session, now=self._now(session))
+                    yield tx
+            else:
+                with Session(self._engine, expire_on_commit=False) as session, session.begin():
+                    tx = Tx(session, now=self._now(session))
+                    yield tx
+                    for topic in tx.announced:
+                        session.execute(_NOTIFY, {"channel": CHANNEL, "topic": topic})
+        if self._batches is not None:
             for topic in tx.announced:
                 self._tell(topic)
 
@@ -109,7 +110,7 @@ class Store:
         On PostgreSQL this hears every process; the listener is called from a thread of the store.
         """
         self._listeners.append(listener)
-        if not self._sqlite and self._ear is None:
+        if self._batches is None and self._ear is None:
             self._ear = threading.Thread(target=self._hear, name="assent-listen", daemon=True)
             self._ear.start()
         return lambda: self._listeners.remove(listener)
@@ -132,6 +133,7 @@ class Store:
             try:
                 with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
                     connection.execute(f"LISTEN {CHANNEL}")
+                    self._hearing.set()
                     self._tell("")  # what was announced while nobody listened cannot be known
                     while not self._closing.is_set():
                         for notice in connection.notifies(timeout=1.0):
@@ -141,12 +143,10 @@ class Store:
                 self._closing.wait(1.0)
 
     def _now(self, session: Session) -> int:
-        if self._sqlite:
+        if self._batches is not None:
             now = int(time.time())
         else:
-            now = int(
-                session.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one()
-            )
+            now = int(session.connection().execute(_CLOCK).scalar_one())
         if self._latest == 0:
             newest = session.execute(select(func.max(CheckpointRow.created))).scalar()
             self._latest = int(newest or 0)

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import text
+
+from approvals.core.errors import Conflict, Unavailable
+from approvals.store import open_store
+from approvals.store.notices import Notice
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from approvals.store import Store
+
+MEMBERS = 200
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    opened = open_store(database_url)
+    yield opened
+    opened.close()
+
+
+def put(store: Store, number: int, *, kind: str = "request.opened") -> None:
+    with store.begin() as tx:
+        tx.notices.put(Notice(f"n{number}", "default", kind, "ada", f"req_{number}", number))
+        if number % 7 == 3:
+            raise Conflict("this one changes its mind")
+
+
+def ids(store: Store) -> set[str]:
+    with store.read() as tx:
+        return {notice.id for notice in tx.notices.waiting(limit=10_000)}
+
+
+def test_each_transaction_commits_or_not_on_its_own(store: Store) -> None:
+    def attempt(number: int) -> str | None:
+        try:
+            put(store, number)
+        except Conflict:
+            return None
+        # Acknowledged: from here on every reader must find it.
+        assert f"n{number}" in ids(store)
+        return f"n{number}"
+
+    with ThreadPoolExecutor(16) as pool:
+        acknowledged = {one for one in pool.map(attempt, range(MEMBERS)) if one is not None}
+    assert ids(store) == acknowledged
+    assert len(acknowledged) == sum(number % 7 != 3 for number in range(MEMBERS))
+
+
+def test_listeners_hear_after_the_commit_and_not_of_what_was_rolled_back(store: Store) -> None:
+    heard: list[str] = []
+    found: list[set[str]] = []
+    told = threading.Event()
+
+    def listener(topic: str) -> None:
+        if topic:
+            heard.append(topic)
+            found.append(ids(store))
+            told.set()
+
+    stop = store.listen(listener)
+    while store._ear is not None and not store._hearing.wait(0.1):
+        pass
+    with pytest.raises(Conflict), store.begin() as tx:
+        tx.announce("never")
+        raise Conflict("no")
+    with store.begin() as tx:
+        tx.notices.put(Notice("n1", "default", "request.opened", "ada", "req_1", 1))
+        tx.announce("req_1")
+    assert told.wait(10)
+    assert heard == ["req_1"]
+    assert found == [{"n1"}]
+    stop()
+
+
+def test_a_full_disk_grants_nothing_and_hurts_nothing(sqlite_url: str) -> None:
+    store = open_store(sqlite_url)
+    put(store, 1)
+    batches = store._batches
+    assert batches is not None
+    # SQLite's own limit on the size of the file: it fails like a full disk, at the same places.
+    with store.begin() as tx:
+        pages = tx.session.execute(text("PRAGMA page_count")).scalar_one()
+    store._engine.dispose()
+    from sqlalchemy import event  # noqa: PLC0415 - used here only
+
+    def limit(connection: object, _entry: object) -> None:
+        connection.execute(f"PRAGMA max_page_count={pages + 3}")  # type: ignore[attr-defined]
+
+    event.listen(store._engine, "connect", limit)
+    outcomes = []
+    for number in range(100, 400):
+        try:
+            with store.begin() as tx:
+                tx.notices.put(
+                    Notice(f"n{number}", "default", "k" * 900, "ada", f"req_{number}", 1)
+                )
+            outcomes.append(f"n{number}")
+        except Unavailable as error:
+            assert error.code == "unavailable"
+    assert len(outcomes) < 300
+    assert ids(store) == {"n1", *outcomes}
+    event.remove(store._engine, "connect", limit)
+    store._engine.dispose()
+    put(store, 2)
+    assert "n2" in ids(store)
+    store.close()
+
+
+def test_a_batch_that_cannot_commit_tells_every_member(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from approvals.store.batches import _Batch  # noqa: PLC0415 - used here only
+
+    store = open_store(sqlite_url)
+    monkeypatch.setattr(_Batch, "alive", lambda _: False)
+
+    def attempt(number: int) -> str:
+        try:
+            put(store, number * 7)
+        except Unavailable as error:
+            return error.code
+        return "acknowledged"
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(attempt, range(32))) == {"unavailable"}
+    monkeypatch.undo()
+    assert ids(store) == set()
+    store.close()
+
+
+def test_a_database_that_is_away_is_unavailable(postgres_url: str) -> None:
+    store = open_store(postgres_url)
+    store._engine.dispose()
+    store._engine.pool._creator = _refused  # type: ignore[attr-defined]
+    with pytest.raises(Unavailable), store.begin():
+        pytest.fail("nothing begins")
+    with pytest.raises(Unavailable):
+        open_store("postgresql+psycopg://nobody@127.0.0.1:9/none")
+    store.close()
+
+
+def _refused(*_: object) -> None:
+    import psycopg  # noqa: PLC0415 - used here only
+
+    raise psycopg.OperationalError("connection refused")

@@ -95,9 +95,9 @@ def _tell(tell: Narrator, *, attended: bool) -> None:
         story.afterwards(it, parked)
     tell.title(
         "Everything went as told.",
-        "Next, read:  examples/agent/tools.py   one decorator makes a tool guarded\n"
-        "             examples/company          people, tools and policy, all text\n"
-        "Next, run:   assent init --bundle examples/company, then assent serve",
+        "Read next:  examples/agent/tools.py   one decorator guards a tool\n"
+        "            examples/company          people, tools and policy\n"
+        "Run next:   assent init --bundle examples/company, then assent serve",
     )
 
 

@@ -20,7 +20,13 @@ Token = Annotated[str, Path(max_length=128)]
 def show(request: Request, token: Token) -> Response:
     """Say who is invited, and offer to make a passkey."""
     invited = enrol.invitation(service_of(request), token)
-    return page("invite.html", name=invited.name, who=invited.person, token=token)
+    return page(
+        "invite.html",
+        name=invited.name,
+        who=invited.person,
+        expires=invited.expires,
+        token=token,
+    )
 
 
 @router.post("/begin")

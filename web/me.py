@@ -23,10 +23,19 @@ def show(request: Request, session: Person) -> Response:
     return page("me.html", keys=keys, who=session.person, person=session.name, here="me")
 
 
-@router.post("/passkeys/begin")
-def begin(request: Request, session: Person, _fields: Fields) -> Response:
-    """Options for one more passkey; the flow asks for a sign-in moments ago."""
+@router.post("/passkeys/prove")
+def prove(request: Request, session: Person, _fields: Fields) -> Response:
+    """Options for an assertion by a passkey that the person has."""
     ceremony = enrol.begin_further(service_of(request), session)
+    return JSONResponse({"ceremony": ceremony.id, "options": ceremony.options})
+
+
+@router.post("/passkeys/begin")
+def begin(request: Request, session: Person, fields: Fields) -> Response:
+    """Options for one more passkey, for whoever could use one that the person has."""
+    ceremony = enrol.prove(
+        service_of(request), session, text(fields, "ceremony"), mapping(fields, "credential")
+    )
     return JSONResponse({"ceremony": ceremony.id, "options": ceremony.options})
 
 

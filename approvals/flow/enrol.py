@@ -1,8 +1,8 @@
 """A person gets a passkey: by a single-use invitation, or with a passkey they have.
 
 What holds: an invitation is used in the transaction that enrols, by one caller; a further passkey
-needs a sign-in with an existing one moments ago, so a stolen session cannot enrol; each enrolment
-is logged and the person is told.
+needs an assertion by one that the person has, so a stolen session cannot enrol; each enrolment is
+logged and the person is told.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from approvals import log
 from approvals.core import b64
-from approvals.core.errors import Conflict, Forbidden, NotFound
+from approvals.core.errors import Conflict, EvidenceError, NotFound
 from approvals.core.events import Event, EventType
 from approvals.flow import passkeys
 from approvals.flow.notices import NoticeKind, tell
 from approvals.flow.service import new_occasion, new_token, token_hash
 from approvals.flow.signin import Session, open_session
 from approvals.store.people import Ceremony as StoredCeremony
+from approvals.store.people import Invitation as StoredInvitation
 from approvals.store.people import Passkey
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from approvals.flow.service import Service
     from approvals.store import Tx
 
-FRESH_SECONDS = 300
 HANDLE_BYTES = 32
 
 
@@ -46,6 +46,7 @@ class Invited:
 
     person: str
     name: str
+    expires: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +92,16 @@ def invitation(service: Service, token: str) -> Invited:
         Conflict: it was used (`invitation_used`) or its time has passed (`invitation_expired`).
     """
     with service.store.read() as tx:
-        tenant, person = _open_invitation(tx, token)
-        known = _known(service, tx, tenant, person)
-    return Invited(known.id, known.name)
+        found = _open_invitation(tx, token)
+        known = _known(service, tx, found.tenant, found.person)
+    return Invited(known.id, known.name, found.expires)
 
 
 def begin(service: Service, token: str) -> Ceremony:
     """Start enrolling by invitation; raises as `invitation` does."""
     with service.store.begin() as tx:
-        tenant, person = _open_invitation(tx, token)
-        return _begin(service, tx, tenant, person, subject=token_hash(token))
+        found = _open_invitation(tx, token)
+        return _begin(service, tx, found.tenant, found.person, subject=token_hash(token))
 
 
 def finish(service: Service, ceremony_id: str, credential: object) -> str:
@@ -122,15 +123,52 @@ def finish(service: Service, ceremony_id: str, credential: object) -> str:
 
 
 def begin_further(service: Service, session: Session) -> Ceremony:
-    """Start enrolling one more passkey.
+    """Start enrolling one more passkey: a challenge for one that the person has."""
+    challenge = secrets.token_bytes(32)
+    ceremony_id = f"cer_{new_occasion()}"
+    with service.store.begin() as tx:
+        tx.people.open_ceremony(
+            StoredCeremony(
+                id=ceremony_id,
+                tenant=session.tenant,
+                kind="prove",
+                person=session.person,
+                subject=None,
+                challenge=challenge,
+                statement=None,
+                expires=tx.now + service.settings.statement_life,
+            )
+        )
+        held = tx.people.passkeys(tenant=session.tenant, person=session.person)
+    return Ceremony(
+        ceremony_id,
+        passkeys.request_options(service.settings, challenge=challenge, allowed=held),
+    )
+
+
+def prove(service: Service, session: Session, ceremony_id: str, credential: object) -> Ceremony:
+    """Go on enrolling one more passkey, now that one that the person has was used.
 
     Raises:
-        Forbidden: the person did not sign in with a passkey just now (`sign_in_again`).
+        Conflict: the challenge was used, is too old or was somebody else's (`ceremony_used`).
+        EvidenceError: the assertion does not hold, or is not by a passkey of theirs.
     """
+    assertion = passkeys.read_assertion(credential)
     with service.store.begin() as tx:
-        if tx.now - session.signed_in > FRESH_SECONDS:
-            raise Forbidden("sign in again with a passkey you have", code="sign_in_again")
-        return _begin(service, tx, session.tenant, session.person, subject=None)
+        taken = tx.people.take_ceremony(ceremony_id, kind="prove", now=tx.now)
+        owner = (session.tenant, session.person)
+        if taken is None or (taken.tenant, taken.person) != owner:
+            raise _stale()
+        held = tx.people.passkey(b64.encode(assertion.credential_id))
+        if held is None or (held.tenant, held.person) != owner:
+            raise EvidenceError("this passkey is not enrolled for you", code="unknown_passkey")
+        seen = passkeys.check_assertion(
+            service.settings, assertion, challenge=taken.challenge, enrolled=held
+        )
+        tx.people.used(
+            held.credential_id, sign_count=seen.sign_count, backup_state=seen.backup_state
+        )
+        return _begin(service, tx, *owner, subject=None)
 
 
 def finish_further(
@@ -147,7 +185,7 @@ def finish_further(
         _enrol(service, tx, taken, credential)
 
 
-def _open_invitation(tx: Tx, token: str) -> tuple[str, str]:
+def _open_invitation(tx: Tx, token: str) -> StoredInvitation:
     found = tx.people.invitation(token_hash(token))
     if found is None:
         raise NotFound("there is no such invitation", code="unknown_invitation")
@@ -155,7 +193,7 @@ def _open_invitation(tx: Tx, token: str) -> tuple[str, str]:
         raise Conflict("this invitation has been used or replaced", code="invitation_used")
     if found.expires <= tx.now:
         raise Conflict("this invitation has expired", code="invitation_expired")
-    return found.tenant, found.person
+    return found
 
 
 def _known(service: Service, tx: Tx, tenant: str, person: str) -> Person:
@@ -199,8 +237,12 @@ def _begin(service: Service, tx: Tx, tenant: str, person: str, *, subject: str |
 def _take(tx: Tx, ceremony_id: str) -> StoredCeremony:
     taken = tx.people.take_ceremony(ceremony_id, kind="enrol", now=tx.now)
     if taken is None:
-        raise Conflict("this challenge was used or is too old; start again", code="ceremony_used")
+        raise _stale()
     return taken
+
+
+def _stale() -> Conflict:
+    return Conflict("this challenge was used or is too old; start again", code="ceremony_used")
 
 
 def _enrol(service: Service, tx: Tx, taken: StoredCeremony, credential: object) -> str:

@@ -27,14 +27,19 @@ if TYPE_CHECKING:
 
 INBOX_LIMIT = 200
 LATELY_LIMIT = 5
+GIST_FIELDS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class RequestCard:
-    """One request in a list. `waits` is true while it waits for this person's decision."""
+    """One request in a list. `waits` is true while it waits for this person's decision.
+
+    `gist` are the first fields of its display, so that two calls of one tool can be told apart.
+    """
 
     id: str
     title: str
+    gist: tuple[str, ...]
     agent: str
     user: str
     target: str
@@ -286,9 +291,14 @@ def _previous(tx: Tx, stored: StoredRequest) -> PreviousView | None:
 def _card(bundle: Bundle, line: RequestLine, *, now: int, waits: bool) -> RequestCard:
     tool = bundle.tool(line.target, line.tool)
     expired = line.state is State.PENDING and line.expires <= now
+    shown = orjson.loads(line.display)
     return RequestCard(
         id=line.id,
         title=display.visible(line.tool) if tool is None else tool.title,
+        gist=tuple(
+            field["value"] if isinstance(field["value"], str) else ", ".join(field["value"])
+            for field in shown["fields"][:GIST_FIELDS]
+        ),
         agent=display.visible(line.agent),
         user=_name(bundle, line.person),
         target=display.visible(line.target),

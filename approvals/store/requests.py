@@ -83,6 +83,7 @@ class RequestLine:
     target: str
     tool: str
     call_hash: str
+    display: str
     state: State
     created: int
     expires: int
@@ -386,6 +387,7 @@ def _line(row: RequestRow) -> RequestLine:
         target=row.target,
         tool=row.tool,
         call_hash=row.call_hash,
+        display=row.display,
         state=State(row.state),
         created=row.created,
         expires=row.expires,

@@ -7,6 +7,7 @@ from approvals.core.requests import State
 from approvals.flow.look import RequestCard
 
 RECENT = 20
+GIST = 60
 
 _STATES = {
     State.PENDING: ("Waiting for others", ""),
@@ -24,6 +25,7 @@ class Card:
 
     id: str
     title: str
+    gist: str
     agent: str
     user: str
     target: str
@@ -59,11 +61,20 @@ def inbox_page(cards: Iterable[RequestCard]) -> InboxPage:
     )
 
 
+def _gist(fields: tuple[str, ...]) -> str:
+    """The first of what will run, on one line. The page of the request has it whole."""
+    return " · ".join(
+        field if len(field) <= GIST else f"{field[:GIST]}… ({len(field):,} characters)"
+        for field in fields
+    )
+
+
 def _card(card: RequestCard) -> Card:
     headline, tone = _STATES[card.state]
     return Card(
         id=card.id,
         title=card.title,
+        gist=_gist(card.gist),
         agent=card.agent,
         user=card.user,
         target=card.target,

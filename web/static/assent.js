@@ -85,8 +85,9 @@ async function signIn(path, next) {
 
 // A further passkey: one that is held answers first, then the new one is made.
 async function further(path) {
-  await signIn("/signin", location.pathname);
-  const { ceremony, options } = await post(`${path}/begin`);
+  const held = await post(`${path}/prove`);
+  const answer = { ceremony: held.ceremony, credential: await get(held.options) };
+  const { ceremony, options } = await post(`${path}/begin`, answer);
   await post(`${path}/finish`, { ceremony, credential: await create(options) });
   location.reload();
 }

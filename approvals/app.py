@@ -19,6 +19,7 @@ import web
 from approvals import api
 from approvals.api.edge import Edge
 from approvals.config import Settings, load
+from approvals.flow.introduce import introduce
 from approvals.flow.service import Service
 from approvals.jobs import Jobs
 from approvals.keys import Keyring
@@ -47,6 +48,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or load()
     keys = Keyring.open(settings.home, now=int(time.time()), origin=settings.log_origin)
     service = Service(store=open_store(settings.database_url), keys=keys, settings=settings)
+    introduce(service)
     return build_app(service)
 
 

@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from approvals.core.errors import AssentError
 
 PREFIX: Final = "ASSENT_"
+DEFAULT_PORT: Final = 8420
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _POSTGRES: Final = ("postgres://", "postgresql://", "postgresql+psycopg://")
@@ -60,8 +61,10 @@ class Settings(BaseSettings):
         description="Address to listen on. A proxy that ends TLS belongs in front of anything "
         "but loopback.",
     )
-    port: Annotated[int, Field(ge=1, le=65535)] = Field(
-        default=8420, description="Port to listen on."
+    port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        default=None,
+        description="Port to listen on. Unset: the port of the url where that is plain http, "
+        "otherwise 8420.",
     )
     approval_life: Annotated[int, Field(ge=10, le=900)] = Field(
         default=300,
@@ -113,6 +116,14 @@ class Settings(BaseSettings):
         if self.database is None:
             return f"sqlite:///{self.home / 'assent.db'}"
         return self.database.get_secret_value()
+
+    @property
+    def listen_port(self) -> int:
+        """The port to listen on: behind a proxy that ends TLS it is not the one in `url`."""
+        if self.port is not None:
+            return self.port
+        parts = urlsplit(self.url)
+        return (parts.port or 80) if parts.scheme == "http" else DEFAULT_PORT
 
     @property
     def issuer(self) -> str:

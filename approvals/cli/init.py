@@ -14,6 +14,7 @@ from approvals.cli.options import AsJson, Home, Url
 from approvals.cli.output import EPILOG, emit, out, plain
 from approvals.config import load
 from approvals.flow import activate
+from approvals.flow.introduce import introduce
 from approvals.flow.service import DEFAULT_TENANT, Service
 from approvals.keys import Keyring
 from approvals.store import open_store
@@ -44,6 +45,7 @@ def init(
     store = open_store(settings.database_url)
     try:
         service = Service(store, keys, settings)
+        introduce(service)
         version = (
             None
             if checked is None

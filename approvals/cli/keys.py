@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from jwcrypto.jwk import JWK
 
-from approvals import log
 from approvals.cli import files, local, remote
 from approvals.cli.options import AsJson, EnforcerId, EnforcerKey, Home, Tenant, Url
 from approvals.cli.output import EPILOG, emit, moment, out, plain, table
 from approvals.config import load
-from approvals.core.events import Event, EventType
 from approvals.core.jws import SigningKey
 from approvals.flow.directory import directory as signed_directory
-from approvals.flow.service import DEFAULT_TENANT
-from approvals.keys import Rotation
+from approvals.flow.introduce import introduce
 
 if TYPE_CHECKING:
     from approvals.core.canonical import Json
@@ -102,11 +99,9 @@ def rotate(
 
     The delay is the time in which enforcers that keep the keys fetch them again.
     """
-    # In one transaction with its log events: with the database away or full no key is made.
-    with local.service(home) as service, service.store.begin() as tx:
-        done = service.keys.rotate(tx.now, delay=delay)
-        for event in _events(done, now=tx.now):
-            log.append(tx, event)
+    with local.service(home) as service:
+        done = service.keys.rotate(local.now(), delay=delay)
+        introduce(service)
     value = {
         "introduced": {"kid": done.introduced.kid, "activates": done.introduced.activates},
         "former": {"kid": done.former.kid, "retires": done.former.retires},
@@ -168,17 +163,3 @@ def directory(
                 out.print(plain(f"wrote {folder / name}"))
 
     emit({"jwks": jwks, "people": people, "log_vkey": vkey}, draw, as_json=as_json)
-
-
-def _events(done: Rotation, *, now: int) -> tuple[Event, Event]:
-    """What a rotation is to the log: one key introduced, one whose end is now known."""
-    introduced: dict[str, Json] = {
-        "kid": done.introduced.kid,
-        "alg": done.introduced.signing.alg,
-        "activates": done.introduced.activates,
-    }
-    retired: dict[str, Json] = {"kid": done.former.kid, "retires": done.former.retires}
-    return (
-        Event(EventType.KEY_INTRODUCED, now, DEFAULT_TENANT, public=introduced, personal={}),
-        Event(EventType.KEY_RETIRED, now, DEFAULT_TENANT, public=retired, personal={}),
-    )

@@ -49,8 +49,8 @@ def serve(
             # waited for longer than this when the service stops. A caller simply asks again.
             timeout_graceful_shutdown=GRACE,
         )
-        address = f"{settings.host}:{settings.port}"
-        value = {"url": settings.url, "host": settings.host, "port": settings.port}
+        address = f"{settings.host}:{settings.listen_port}"
+        value = {"url": settings.url, "host": settings.host, "port": settings.listen_port}
         emit(
             value,
             lambda: out.print(plain(f"Assent serves {settings.url} from {address}")),
@@ -65,10 +65,12 @@ def _listening(settings: Settings) -> socket.socket:
     """The port, taken before anything is opened, so that a second service ends here."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+        return socket.create_server(
+            (settings.host, settings.listen_port), family=family, backlog=BACKLOG
+        )
     except OSError as wrong:
         raise AssentError(
             f"cannot listen here: {wrong.strerror or wrong}",
             code="address",
-            place=f"{settings.host}:{settings.port}",
+            place=f"{settings.host}:{settings.listen_port}",
         ) from wrong

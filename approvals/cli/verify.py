@@ -15,8 +15,9 @@ from approvals.cli.options import AsJson
 from approvals.cli.output import EPILOG, emit, finding, out, plain, table
 from approvals.core import directory as directories
 from approvals.core import evidence_file
+from approvals.core.checkpoint import read_vkey
 from approvals.core.directory import Directory
-from approvals.core.errors import AssentError, KeySetError
+from approvals.core.errors import AssentError, KeySetError, ProofError
 from approvals.core.evidence_file import Finding
 from approvals.core.jws import KeySet
 
@@ -95,8 +96,15 @@ def _vkeys(given: str) -> list[str]:
     """A verifier key as written, or each line of the file of that name."""
     path = Path(given)
     if "+" in given and not path.exists():
-        return [given]
-    return [line.strip() for line in files.read_text(path).splitlines() if line.strip()]
+        keys = [given]
+    else:
+        keys = [line.strip() for line in files.read_text(path).splitlines() if line.strip()]
+    for key in keys:
+        try:
+            read_vkey(key)
+        except ProofError as wrong:
+            raise AssentError(wrong.message, code=wrong.code, place="--log-key") from wrong
+    return keys
 
 
 def _draw(file: Path, findings: list[Finding], *, holds: bool) -> None:

@@ -202,7 +202,7 @@ def _read_body(text: str) -> Checkpoint:
 def _verify_note(note: str, vkeys: Sequence[str]) -> tuple[str, set[str]]:
     """Return the text and the names of the keys whose signatures verified: at least one."""
     text, signatures = _read_note(note)
-    known = dict(_read_vkey(key) for key in vkeys)
+    known = dict(read_vkey(key) for key in vkeys)
     names: set[str] = set()
     for found in signatures:
         key = known.get((found.name, found.key_id))
@@ -243,7 +243,12 @@ def _read_signature(line: str) -> _NoteSignature:
     raise ProofError("a signature line is a dash, a name and base64", code="note")
 
 
-def _read_vkey(text: str) -> tuple[tuple[str, bytes], Ed25519PublicKey]:
+def read_vkey(text: str) -> tuple[tuple[str, bytes], Ed25519PublicKey]:
+    """A verifier key as ((name, key id), public key).
+
+    Raises:
+        ProofError: code vkey: this is not one.
+    """
     match text.split("+", 2):
         case [name, key_id, encoded] if _NAME.fullmatch(name):
             raw = _decode(encoded, "vkey")

@@ -88,6 +88,16 @@ class Leaves:
         )
         return [_leaf(row) for row in rows]
 
+    def told(self, *, tenant: str, subject: str) -> list[bytes]:
+        """The events about a subject, in their places or still in line."""
+        return [
+            leaf
+            for row in (LeafRow, StagedRow)
+            for leaf in self._session.exec(
+                select(row.leaf).where(row.tenant == tenant, row.subject == subject)
+            )
+        ]
+
     def leaf_count(self) -> int:
         """How many rows the leaf table holds."""
         return self._session.exec(select(func.count()).select_from(LeafRow)).one()
@@ -154,7 +164,12 @@ class Leaves:
 
 
 def _leaf(row: LeafRow) -> Leaf:
-    return Leaf(row.index, row.tenant, row.subject, row.leaf, row.hash, row.opening)
+    return Leaf(row.index, row.tenant, row.subject, _octets(row.leaf), row.hash, row.opening)
+
+
+def _octets(value: bytes | str) -> bytes:
+    """SQLite gives text back where an edit left text: it is to be found out, not to fail."""
+    return value.encode() if isinstance(value, str) else value
 
 
 def _checkpoint(row: CheckpointRow) -> StoredCheckpoint:

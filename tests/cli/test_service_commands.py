@@ -134,7 +134,7 @@ def test_a_whole_log_is_said_to_be_whole(assent: Shell) -> None:
     ended = assent("log", "check", "--json")
     assert ended.code == 0
     assert ended.document["ok"] is True
-    assert ended.document["size"] == 2
+    assert ended.document["size"] == 3  # the key, the bundle, the invitation
     assert "whole" in assent("log", "check").out
 
 

@@ -1,0 +1,46 @@
+"""The service's own keys are told to the log: their beginning, and their end once it is known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from approvals import log
+from approvals.core.events import Event, EventType, parse_leaf
+from approvals.flow.service import DEFAULT_TENANT
+
+if TYPE_CHECKING:
+    from approvals.core.canonical import Json
+    from approvals.flow.service import Service
+
+
+def introduce(service: Service) -> int:
+    """Log what the log does not tell yet of the keys that sign approvals; gives how many events.
+
+    Idempotent: whoever makes a key calls it, and the service at every start, so that a key whose
+    maker was interrupted is told all the same.
+    """
+    told = 0
+    with service.store.begin() as tx:
+        # One process at a time, or two that start together would both tell.
+        if not tx.log.lead():
+            return 0
+        for key in service.keys.approval_keys:
+            subject = f"key_{key.kid}"
+            known = {
+                parse_leaf(leaf).type
+                for leaf in tx.log.told(tenant=DEFAULT_TENANT, subject=subject)
+            }
+            facts: list[tuple[EventType, dict[str, Json]]] = [
+                (
+                    EventType.KEY_INTRODUCED,
+                    {"kid": key.kid, "alg": key.signing.alg, "activates": key.activates},
+                )
+            ]
+            if key.retires is not None:
+                facts.append((EventType.KEY_RETIRED, {"kid": key.kid, "retires": key.retires}))
+            for kind, public in facts:
+                if kind not in known:
+                    event = Event(kind, tx.now, DEFAULT_TENANT, public=public, personal={})
+                    log.append(tx, event, request_id=subject)
+                    told += 1
+    return told

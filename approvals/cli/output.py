@@ -19,6 +19,7 @@ from rich.text import Text
 
 from approvals.core.display import visible
 
+IDENTIFIERS = frozenset({"key", "version"})
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
 
@@ -70,7 +71,8 @@ def table(*columns: str, title: str | None = None) -> Table:
     """A table in the house style."""
     drawn = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in columns:
-        drawn.add_column(column, overflow="fold")
+        # Ids are copied from here: one that is folded cannot be.
+        drawn.add_column(column, overflow="fold", no_wrap=column in IDENTIFIERS)
     return drawn
 
 

@@ -80,15 +80,13 @@ class Callers:
         token = _bearer(request)
         # 2. The claim of an identity.
         tenant, enforcer = _claimed(token)
-        with self._service.store.read() as tx:
-            try:
-                bundle = self._service.current_bundle(tx, tenant).bundle
-            except Unavailable as error:
-                # Only the tenant that every installation has may say that it has no bundle yet.
-                if error.code == "no_bundle" and tenant != DEFAULT_TENANT:
-                    raise Unauthenticated(_SENTENCE) from None
-                raise
-            now = tx.now
+        try:
+            bundle, now = self._service.recent_bundle(tenant)
+        except Unavailable as error:
+            # Only the tenant that every installation has may say that it has no bundle yet.
+            if error.code == "no_bundle" and tenant != DEFAULT_TENANT:
+                raise Unauthenticated(_SENTENCE) from None
+            raise
         digest = hashlib.sha256(token.encode("ascii")).digest()
         known = self._recall(digest, bundle.version, now)
         if known is not None:

@@ -47,6 +47,7 @@ def activate(
                 personal={"by": by},
             ),
         )
+    service.forget_recent(tenant)
     return bundle.version
 
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import secrets
 import threading
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 DEFAULT_TENANT = "default"
 KEPT_BUNDLES = 16
+RECENT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,15 @@ class CurrentBundle:
 
 
 @dataclass(frozen=True, slots=True)
+class _Recent:
+    """A current bundle as it was read: the database's time then, and our steady time."""
+
+    bundle: Bundle
+    now: int
+    read: float
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """The running service. Safe to share between threads."""
 
@@ -43,6 +54,7 @@ class Service:
     keys: Keyring
     settings: Settings
     _bundles: OrderedDict[tuple[str, str], Bundle] = field(default_factory=OrderedDict)
+    _recent: dict[str, _Recent] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def current_bundle(self, tx: Tx, tenant: str) -> CurrentBundle:
@@ -55,6 +67,26 @@ class Service:
         if activation is None:
             raise Unavailable("no policy bundle has been activated", code="no_bundle")
         return CurrentBundle(self.bundle(tx, tenant, activation.version), activation.activated_by)
+
+    def recent_bundle(self, tenant: str) -> tuple[Bundle, int]:
+        """The tenant's bundle as of at most `RECENT_SECONDS` ago, and the time.
+
+        For who a caller is, which would otherwise cost a transaction at every request. What a call
+        may do is always decided by `current_bundle`. Raises as that does.
+        """
+        steady = time.monotonic()
+        recent = self._recent.get(tenant)
+        if recent is None or steady - recent.read >= RECENT_SECONDS:
+            with self.store.read() as tx:
+                recent = _Recent(self.current_bundle(tx, tenant).bundle, tx.now, steady)
+            if len(self._recent) >= KEPT_BUNDLES:
+                self._recent.clear()
+            self._recent[tenant] = recent
+        return recent.bundle, recent.now + int(steady - recent.read)
+
+    def forget_recent(self, tenant: str) -> None:
+        """The tenant's bundle has changed: read it anew."""
+        self._recent.pop(tenant, None)
 
     def bundle(self, tx: Tx, tenant: str, version: str) -> Bundle:
         """A bundle that was activated at some time, compiled; the latest used stay in memory."""

@@ -56,7 +56,6 @@ def connect(url: str) -> Engine:
         url,
         pool_size=48,
         max_overflow=16,
-        pool_pre_ping=True,
         pool_timeout=10,
         isolation_level="READ COMMITTED",
         connect_args={"connect_timeout": 5, "options": "-c synchronous_commit=on"},

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import psycopg
 import structlog
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import Session
@@ -26,19 +25,17 @@ from approvals.core.errors import Unavailable
 from approvals.store.approvals import Approvals
 from approvals.store.batches import Batches
 from approvals.store.bundles import Bundles
+from approvals.store.clock import Clock
 from approvals.store.engine import connect, migrate
 from approvals.store.leaves import Leaves
 from approvals.store.notices import Notices
 from approvals.store.people import People
 from approvals.store.requests import Requests
-from approvals.store.rows import CheckpointRow
 
 Listener = Callable[[str], None]
 
 CHANNEL = "assent"
-SKEW = 30
 _NOTIFY = text("SELECT pg_notify(:channel, :topic)")
-_CLOCK = select(func.extract("epoch", func.clock_timestamp()))
 _log = structlog.get_logger(__name__)
 
 
@@ -71,7 +68,7 @@ class Store:
         if engine.dialect.name == "sqlite":
             self._batches = Batches(engine.execution_options(writes=True))
         self._listeners: list[Listener] = []
-        self._latest = 0
+        self._clock = Clock(local=self._batches is not None)
         self._closing = threading.Event()
         self._hearing = threading.Event()
         self._ear: threading.Thread | None = None
@@ -143,20 +140,7 @@ class Store:
                 self._closing.wait(1.0)
 
     def _now(self, session: Session) -> int:
-        if self._batches is not None:
-            now = int(time.time())
-        else:
-            now = int(session.connection().execute(_CLOCK).scalar_one())
-        if self._latest == 0:
-            newest = session.execute(select(func.max(CheckpointRow.created))).scalar()
-            self._latest = int(newest or 0)
-        if now < self._latest - SKEW:
-            raise Unavailable(
-                f"the clock runs {self._latest - now} seconds behind what is already recorded",
-                code="clock_backwards",
-            )
-        self._latest = max(self._latest, now)
-        return now
+        return self._clock.read(session)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

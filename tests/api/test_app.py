@@ -86,11 +86,23 @@ def test_a_database_that_goes_away_is_503_and_nothing_is_done(
         asked = client.submit(TRANSFER, agent="billing-agent", user="uma")
     # Dropped, with every connection to it.
     for method, path, body in (
-        ("POST", "/v1/calls", {}),
+        (
+            "POST",
+            "/v1/calls",
+            {
+                "call": {"target": TRANSFER.target, "tool": TRANSFER.tool, "args": TRANSFER.args},
+                "agent": "billing-agent",
+                "user": "uma",
+            },
+        ),
         ("GET", f"/v1/requests/{asked.id}", None),
         ("GET", f"/v1/requests/{asked.id}/evidence", None),
         ("POST", f"/v1/requests/{asked.id}/cancel", None),
-        ("POST", f"/v1/approvals/apr_{'a' * 26}/consume", {}),
+        (
+            "POST",
+            f"/v1/approvals/apr_{'a' * 26}/consume",
+            {"call_hash": "a" * 43, "use_id": "once"},
+        ),
         ("GET", "/v1/people/keys", None),
         ("GET", "/log/checkpoint", None),
         ("GET", "/readyz", None),

@@ -118,7 +118,7 @@ def test_a_clock_that_runs_backwards_stops_granting(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jti, call_hash = approved(running)
-    monkeypatch.setattr(running.service.store, "_latest", 4_000_000_000)
+    monkeypatch.setattr(running.service.store._clock, "latest", 4_000_000_000)
     assert spend(running, jti, call_hash) == "clock_backwards"
 
 

@@ -47,7 +47,6 @@ class Requests(RuleBasedStateMachine):
         self.offset = 0
         self.user = user
         store = self.running.service.store
-        store._latest = 0
         store._now = self.now  # type: ignore[method-assign]
         counter = type(self)._counter = getattr(type(self), "_counter", 0) + 1
         self.request = self.running.opened(f"{500 + counter}.00", user=user)

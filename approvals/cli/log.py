@@ -1,12 +1,14 @@
 """`assent log`: check the whole transparency log, and print its checkpoint.
 
 What holds: `check` recomputes everything from the leaves and believes nothing that is stored beside
-them. What it cannot know by itself is whether an older log was put in the place of a newer one; for
-that it takes checkpoints that were kept elsewhere.
+them, neither the tree nor the state of requests and approvals. What it cannot know by itself is
+whether an older log was put in the place of a newer one; for that it takes checkpoints that were
+kept elsewhere.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +21,7 @@ from approvals.cli.options import AsJson, Home
 from approvals.cli.output import EPILOG, emit, err, finding, out, plain, table
 from approvals.core import b64
 from approvals.core.leaves import Leaf
+from approvals.flow.audit import audit
 from approvals.log import Report
 from approvals.store import Store, Tx
 from approvals.store.leaves import Leaves
@@ -45,12 +48,17 @@ def check(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check every leaf, every proof node and every checkpoint; the service may keep running."""
+    """Check every leaf, proof node and checkpoint, and the state of every request and approval.
+
+    The service may keep running.
+    """
     kept = [files.read_text(path) for path in remembered or ()]
     with local.service(home) as service, _progress(shown=not as_json) as advance:
         report = transparency_log.check(
             _Watched(service.store, advance), vkeys=[service.keys.vkey], remembered=kept
         )
+        if report.ok:
+            report = replace(report, findings=audit(service))
     value = {
         "ok": report.ok,
         "size": report.size,
@@ -138,13 +146,14 @@ def _draw(report: Report, kept: Sequence[str]) -> None:
             drawn.add_row(plain(found.place, "bold"), plain(found.message), plain(found.code))
         out.print(drawn)
         count = len(report.findings) + report.unlisted
-        out.print(plain(f"The log is not as it was signed: {count} findings.", "bold red"))
+        out.print(plain(f"Not as it was signed: {count} findings.", "bold red"))
         return
     earlier = f" and {len(kept)} kept earlier" if kept else ""
     out.print(
         plain(
             f"The log is whole: {report.size} leaves under {report.checkpoints} signed "
-            f"checkpoints{earlier}; each leaf is in its place, each checkpoint holds.",
+            f"checkpoints{earlier}; each leaf is in its place, each checkpoint holds, "
+            "and the database holds what they tell.",
             "bold green",
         )
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import literal, update
+from sqlalchemy import case, literal, update
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
 LIVE = "live"
+SPENT = "spent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,16 @@ class Approvals:
             .limit(limit)
         )
         return [_issued(row) for row in rows]
+
+    def states(self) -> dict[str, str]:
+        """The state of every approval of every tenant, by its id: spent, or that of its row."""
+        rows = self._session.execute(
+            select_columns(
+                col(ApprovalRow.jti),
+                case((col(SpendRow.jti).is_not(None), SPENT), else_=col(ApprovalRow.state)),
+            ).outerjoin(SpendRow, col(SpendRow.jti) == col(ApprovalRow.jti))
+        )
+        return dict(rows.tuples().all())
 
     def end(self, jti: str, *, state: str) -> bool:
         """Take a live approval to another state. True for the one who did."""

@@ -10,9 +10,13 @@ import pytest
 
 from approvals.cli import local
 from approvals.config import load
+from approvals.core.calls import ToolCall
+from approvals.flow.caller import Caller, Submission
+from approvals.flow.submit import submit
 from approvals.log import sequence
 from tests.cli.conftest import free_port
 from tests.cli.test_keys_and_token import made_key
+from tests.service import ENFORCER, TARGET
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,6 +153,25 @@ def test_a_changed_leaf_is_a_finding(assent: Shell) -> None:
     told = assent("log", "check")
     assert told.code == 1
     assert ended.document["findings"][0]["code"] in told.out
+
+
+def test_a_database_that_holds_another_state_than_the_log_tells_is_a_finding(
+    assent: Shell,
+) -> None:
+    call = ToolCall(TARGET, "transfer", {"amount": "750.00", "to": "vendor@example.com"})
+    with local.service(assent.initialised().home) as service:
+        answer = submit(
+            service,
+            Caller("default", ENFORCER, (TARGET,)),
+            Submission(call, agent="billing-agent", user="uma", body_digest="none"),
+        )
+    sequenced(assent)
+    assert assent("log", "check").code == 0
+    change(assent, "UPDATE request SET state = 'approved'")
+    ended = assent("log", "check", "--json")
+    assert (ended.code, ended.document["ok"]) == (1, False)
+    (found,) = ended.document["findings"]
+    assert (found["code"], found["place"]) == ("state_differs", answer.id)
 
 
 def test_a_log_restored_from_a_backup_is_found_by_a_kept_checkpoint(assent: Shell) -> None:

@@ -2,8 +2,8 @@
 
 The laws: a request ends once and in one way; an approval exists exactly if people who were asked,
 distinct and other than its user, filled every place in time; it is spent at most once and never
-late; whatever happened is in the log. The bug it would catch: any path on which two of these
-disagree.
+late; whatever happened is in the log, from which every state can be rebuilt. The bug it would
+catch: any path on which two of these disagree.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from approvals import log
 from approvals.core.errors import AssentError
 from approvals.core.events import parse_leaf
 from approvals.flow import cancel, consume, expire, status
+from approvals.flow.audit import audit
 from tests.service import start
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ class Requests(RuleBasedStateMachine):
         service = self.running.service
         expire.expire(service)
         log.sequence(service.store, service.keys, now=1_900_000_000 + self.offset)
+        assert audit(service) == ()
         with service.store.read() as tx:
             about = tx.log.about(tenant="default", subject=self.request)
         told = [parse_leaf(leaf.leaf).type.value for leaf in about]

@@ -74,6 +74,9 @@ def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_i
                 return _receipt(approval, spent.use_id, spent.created)
             reason = "call_mismatch" if call_hash != approval.call_hash else "consumed"
         reason = reason or "revoked"
+        if reason == "revoked":
+            # Or the same call would find this dead approval, and nobody be asked, until it lapses.
+            tx.requests.close(approval.txn)
         _log_refused(tx, approval, reason)
     # Raised after the commit, so that the refusal stays in the log.
     raise Conflict(_SENTENCES[reason], code=reason)

@@ -1,8 +1,8 @@
 """Before an approval is spent: would it still be given?
 
 Between the decision and the spending a person may have left, an agent may have been retired, a
-rule may have become stricter. Spending takes the stricter of the bundle that decided and the
-current one.
+rule may have become stricter, a tool may have been redefined. Spending takes the stricter of the
+bundle that decided and the current one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from approvals.core.requests import Decision, assign
 from approvals.core.verdict import Allow, Deny, Escalate
 
 if TYPE_CHECKING:
+    from approvals.core.bundle.bundle import Bundle
+    from approvals.core.calls import ToolCall
     from approvals.core.requests import Vote
+    from approvals.core.verdict import Verdict
     from approvals.flow.service import Service
     from approvals.store import Tx
     from approvals.store.approvals import IssuedApproval
@@ -36,14 +39,23 @@ def still_allowed(service: Service, tx: Tx, approval: IssuedApproval) -> bool:
     if not _passkeys_live(tx, approval.tenant, votes):
         return False
     current = service.current_bundle(tx, approval.tenant)
-    if current.bundle.version == approval.bundle:
+    same = current.bundle.version == approval.bundle
+    # The same files can come back by the hand of somebody who approved: then it is decided again.
+    if same and not any(vote.approver in current.excluded for vote in votes):
         return True
     facts = replace(
         policy.recorded_facts(orjson.loads(verdict_row.record)),
         now=tx.now,
         excluded=current.excluded,
     )
-    verdict = policy.evaluate(current.bundle, facts)
+    pinned = service.bundle(tx, approval.tenant, approval.bundle)
+    if not _still_the_tool(pinned, current.bundle, facts.call, enforcer=approval.enforcer):
+        return False
+    return _granted(policy.evaluate(current.bundle, facts), votes)
+
+
+def _granted(verdict: Verdict, votes: tuple[Vote, ...]) -> bool:
+    """Whether this verdict, with these votes, would give an approval."""
     match verdict:
         case Allow():
             return True
@@ -55,12 +67,28 @@ def still_allowed(service: Service, tx: Tx, approval: IssuedApproval) -> bool:
             assert_never(verdict)
 
 
+def _still_the_tool(pinned: Bundle, current: Bundle, call: ToolCall, *, enforcer: str) -> bool:
+    """Whether the tool is the one that was decided on, and still in this enforcer's charge."""
+    before = pinned.tool(call.target, call.tool)
+    now = current.tool(call.target, call.tool)
+    # A tool that came to mean something else ("rug pull") is not what people said yes to, whatever
+    # a looser rule makes of it now.
+    if before is None or now is None or before.definition_digest != now.definition_digest:
+        return False
+    charged = current.enforcers.get(enforcer)
+    return charged is not None and call.target in charged.targets
+
+
 def _passkeys_live(tx: Tx, tenant: str, votes: tuple[Vote, ...]) -> bool:
     """Whether every passkey that approved is still enrolled for the person who used it."""
-    for vote in votes:
-        if vote.decision is not Decision.APPROVE or vote.evidence is None:
-            continue
-        passkey = tx.people.passkey(b64.encode(vote.evidence.credential_id))
-        if passkey is None or (passkey.tenant, passkey.person) != (tenant, vote.approver):
+    used = sorted(
+        (b64.encode(vote.evidence.credential_id), vote.approver)
+        for vote in votes
+        if vote.decision is Decision.APPROVE and vote.evidence is not None
+    )
+    # In one order for everybody: each is locked, and two spenders must not wait for each other.
+    for credential_id, approver in used:
+        passkey = tx.people.passkey(credential_id)
+        if passkey is None or (passkey.tenant, passkey.person) != (tenant, approver):
             return False
     return True

@@ -46,17 +46,20 @@ class _Batch:
 
     def end(self) -> None:
         """Commit for all members, or for none."""
+        # Until the commit has returned. Whatever ends it before that, out of memory or an interrupt
+        # as well as the database, nobody may be told that their changes are on disk.
+        broken, self.broken = self.broken, True
         try:
-            if self.broken or not self.alive():
-                self.broken = True
-                self.connection.rollback()
-            else:
+            if not broken and self.alive():
                 self.connection.commit()
+                self.broken = False
+            else:
+                self.connection.rollback()
         except SQLAlchemyError:
-            self.broken = True
+            pass  # each member is told
         finally:
-            self.connection.close()
             self.done.set()
+            self.connection.close()
 
 
 class Batches:
@@ -99,9 +102,11 @@ class Batches:
                 batch.broken = True
             raise
         finally:
-            if batch is not None:
-                self._leave(batch)
-            self._turn.release()
+            try:
+                if batch is not None:
+                    self._leave(batch)
+            finally:
+                self._turn.release()  # whatever happened: a turn that is kept stops every writer
         batch.done.wait()
         if batch.broken:
             raise Unavailable("the database could not commit")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import Connection, event, text
 
 from approvals.core.errors import Conflict, Unavailable
 from approvals.store import open_store
@@ -137,6 +137,40 @@ def test_a_batch_that_cannot_commit_tells_every_member(
         assert set(pool.map(attempt, range(32))) == {"unavailable"}
     monkeypatch.undo()
     assert ids(store) == set()
+    store.close()
+
+
+def test_nor_does_anybody_believe_in_a_commit_that_was_interrupted(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(sqlite_url)
+    inside, go_on = threading.Event(), threading.Event()
+    commit = Connection.commit
+
+    def interrupted(connection: Connection) -> None:
+        if connection.get_execution_options().get("writes"):
+            raise MemoryError
+        commit(connection)
+
+    def first() -> None:
+        with store.begin() as tx:
+            tx.notices.put(Notice("n1", "default", "request.opened", "ada", "req_1", 1))
+            inside.set()
+            assert go_on.wait(10)
+
+    with ThreadPoolExecutor(2) as pool:
+        waits = pool.submit(first)
+        assert inside.wait(10)
+        commits = pool.submit(put, store, 2)  # it finds nobody behind it, and commits for both
+        while store._batches is not None and store._batches._queued == 0:
+            pass
+        monkeypatch.setattr(Connection, "commit", interrupted)
+        go_on.set()
+        assert isinstance(waits.exception(10), Unavailable)
+        assert isinstance(commits.exception(10), MemoryError)
+    monkeypatch.undo()
+    put(store, 4)  # and the next writer gets its turn
+    assert ids(store) == {"n4"}
     store.close()
 
 

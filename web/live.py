@@ -23,6 +23,7 @@ from starlette.responses import Response, StreamingResponse
 from approvals.core.errors import Unavailable
 from approvals.flow import look
 from approvals.flow.signin import Session
+from web.paths import ID
 from web.session import service_of, signed_in
 
 HEARTBEAT = 20.0  # seconds; below the idle limit of every common proxy
@@ -93,7 +94,7 @@ router = APIRouter(include_in_schema=False)
 async def live(
     request: Request,
     session: Annotated[Session, Depends(signed_in)],
-    about: Annotated[str | None, Query(alias="request", max_length=64)] = None,
+    about: Annotated[str | None, Query(alias="request", pattern=ID)] = None,
 ) -> Response:
     """Tell of changes to one request that the person may see, or to any that concerns them."""
     topic = f"person:{session.person}"

@@ -7,6 +7,8 @@ sign-in page is how people are led from the real page to a copy of it.
 from urllib.parse import urlsplit
 
 LONGEST = 512
+ID = r"^[A-Za-z0-9_-]{1,64}$"
+"""What an id in an address may look like: nothing that a database could stumble over (NUL)."""
 
 
 def local_path(text: str | None) -> str:

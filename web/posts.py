@@ -59,8 +59,9 @@ def text(fields: dict[str, Json], name: str) -> str:
         Invalid: it is missing, or something else.
     """
     value = fields.get(name)
-    if not isinstance(value, str):
-        raise Invalid("a string is needed here", code="invalid", place=f"/{name}")
+    # NUL is no text to PostgreSQL: it would look like a fault of ours, not of what was sent.
+    if not isinstance(value, str) or "\0" in value:
+        raise Invalid("a string without NUL is needed here", code="invalid", place=f"/{name}")
     return value
 
 

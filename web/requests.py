@@ -15,13 +15,14 @@ from approvals.core.errors import Invalid
 from approvals.core.requests import Decision
 from approvals.flow import look, sight, vote
 from web.pages import page
+from web.paths import ID
 from web.posts import Fields, mapping, text
 from web.present.request import request_page
 from web.session import Session, service_of, signed_in
 
 router = APIRouter(prefix="/r/{request_id}", include_in_schema=False)
 
-RequestId = Annotated[str, Path(max_length=64)]
+RequestId = Annotated[str, Path(pattern=ID)]
 Person = Annotated[Session, Depends(signed_in)]
 
 

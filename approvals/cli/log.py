@@ -7,7 +7,7 @@ kept elsewhere.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -20,11 +20,8 @@ from approvals.cli import files, local
 from approvals.cli.options import AsJson, Home
 from approvals.cli.output import EPILOG, emit, err, finding, out, plain, table
 from approvals.core import b64
-from approvals.core.leaves import Leaf
 from approvals.flow.audit import audit
 from approvals.log import Report
-from approvals.store import Store, Tx
-from approvals.store.leaves import Leaves
 
 _group = typer.Typer(help="The transparency log.", no_args_is_help=True, epilog=EPILOG)
 
@@ -55,7 +52,7 @@ def check(
     kept = [files.read_text(path) for path in remembered or ()]
     with local.service(home) as service, _progress(shown=not as_json) as advance:
         report = transparency_log.check(
-            _Watched(service.store, advance), vkeys=[service.keys.vkey], remembered=kept
+            service.store, vkeys=[service.keys.vkey], remembered=kept, advance=advance
         )
         if report.ok:
             report = replace(report, findings=audit(service))
@@ -84,39 +81,6 @@ def checkpoint(*, home: Home = None, as_json: AsJson = False) -> None:
         note = transparency_log.checkpoint(tx)
         vkey = service.keys.vkey
     emit({"checkpoint": note, "vkey": vkey}, lambda: typer.echo(note, nl=False), as_json=as_json)
-
-
-class _WatchedLeaves(Leaves):
-    """The log's rows, telling how many leaves have been read."""
-
-    def __init__(self, tx: Tx, advance: Callable[[int, int], None]) -> None:
-        super().__init__(tx.session)
-        self._advance = advance
-
-    def leaves(self, start: int, end: int) -> list[Leaf]:
-        found = super().leaves(start, end)
-        if found:
-            self._advance(found[-1].index + 1, self.leaf_count())
-        return found
-
-
-class _Watched:
-    """The database, for one who reads it from beginning to end and is watched."""
-
-    def __init__(self, store: Store, advance: Callable[[int, int], None]) -> None:
-        self._store = store
-        self._advance = advance
-
-    def begin(self) -> AbstractContextManager[Tx]:
-        """A transaction that may write."""
-        return self._store.begin()
-
-    @contextmanager
-    def read(self) -> Iterator[Tx]:
-        """A transaction that only reads."""
-        with self._store.read() as tx:
-            tx.log = _WatchedLeaves(tx, self._advance)
-            yield tx
 
 
 @contextmanager

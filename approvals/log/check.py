@@ -31,7 +31,7 @@ from approvals.core.merkle import leaf_hash
 from approvals.log.tree import TILE_HEIGHT, TILE_WIDTH, Frontier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from approvals.core.leaves import Leaf, StoredCheckpoint
     from approvals.log.tables import Database, Tables
@@ -96,10 +96,17 @@ class _Claim:
     code: str
 
 
-def check(store: Database, *, vkeys: Sequence[str], remembered: Sequence[str] = ()) -> Report:
+def check(
+    store: Database,
+    *,
+    vkeys: Sequence[str],
+    remembered: Sequence[str] = (),
+    advance: Callable[[int, int], None] | None = None,
+) -> Report:
     """Check the log against `vkeys` and the `remembered` checkpoints (signed notes).
 
     It may run while the log grows: it then covers the log up to the checkpoint it found first.
+    `advance` is told, as it reads on, how many leaves it has read and of how many.
     """
     findings = _Findings()
     with store.read() as tx:
@@ -110,7 +117,7 @@ def check(store: Database, *, vkeys: Sequence[str], remembered: Sequence[str] = 
         claims = heapq.merge(
             stored.claims(), _remembered(remembered, vkeys, findings), key=lambda claim: claim.size
         )
-        walk = _Walk(tables, size, findings)
+        walk = _Walk(tables, size, findings, advance)
         for claim in claims:
             walk.compare(claim)
         walk.to(size)
@@ -128,12 +135,19 @@ def check(store: Database, *, vkeys: Sequence[str], remembered: Sequence[str] = 
 class _Walk:
     """Goes along the leaves once, checking each and building the tree that they make."""
 
-    def __init__(self, tables: Tables, size: int, findings: _Findings) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        size: int,
+        findings: _Findings,
+        advance: Callable[[int, int], None] | None,
+    ) -> None:
         self.frontier = Frontier()
         self.unopened = 0
         self._tables = tables
         self._size = size
         self._findings = findings
+        self._advance = advance
         self._hashes = self._leaf_hashes()
         self._completed: list[Node] = []
         self._broken = False
@@ -170,6 +184,8 @@ class _Walk:
         whole = True
         for start in range(0, self._size, CHUNK):
             leaves = self._tables.leaves(start, min(start + CHUNK, self._size))
+            if self._advance is not None:
+                self._advance(min(start + CHUNK, self._size), self._size)
             for leaf in leaves:
                 self._check_leaf(leaf)
                 if leaf.index != expected:

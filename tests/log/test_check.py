@@ -14,7 +14,7 @@ from approvals.core.errors import ProofError
 from approvals.core.leaves import StoredCheckpoint
 from approvals.core.merkle import leaf_hash, root
 from approvals.log import check, sequence
-from approvals.log.check import MOST_FINDINGS
+from approvals.log.check import CHUNK, MOST_FINDINGS
 from tests.log.logs import NOW, Signer, grow, memory_log, stage
 from tests.log.memory import MemoryStore
 
@@ -302,6 +302,13 @@ def test_a_log_that_grows_on_stays_whole(store: MemoryStore) -> None:
     stage(store, range(600, 1100))
     assert sequence(store, SIGNER, now=NOW) == 500
     assert found(store) == set()
+
+
+def test_whoever_watches_is_told_how_far_it_is() -> None:
+    store = memory_log(SIGNER, [CHUNK, 1])
+    told: list[tuple[int, int]] = []
+    check(store, vkeys=[SIGNER.vkey], advance=lambda done, size: told.append((done, size)))
+    assert told == [(CHUNK, CHUNK + 1), (CHUNK + 1, CHUNK + 1)]
 
 
 def test_a_signer_can_be_changed_only_with_both_keys_known() -> None:

@@ -6,33 +6,23 @@ whether it manages to, is outside.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from approvals import log
 from approvals.core.errors import Conflict, Invalid, NotFound
 from approvals.core.events import Event, EventType
+from approvals.core.evidence_file import Receipt
 from approvals.flow.recheck import still_allowed
 from approvals.flow.transition import announce
+from approvals.store.approvals import Spend
 
 if TYPE_CHECKING:
     from approvals.flow.caller import Caller
     from approvals.flow.service import Service
     from approvals.store import Tx
-    from approvals.store.approvals import IssuedApproval, Spend
+    from approvals.store.approvals import IssuedApproval
 
 LONGEST_USE_ID = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """The proof that this use of this approval is the one that counts."""
-
-    jti: str
-    txn: str
-    call_hash: str
-    use_id: str
-    consumed: int
 
 
 def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_id: str) -> Receipt:
@@ -67,11 +57,11 @@ def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_i
                 now=tx.now,
             ):
                 _log_spent(tx, approval, use_id)
-                return _receipt(approval, use_id, tx.now)
+                return receipt_of(approval, Spend(jti, use_id, tx.now))
             spent = tx.approvals.spent(tenant=caller.tenant, jti=jti)
         if spent is not None:
             if spent.use_id == use_id and call_hash == approval.call_hash:
-                return _receipt(approval, spent.use_id, spent.created)
+                return receipt_of(approval, spent)
             reason = "call_mismatch" if call_hash != approval.call_hash else "consumed"
         reason = reason or "revoked"
         if reason == "revoked":
@@ -101,13 +91,15 @@ def _refusal(service: Service, tx: Tx, approval: IssuedApproval, call_hash: str)
     return None
 
 
-def _receipt(approval: IssuedApproval, use_id: str, consumed: int) -> Receipt:
-    return Receipt(approval.jti, approval.txn, approval.call_hash, use_id, consumed)
-
-
 def receipt_of(approval: IssuedApproval, spend: Spend) -> Receipt:
-    """The receipt that was given for a spent approval."""
-    return _receipt(approval, spend.use_id, spend.created)
+    """The receipt of a spent approval: the proof that this use of it is the one that counts."""
+    return Receipt(
+        jti=approval.jti,
+        txn=approval.txn,
+        call_hash=approval.call_hash,
+        use_id=spend.use_id,
+        consumed=spend.created,
+    )
 
 
 def _log_spent(tx: Tx, approval: IssuedApproval, use_id: str) -> None:

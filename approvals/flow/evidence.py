@@ -9,8 +9,9 @@ import orjson
 from approvals import log
 from approvals.core.approval import APPROVAL, REQUEST, VERDICT
 from approvals.core.errors import Conflict, NotFound
-from approvals.core.evidence_file import EvidenceFile, LoggedEvent, Outcome, Receipt
+from approvals.core.evidence_file import EvidenceFile, LoggedEvent, Outcome
 from approvals.core.policy import recorded_facts
+from approvals.flow.consume import receipt_of
 from approvals.flow.directory import directory_of
 from approvals.flow.status import own
 
@@ -38,7 +39,10 @@ def evidence(service: Service, caller: Caller, subject: str) -> dict[str, Json]:
         checkpoint = tx.log.latest_checkpoint()
         events = tx.log.about(tenant=caller.tenant, subject=subject)
         file = _known(service, tx, caller, subject)
-        if checkpoint is None or not events or events[-1].index >= checkpoint.size:
+        told = tx.log.told(tenant=caller.tenant, subject=subject)
+        # What happened meanwhile is in the file but would be missing from its events.
+        behind = len(events) < len(told)
+        if checkpoint is None or not events or behind or events[-1].index >= checkpoint.size:
             raise Conflict("the events are not in the log yet", code="not_logged")
         file["checkpoint"] = checkpoint.note
         file["events"] = [
@@ -78,15 +82,7 @@ def _known(service: Service, tx: Tx, caller: Caller, subject: str) -> dict[str, 
         display=display,
         votes=votes,
         approval=None if approval is None else approval.token,
-        receipt=None
-        if approval is None or spent is None
-        else Receipt(
-            jti=jti,
-            txn=approval.txn,
-            call_hash=approval.call_hash,
-            use_id=spent.use_id,
-            consumed=spent.created,
-        ),
+        receipt=None if approval is None or spent is None else receipt_of(approval, spent),
         outcome=None
         if outcome is None
         else Outcome(

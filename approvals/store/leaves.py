@@ -89,10 +89,10 @@ class Leaves:
         return [_leaf(row) for row in rows]
 
     def told(self, *, tenant: str, subject: str) -> list[bytes]:
-        """The events about a subject, in their places or still in line."""
+        """The events about a subject, in line or in their places; one that moves may be twice."""
         return [
             leaf
-            for row in (LeafRow, StagedRow)
+            for row in (StagedRow, LeafRow)  # the way they go, so that none is missed
             for leaf in self._session.exec(
                 select(row.leaf).where(row.tenant == tenant, row.subject == subject)
             )

@@ -14,6 +14,7 @@ from approvals.flow.submit import Allowed
 from tests.service import ENFORCER, RULES, TARGET, bundle_files
 
 if TYPE_CHECKING:
+    from approvals.core.evidence_file import Receipt
     from tests.service import Running
 
 SPENDERS = 64
@@ -53,7 +54,7 @@ def test_of_many_spenders_one_gets_a_receipt(running: Running) -> None:
 def test_the_same_use_gets_the_same_receipt(running: Running) -> None:
     jti, call_hash = approved(running)
 
-    def use(_: int) -> consume.Receipt:
+    def use(_: int) -> Receipt:
         return consume.consume(
             running.service, running.caller, jti, call_hash=call_hash, use_id="same"
         )

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
+from approvals import log
 from approvals.core import evidence_file
+from approvals.core.errors import Conflict
 from approvals.flow import cancel, consume, report, status
 from approvals.flow.directory import directory
 from approvals.flow.evidence import evidence
@@ -52,6 +54,21 @@ def test_evidence_of_a_request_that_was_not_approved_holds(running: Running, end
         running.decide("ben", request, "deny", "no")
     if end == "cancel":
         cancel.cancel(running.service, running.caller, request)
+    assert check(running, request) == {}
+
+
+def test_evidence_is_not_given_of_what_the_log_does_not_tell_yet(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when somebody decides just after the line was emptied."""
+    request = running.opened()
+    assert check(running, request) == {}
+    running.decide("ada", request)
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "sequence", lambda *_, **__: 0)
+        with pytest.raises(Conflict) as refused:
+            evidence(running.service, running.caller, request)
+        assert refused.value.code == "not_logged"
     assert check(running, request) == {}
 
 

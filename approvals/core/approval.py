@@ -29,9 +29,8 @@ if TYPE_CHECKING:
 
 TOKEN_TYPE = "agent-approval+jwt"  # noqa: S105 - a media type, not a secret
 DETAIL_TYPE = "urn:assent:tool-call"
-DEFAULT_LIFE = 300
 MAX_LIFE = 900
-"""Seconds between an approval's start and its end, usually and at most."""
+"""Seconds between an approval's start and its end, at most."""
 MAX_VOTES = 100
 
 REQUEST, VERDICT, APPROVAL = "req_", "vrd_", "apr_"

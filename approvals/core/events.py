@@ -172,15 +172,6 @@ def verify_opening(leaf: bytes, opening: Mapping[str, Json]) -> dict[str, Json]:
     return values
 
 
-def check_opening(leaf: bytes, opening: Mapping[str, Json]) -> bool:
-    """Whether every value in the opening is the one that this leaf committed to."""
-    try:
-        verify_opening(leaf, opening)
-    except ProofError:
-        return False
-    return True
-
-
 def _reopened(name: str, opened: dict[str, Json]) -> bytes:
     salt = opened["salt"]
     try:

@@ -315,7 +315,7 @@ def _event(it: _Submitted, answer: Answer) -> tuple[EventType, dict[str, Json]]:
 
 def _told(answer: Answer) -> dict[str, Json]:
     match answer:
-        case Allowed():
+        case Allowed() | Opened():
             return {"id": answer.id}
         case Denied():
             return {
@@ -324,8 +324,6 @@ def _told(answer: Answer) -> dict[str, Json]:
                 "rules": list(answer.rules),
                 "reasons": list(answer.reasons),
             }
-        case Opened():
-            return {"id": answer.id}
         case _:
             assert_never(answer)
 

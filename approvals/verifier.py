@@ -136,12 +136,8 @@ class Verifier:
             raise ApprovalRejected("tenant", place="tenant")
 
         # 6. A long life would outlive the record of what was spent, and every revocation.
-        if (
-            not approval.issued
-            <= approval.not_before
-            < approval.expires
-            <= approval.issued + MAX_LIFE
-        ):
+        ordered = approval.issued <= approval.not_before < approval.expires
+        if not ordered or approval.expires > approval.issued + MAX_LIFE:
             raise ApprovalRejected("lifetime", place="exp")
 
         # 7. One from the future or the past; clocks may differ by the skew, no more.

@@ -288,7 +288,20 @@ def test_any_change_to_the_call_is_another_call(args: dict[str, Any], data: st.D
         replace(CALL, args={**CALL.args, "n": float("nan")}),
         replace(CALL, args={**CALL.args, "n": 2**60}),
     ],
-    ids=repr,
+    ids=[
+        "another target",
+        "the target in capitals",
+        "another tool",
+        "no arguments",
+        "one more argument",
+        "a number for its text",
+        "another text for the number",
+        "a space more",
+        "a letter that looks alike",
+        "half of a surrogate pair",
+        "not a number",
+        "beyond the range",
+    ],
 )
 def test_another_call_is_refused(call: ToolCall) -> None:
     assert reason(COMPANY.token(COMPANY.approval()), call) == "call_mismatch"

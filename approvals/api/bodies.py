@@ -69,4 +69,6 @@ def _sentence(kind: str, message: str) -> str:
         return "this member is not known here"
     if kind == "missing":
         return "this member is required"
+    if kind in {"model_type", "dict_type"}:
+        return "this must be a JSON object"
     return message

@@ -108,7 +108,8 @@ def show(*, tenant: Tenant = "default", home: Home = None, as_json: AsJson = Fal
 def read_folder(folder: Path) -> dict[str, str]:
     """The files of the bundle in a folder, name to text, exactly as they stand there."""
     if not folder.is_dir():
-        raise AssentError("there is no such folder", code="no_bundle", place=str(folder))
+        what = "this is not a folder" if folder.exists() else "there is no such folder"
+        raise AssentError(what, code="no_bundle", place=str(folder))
     names = sorted(
         path.relative_to(folder).as_posix()
         for part in ("*", "policies/*", "tests/*")

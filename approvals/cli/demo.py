@@ -24,7 +24,7 @@ def demo(
     *,
     pace: Annotated[
         float | None,
-        typer.Option(min=0, help="Seconds of a short pause. [default: 0.7 at a terminal, else 0]"),
+        typer.Option(min=0, help="Seconds of a short pause; unset: 0.7 at a terminal, else 0."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -40,7 +40,10 @@ def evidence(
         raise AssentError("whose call was it?", code="usage", place="--enforcer")
     if key is not None:
         with remote.client(url=url, enforcer=enforcer, key=key, tenant=tenant) as client:
-            raw = client.evidence(subject)
+            try:
+                raw = client.evidence(subject)
+            except ValueError as wrong:
+                raise AssentError("this is no id", code="not_found", place=subject) from wrong
     else:
         with local.service(home) as service:
             caller = Caller(tenant=tenant, enforcer=enforcer, targets=())

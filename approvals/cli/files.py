@@ -6,7 +6,8 @@ from pathlib import Path
 
 from approvals.core import canonical
 from approvals.core.canonical import Json
-from approvals.core.errors import AssentError
+from approvals.core.errors import AssentError, KeySetError
+from approvals.core.jws import SigningKey
 
 # Evidence holds the call, several statements and proofs; a bundle or a key file is far smaller.
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -57,7 +58,12 @@ def read_secret_object(path: Path) -> dict[str, Json]:
             code="key_permissions",
             place=str(path),
         )
-    return read_object(path)
+    key = read_object(path)
+    try:
+        SigningKey.from_jwk(key)
+    except KeySetError as wrong:
+        raise FileError(wrong.message, code=wrong.code, place=str(path)) from wrong
+    return key
 
 
 def write_new_secret(path: Path, content: bytes) -> None:

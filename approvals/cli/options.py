@@ -8,11 +8,9 @@ import typer
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
 Home = Annotated[
     Path | None,
-    typer.Option(
-        help="The service's home: keys, database. [default: ASSENT_HOME]", file_okay=False
-    ),
+    typer.Option(help="The service's home: keys, database; unset: ASSENT_HOME.", file_okay=False),
 ]
-Url = Annotated[str | None, typer.Option(help="The service's address. [default: ASSENT_URL]")]
+Url = Annotated[str | None, typer.Option(help="The service's address; unset: ASSENT_URL.")]
 Tenant = Annotated[str, typer.Option(help="The tenant.", hidden=True)]
 EnforcerKey = Annotated[
     Path | None,

@@ -20,7 +20,9 @@ def register(app: typer.Typer) -> None:
 
 @_group.command(epilog=EPILOG)
 def invite(
-    person: Annotated[str, typer.Argument(help="The person's id, as in people.yaml.")],
+    person: Annotated[
+        str, typer.Argument(help="The person's id, as in people.yaml.", metavar="PERSON")
+    ],
     *,
     tenant: Tenant = "default",
     home: Home = None,

@@ -5,6 +5,7 @@ be opened stops the start with its place and its code; Ctrl-C and SIGTERM end in
 """
 
 import contextlib
+import os
 import socket
 import sys
 from typing import Annotated, Final
@@ -61,6 +62,12 @@ def serve(
             uvicorn.Server(config).run(sockets=[listening])
 
 
+def _why(wrong: OSError) -> str:
+    # The socket module adds the address to the system's words; the place says it already.
+    code = wrong.errno or 0  # an unknown name has a number of its own kind, below zero
+    return os.strerror(code) if code > 0 else wrong.strerror or str(wrong)
+
+
 def _listening(settings: Settings) -> socket.socket:
     """The port, taken before anything is opened, so that a second service ends here."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -70,7 +77,7 @@ def _listening(settings: Settings) -> socket.socket:
         )
     except OSError as wrong:
         raise AssentError(
-            f"cannot listen here: {wrong.strerror or wrong}",
+            f"cannot listen here: {_why(wrong)}",
             code="address",
             place=f"{settings.host}:{settings.listen_port}",
         ) from wrong

@@ -25,7 +25,7 @@ def token(
     ],
     enforcer: Annotated[str, typer.Option(help="The enforcer's id, as in enforcers.yaml.")],
     audience: Annotated[
-        str | None, typer.Option(help="The service's address. [default: ASSENT_URL]")
+        str | None, typer.Option(help="The service's address; unset: ASSENT_URL.")
     ] = None,
     tenant: Tenant = "default",
     as_json: AsJson = False,

@@ -28,7 +28,9 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    file: Annotated[Path, typer.Argument(help="The evidence file.", dir_okay=False)],
+    file: Annotated[
+        Path, typer.Argument(help="The evidence file.", metavar="FILE", dir_okay=False)
+    ],
     *,
     jwks: Annotated[
         Path, typer.Option(help="Pinned: the service's public keys (JWKS).", dir_okay=False)

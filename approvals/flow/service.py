@@ -65,7 +65,10 @@ class Service:
         """
         activation = tx.bundles.current(tenant)
         if activation is None:
-            raise Unavailable("no policy bundle has been activated", code="no_bundle")
+            raise Unavailable(
+                "no policy bundle has been activated; assent bundle activate does it",
+                code="no_bundle",
+            )
         return CurrentBundle(self.bundle(tx, tenant, activation.version), activation.activated_by)
 
     def recent_bundle(self, tenant: str) -> tuple[Bundle, int]:

@@ -118,7 +118,11 @@ class Keyring:
         folder = home / "keys"
         if not files.is_initialised(folder):
             if not create:
-                raise files.key_error("keys_missing", folder, "no keys were ever made here")
+                raise files.key_error(
+                    "keys_missing",
+                    folder,
+                    "no keys were ever made here; assent init makes them",
+                )
             files.initialise(home, folder, now=now, origin=origin)
         return cls(folder)
 

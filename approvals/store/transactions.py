@@ -163,7 +163,8 @@ def open_store(url: str) -> Store:
     try:
         migrate(url)
     except (OperationalError, PoolTimeout) as error:
-        raise Unavailable("the database cannot be opened: " + str(error.args[0]).strip()) from error
+        said = " ".join(str(error.args[0]).split())
+        raise Unavailable(f"the database cannot be opened: {said}") from error
     except SQLAlchemyError as error:
         raise Unavailable(f"the database cannot be migrated: {type(error).__name__}") from error
     return Store(connect(url))

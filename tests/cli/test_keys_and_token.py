@@ -67,6 +67,14 @@ def test_a_token_names_the_enforcer_and_lives_five_minutes(assent: Shell) -> Non
     assert expires == issued + 300
 
 
+def test_a_file_without_a_private_key_is_named(assent: Shell) -> None:
+    path = assent.folder / "empty.key"
+    path.write_text("{}")
+    path.chmod(0o600)
+    ended = assent("token", "--key", path, "--enforcer", "gw", "--json")
+    assert (ended.code, ended.error["place"]) == (2, str(path))
+
+
 def test_a_key_that_others_can_read_is_refused(assent: Shell) -> None:
     path = made_key(assent)
     path.chmod(0o640)

@@ -50,6 +50,7 @@ def test_a_second_one_on_the_same_port_says_so(
     ended = assent("serve", "--port", str(port), "--json")
     assert (ended.code, ended.error["code"]) == (2, "address")
     assert ended.error["place"] == f"127.0.0.1:{port}"
+    assert ended.error["message"].endswith(": Address already in use")
 
 
 def test_an_address_that_is_none_is_named(assent: Shell) -> None:

@@ -101,6 +101,13 @@ def test_a_service_that_is_away_ends_with_its_own_code(assent: Shell) -> None:
     assert assent("keys", "directory", *asking).code == 3
 
 
+def test_what_is_no_id_is_not_sent_anywhere(assent: Shell) -> None:
+    asking = ("--key", made_key(assent), "--enforcer", "gw", "--out", assent.folder / "evidence")
+    ended = assent("evidence", "../../etc", *asking, "--json")
+    assert (ended.code, ended.error["code"]) == (2, "not_found")
+    assert ended.error["place"] == "../../etc"
+
+
 def test_evidence_needs_an_enforcer(assent: Shell) -> None:
     ended = assent("evidence", "req_x", "--out", assent.folder / "evidence.json", "--json")
     assert (ended.code, ended.error["code"]) == (2, "usage")

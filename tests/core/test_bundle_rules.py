@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from approvals.core.bundle import check
+from approvals.core.ceremony import StepUp
 from approvals.core.policy import Escalate, evaluate, needs_usage
-from approvals.core.requests import StepUp
 from tests import small_bundle as small
 
 ASKS = '@id("r") @reason("why") @approvers("finance") '
@@ -19,6 +19,7 @@ WRONG = [
     ("permit (principal,\naction resource);", 2, "cedar_syntax", "resource"),
     (f'@id("r")\n{FORBID}\nwhen {{ 1 + }};', 3, "cedar_syntax", "}"),
     (f'@id("r") {FORBID}\nwhen {{ "open }};', 2, "cedar_syntax", "token"),
+    (f'@id("r") {FORBID}\nwen {{ true }};', 2, "cedar_syntax", "wen"),
     (f'@id("r") {FORBID}', 1, "cedar_syntax", "end"),
     (f'@id("r") @id("s")\n{FORBID};', 1, "cedar_syntax", "id"),
     (f'@id("r")\n{FORBID} when {{ # }};', 2, "cedar_syntax", "token"),

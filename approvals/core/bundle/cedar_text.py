@@ -25,7 +25,7 @@ _TOKEN = re.compile(
 )
 _UNFINISHED = "unexpected end of input"
 _SYNTAX = ("invalid token", "unexpected")
-_QUOTED = re.compile(r"`([^`]+)`")
+_QUOTED = re.compile(r"`([^`]+)`|: (\w+)$", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,9 @@ class PolicyText:
         if message.startswith(_SYNTAX):
             return self.line_of(self.tokens[min(count, len(self.tokens) - 1)])
         # The form is right and the meaning is not; the message may quote what it is about.
-        for quoted in _QUOTED.findall(message):
+        for quoted in _QUOTED.finditer(message):
             for token in self.tokens:
-                if token.text == quoted:
+                if token.text in quoted.groups():
                     return self.line_of(token)
         return self.line
 

@@ -211,7 +211,9 @@ class _Audit:
         if request.call_hash != hashed:
             raise EvidenceError("about another call", place="request.call_hash")
         self._request = request
-        return f"{request.agent} for {request.user}, {len(request.requirements)} requirements"
+        count = len(request.requirements)
+        asked = f"{count} requirement" + ("" if count == 1 else "s")
+        return f"{request.agent} for {request.user}, {asked}"
 
     def _check_display(self) -> str:
         # 6. The tool's registered display is the bundle's; that the whole payload was there is not.

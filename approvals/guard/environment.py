@@ -184,8 +184,9 @@ def _read(path: str) -> bytes:
 
 
 def _object(path: str) -> dict[str, Json]:
+    raw = _read(path)
     try:
-        value = canonical.parse(_read(path), max_bytes=_MAX_FILE)
+        value = canonical.parse(raw, max_bytes=_MAX_FILE)
     except AssentError as error:
         raise _wrong(path, f"is not strict JSON: {error.code}") from error
     if not isinstance(value, dict):

@@ -142,7 +142,8 @@ class Guard:
             )
         except ApprovalRejected as error:
             raise CallRefused(
-                f"the approval does not hold for this call: {error}", reason=error.reason
+                f"the approval does not hold for this call: {error} [{error.reason}]",
+                reason=error.reason,
             ) from error
         try:
             # Spending repeats only under this use_id, made here and kept by nobody: a second
@@ -158,7 +159,7 @@ class Guard:
             ) from error
         except ServiceError as error:
             raise CallRefused(
-                f"the approval could not be spent: {error.detail}", reason=error.code
+                f"the approval could not be spent: {error} [{error.code}]", reason=error.code
             ) from error
         return Spent(jti=verified.jti, call_hash=verified.call_hash)
 
@@ -230,7 +231,7 @@ def _not_asked(error: ServiceAway | ServiceError | AdmissionError | CallError) -
             )
         case ServiceError():
             return CallRefused(
-                f"the service refused the request: {error.detail}",
+                f"the service refused the request: {error} [{error.code}]",
                 reason=error.code,
                 place=error.place,
             )

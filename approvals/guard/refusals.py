@@ -34,6 +34,10 @@ class CallRefused(AssentError):  # noqa: N818 -- what became of the call, not a 
         self.rules = rules
         self.comment = comment
 
+    def __str__(self) -> str:
+        """The message, which names the place itself."""
+        return self.message
+
 
 class CallParked(AssentError):  # noqa: N818 -- not an error in the call: it waits for people
     """People have not decided yet. Making the same call again finds the same request."""

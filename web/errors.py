@@ -41,6 +41,10 @@ BY_CODE = {
     "invitation_replaced": Said(
         "There is a newer invitation", "Use the newest one that was sent to you."
     ),
+    "unknown_invitation": Said(
+        "This invitation is not known here",
+        "Open the whole link, as it was sent to you, or ask for a new one.",
+    ),
     "rate_limited": Said("Too often", "Wait a minute, then try again."),
 }
 BY_STATUS = {

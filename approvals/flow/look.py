@@ -6,19 +6,20 @@ field of its own and touches no other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from approvals.core import display
-from approvals.core.requests import Decision, State, progress
+from approvals.core.requests import State, progress
 from approvals.flow.compare import Difference, differences
 from approvals.flow.sight import needs_whole, visible_to
 from approvals.flow.status import effective_state
 
 if TYPE_CHECKING:
     from approvals.core.bundle.bundle import Bundle
+    from approvals.core.ceremony import Decision
     from approvals.flow.service import Service
     from approvals.flow.signin import Session
     from approvals.store import Tx
@@ -225,17 +226,8 @@ def request(service: Service, session: Session, request_id: str) -> RequestView:
             needs_whole=needs_whole(stored),
             opened_whole=tx.requests.opened_whole(request_id=stored.id, person=session.person),
             outcome=_outcome(tx, stored),
-            previous=_previous(tx, stored),
-            lately=tuple(
-                _card(bundle, line, now=tx.now, waits=False)
-                for line in tx.requests.lately(
-                    tenant=session.tenant,
-                    agent=document.agent,
-                    before=document.created,
-                    besides=stored.id,
-                    limit=LATELY_LIMIT,
-                )
-            ),
+            previous=_previous(tx, stored, session),
+            lately=_lately(tx, stored, session, bundle),
         )
 
 
@@ -269,7 +261,25 @@ def _outcome(tx: Tx, stored: StoredRequest) -> OutcomeView | None:
     )
 
 
-def _previous(tx: Tx, stored: StoredRequest) -> PreviousView | None:
+def _lately(
+    tx: Tx, stored: StoredRequest, session: Session, bundle: Bundle
+) -> tuple[RequestCard, ...]:
+    """What the agent asked for before: for who is asked, not for whom it works."""
+    if not tx.requests.has_seat(request_id=stored.id, person=session.person):
+        return ()
+    lines = tx.requests.lately(
+        tenant=session.tenant,
+        agent=stored.request.document.agent,
+        before=stored.request.document.created,
+        besides=stored.id,
+        limit=LATELY_LIMIT,
+    )
+    # Not the gist: these may be calls that this person was not asked about.
+    return tuple(replace(_card(bundle, line, now=tx.now, waits=False), gist=()) for line in lines)
+
+
+def _previous(tx: Tx, stored: StoredRequest, session: Session) -> PreviousView | None:
+    """The last call like this one, out of those that this person may see: it shows arguments."""
     document = stored.request.document
     call = orjson.loads(stored.call)
     last = tx.requests.last_approved(
@@ -278,6 +288,7 @@ def _previous(tx: Tx, stored: StoredRequest) -> PreviousView | None:
         tool=call["tool"],
         agent=document.agent,
         before=document.created,
+        person=session.person,
     )
     if last is None or last.id == stored.id or last.decided is None:
         return None

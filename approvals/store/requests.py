@@ -6,18 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
-from sqlalchemy import func, update
+from sqlalchemy import func, or_, update
 from sqlmodel import col, select
 
-from approvals.core.ceremony import Evidence, Statement
-from approvals.core.requests import (
-    Decision,
-    Request,
-    RequestDocument,
-    State,
-    StepUp,
-    Vote,
-)
+from approvals.core.ceremony import Decision, Evidence, Statement, StepUp
+from approvals.core.quorum import Vote
+from approvals.core.requests import Request, RequestDocument, State
 from approvals.store.rows import (
     IdempotencyRow,
     RequestRow,
@@ -292,9 +286,13 @@ class Requests:
         return [_line(row) for row in rows]
 
     def last_approved(
-        self, *, tenant: str, target: str, tool: str, agent: str, before: int
+        self, *, tenant: str, target: str, tool: str, agent: str, before: int, person: str
     ) -> StoredRequest | None:
-        """The newest approved request of the agent for this tool, decided up to `before`."""
+        """The newest approved request of the agent for this tool, decided up to `before`.
+
+        Only one that was made for `person` or that they were asked about.
+        """
+        seated = select(SeatRow.request).where(SeatRow.tenant == tenant, SeatRow.person == person)
         row = self._session.exec(
             select(RequestRow)
             .where(
@@ -304,6 +302,7 @@ class Requests:
                 RequestRow.agent == agent,
                 RequestRow.state == State.APPROVED.value,
                 col(RequestRow.decided) <= before,
+                or_(col(RequestRow.person) == person, col(RequestRow.id).in_(seated)),
             )
             .order_by(col(RequestRow.decided).desc(), RequestRow.id)
             .limit(1)

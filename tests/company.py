@@ -18,7 +18,8 @@ from approvals.core.approval import Approval, Basis
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.ceremony import Decision, Evidence, Statement, StepUp, challenge
 from approvals.core.directory import Approver, Directory, EnrolledKey
-from approvals.core.requests import RequestDocument, Requirement, Vote, assign
+from approvals.core.quorum import Requirement, Vote, assign
+from approvals.core.requests import RequestDocument
 from tests.softkey import SoftKey
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from jwcrypto.jwk import JWK
 from approvals.config import load
 from approvals.core import canonical
 from approvals.core.calls import ToolCall
+from approvals.core.ceremony import Decision
 from approvals.core.jws import SigningKey
-from approvals.core.requests import Decision, State
 from approvals.flow import enrol, signin, submit, vote
 from approvals.flow.activate import activate
 from approvals.flow.caller import Caller, Submission
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from approvals.core.canonical import Json
+    from approvals.core.requests import State
     from approvals.flow.signin import Session
 
 TARGET = "https://payments.example"

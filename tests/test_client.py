@@ -27,8 +27,8 @@ from approvals.client import (
 from approvals.client.transport import ATTEMPTS
 from approvals.core import jws
 from approvals.core.calls import ToolCall, call_hash
+from approvals.core.ceremony import Decision
 from approvals.core.errors import KeySetError
-from approvals.core.requests import Decision
 from tests.api.running import BALANCE, TARGET, TRANSFER, Running, new_key, public, served
 
 if TYPE_CHECKING:

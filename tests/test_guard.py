@@ -14,8 +14,8 @@ import pytest
 from approvals.client import Client, ServiceAway
 from approvals.core import canonical
 from approvals.core.calls import ToolCall
+from approvals.core.ceremony import Decision
 from approvals.core.errors import CallError
-from approvals.core.requests import Decision
 from approvals.guard import CallRefused, Guard, guarded, use
 from tests.api.running import BALANCE, TARGET, Running, served
 from tests.guarding import (

@@ -11,8 +11,8 @@ from fastapi import APIRouter, Depends, Path
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from approvals.core.ceremony import Decision
 from approvals.core.errors import Invalid
-from approvals.core.requests import Decision
 from approvals.flow import look, sight, vote
 from web.pages import page
 from web.paths import ID

@@ -19,8 +19,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from approvals.core import documents, jws
-from approvals.core.ceremony import Evidence, Statement, StepUp
-from approvals.core.requests import Decision, RequestDocument, Vote
+from approvals.core.ceremony import Decision, Evidence, Statement, StepUp
+from approvals.core.quorum import Vote
+from approvals.core.requests import RequestDocument
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 from approvals.core.approval import MAX_LIFE
 from approvals.core.ceremony import verify_evidence
 from approvals.core.errors import ApprovalRejected, EvidenceError
-from approvals.core.requests import assign
+from approvals.core.quorum import assign
 
 if TYPE_CHECKING:
     from approvals.core.approval import Approval
     from approvals.core.directory import Directory
-    from approvals.core.requests import RequestDocument, Requirement, Vote
+    from approvals.core.quorum import Requirement, Vote
+    from approvals.core.requests import RequestDocument
 
 
 def verify_request(approval: Approval) -> RequestDocument:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from approvals.core.canonical import Json
-    from approvals.core.requests import StepUp
+    from approvals.core.ceremony import StepUp
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,7 @@ Transitions are functions of (request, input, now) to a new request, or a `Trans
 holds:
 
 - Deny, expiry, cancellation and revocation absorb: nothing leaves those states.
-- A request is approved only by `assign` over its votes, recomputed at every vote: distinct persons,
-  one place each, all places of all requirements at once. A person in two groups fills one place.
+- A request is approved only when `quorum.assign`, recomputed at every vote, fills every place.
 - The user that a call is made for is never an approver of it, whatever the requirements say.
 - Expiry is a condition on `now` in every transition, not the effect of a job having run.
 
@@ -15,123 +14,21 @@ where the call hash names only the content.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from approvals.core import canonical, documents
-from approvals.core.ceremony import Decision, Evidence, Statement, StepUp
+from approvals.core.ceremony import Decision
 from approvals.core.errors import TransitionError
+from approvals.core.quorum import Requirement, Vote, assign, filled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from approvals.core.canonical import Json
 
-__all__ = [
-    "Decision",
-    "Request",
-    "RequestDocument",
-    "Requirement",
-    "State",
-    "StepUp",
-    "Vote",
-    "assign",
-    "cancel",
-    "cast",
-    "expire",
-    "progress",
-    "revoke",
-]
-
 DOCUMENT_TYPE = "assent/request/1"
-
-_REQUIREMENT: Mapping[str, tuple[type, ...]] = {
-    "rule": (str,),
-    "reason": (str,),
-    "approvers": (list,),
-    "eligible": (list,),
-    "quorum": (int,),
-    "step_up": (str,),
-    "escalate": (list,),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """Places to be filled by people before a call may run.
-
-    `approvers` are the groups and persons that the rule names; `eligible`, sorted, are the persons
-    who may fill a place after all exclusions; `escalate` says who else is told after so many
-    seconds.
-    """
-
-    rule: str
-    reason: str
-    approvers: tuple[str, ...]
-    eligible: tuple[str, ...]
-    quorum: int
-    step_up: StepUp
-    escalate: tuple[tuple[int, str], ...] = ()
-
-    def admits(self, vote: Vote) -> bool:
-        """Whether this vote may fill a place here."""
-        return (
-            vote.decision is Decision.APPROVE
-            and vote.approver in self.eligible
-            and vote.step_up.covers(self.step_up)
-        )
-
-    def document(self) -> dict[str, Json]:
-        """The JSON form."""
-        return {
-            "rule": self.rule,
-            "reason": self.reason,
-            "approvers": list(self.approvers),
-            "eligible": list(self.eligible),
-            "quorum": self.quorum,
-            "step_up": self.step_up.value,
-            "escalate": [[after, name] for after, name in self.escalate],
-        }
-
-    @classmethod
-    def from_document(cls, document: object, place: str = "requirement") -> Requirement:
-        """Read a requirement strictly; one that asks for nobody is refused."""
-        it = documents.read(document, _REQUIREMENT, place)
-        eligible = documents.strings(it["eligible"], f"{place}.eligible")
-        if list(eligible) != sorted(set(eligible)):
-            documents.refuse(f"{place}.eligible", "not sorted, or a person twice")
-        if it["quorum"] < 1:
-            # Nobody asked is nobody who approved: such a place would always be filled.
-            documents.refuse(f"{place}.quorum", "asks for nobody")
-        if it["step_up"] not in _STEP_UPS:
-            documents.refuse(f"{place}.step_up", "not a step-up")
-        return cls(
-            rule=it["rule"],
-            reason=it["reason"],
-            approvers=documents.strings(it["approvers"], f"{place}.approvers"),
-            eligible=eligible,
-            quorum=it["quorum"],
-            step_up=StepUp(it["step_up"]),
-            escalate=tuple(
-                _escalation(item, f"{place}.escalate[{index}]")
-                for index, item in enumerate(it["escalate"])
-            ),
-        )
-
-
-_STEP_UPS = frozenset(StepUp)
-
-
-def _escalation(item: object, place: str) -> tuple[int, str]:
-    match item:
-        case [int(after), str(name)] if type(after) is int and after >= 0:
-            escalation = (after, name)
-        case _:
-            documents.refuse(place, "not [seconds, name]")
-    return escalation
-
 
 _DOCUMENT: Mapping[str, tuple[type, ...]] = {
     "typ": (str,),
@@ -232,20 +129,6 @@ class RequestDocument:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vote:
-    """One person's answer, already checked: whoever makes one has verified its evidence."""
-
-    approver: str
-    decision: Decision
-    step_up: StepUp
-    time: int
-    statement: Statement | None = None
-    evidence: Evidence | None = None
-    reason: str | None = None
-    channel: str = "web"
-
-
 class State(StrEnum):
     """Where a request is; only `PENDING` can be left, and `APPROVED` by revocation."""
 
@@ -321,87 +204,12 @@ def _must_be_open(request: Request, *, now: int) -> None:
         raise TransitionError("the request has expired", code="expired")
 
 
-def assign(
-    requirements: Sequence[Requirement], votes: Sequence[Vote]
-) -> tuple[tuple[Vote, str], ...] | None:
-    """Each place's vote and rule, in the order of votes, if distinct persons fill all at once.
-
-    None if they cannot, and also where nothing is required: nobody having been asked is not an
-    approval. Deterministic: the same requirements and votes give the same assignment.
-    """
-    wanted = sum(requirement.quorum for requirement in requirements)
-    if not 0 < wanted <= len(votes):
-        return None
-    filled = _match(requirements, votes)
-    if len(filled) < wanted:
-        return None
-    return tuple((votes[index], requirements[filled[index]].rule) for index in sorted(filled))
-
-
 def progress(request: Request) -> list[tuple[Requirement, int, int]]:
     """For each requirement the places filled and the places there are."""
     requirements = request.document.requirements
-    filled = list(_match(requirements, request.votes).values())
     return [
-        (requirement, filled.count(index), requirement.quorum)
-        for index, requirement in enumerate(requirements)
+        (requirement, places, requirement.quorum)
+        for requirement, places in zip(
+            requirements, filled(requirements, request.votes), strict=True
+        )
     ]
-
-
-def _match(requirements: Sequence[Requirement], votes: Sequence[Vote]) -> dict[int, int]:
-    """A largest matching: index of vote → index of the requirement where it fills a place.
-
-    Augmenting paths (Berge, Hopcroft and Karp), a place at a time, breadth first and iterative,
-    since votes may come from a token. A second vote of one person is passed over: persons are
-    matched, not votes.
-    """
-    first: dict[str, int] = {}
-    for index, vote in enumerate(votes):
-        first.setdefault(vote.approver, index)
-    persons = sorted(first.values())
-    admitted = [
-        [index for index in persons if requirement.admits(votes[index])]
-        for requirement in requirements
-    ]
-    filled: dict[int, int] = {}
-    for start, requirement in enumerate(requirements):
-        for _ in range(min(requirement.quorum, len(votes))):
-            path = _augmenting(start, admitted, filled)
-            if path is None:
-                break
-            filled.update(path)
-    return filled
-
-
-def _augmenting(
-    start: int, admitted: Sequence[Sequence[int]], filled: Mapping[int, int]
-) -> dict[int, int] | None:
-    """Changes to `filled` that give `start` one more person and leave the others as many."""
-    wanted_by: dict[int, int] = {}  # person → the requirement that would take them
-    gives_up: dict[int, int] = {}  # requirement → the person it would let go
-    queue = deque([start])
-    while queue:
-        wanting = queue.popleft()
-        for person in admitted[wanting]:
-            holder = filled.get(person)
-            if person in wanted_by or holder == wanting:
-                continue
-            wanted_by[person] = wanting
-            if holder is None:
-                return _unwind(person, start, wanted_by, gives_up)
-            if holder != start and holder not in gives_up:
-                gives_up[holder] = person
-                queue.append(holder)
-    return None
-
-
-def _unwind(
-    free: int, start: int, wanted_by: Mapping[int, int], gives_up: Mapping[int, int]
-) -> dict[int, int]:
-    """The path that ends at `free`: each requirement on it takes one person, lets one go."""
-    changes = {free: wanted_by[free]}
-    person = free
-    while (taker := wanted_by[person]) != start:
-        person = gives_up[taker]
-        changes[person] = wanted_by[person]
-    return changes

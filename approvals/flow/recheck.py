@@ -14,13 +14,14 @@ import orjson
 
 from approvals.core import b64, policy
 from approvals.core.approval import APPROVAL, VERDICT
-from approvals.core.requests import Decision, assign
+from approvals.core.ceremony import Decision
+from approvals.core.quorum import assign
 from approvals.core.verdict import Allow, Deny, Escalate
 
 if TYPE_CHECKING:
     from approvals.core.bundle.bundle import Bundle
     from approvals.core.calls import ToolCall
-    from approvals.core.requests import Vote
+    from approvals.core.quorum import Vote
     from approvals.core.verdict import Verdict
     from approvals.flow.service import Service
     from approvals.store import Tx

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from approvals.core.ceremony import Decision
 from approvals.core.errors import NotFound
-from approvals.core.requests import Decision, State, progress
+from approvals.core.requests import State, progress
 
 if TYPE_CHECKING:
     from approvals.core.requests import Request

@@ -22,7 +22,7 @@ from approvals.core.approval import APPROVAL, Basis
 from approvals.core.calls import call_hash
 from approvals.core.errors import Conflict, Forbidden, Invalid
 from approvals.core.events import Event, EventType
-from approvals.core.requests import Request, RequestDocument, Requirement
+from approvals.core.requests import Request, RequestDocument
 from approvals.core.verdict import USAGE_COUNTERS, Allow, Deny, Escalate, Facts
 from approvals.flow.expire import ended
 from approvals.flow.issue import issue
@@ -34,6 +34,7 @@ from approvals.store.requests import StoredRequest, VerdictRecord
 
 if TYPE_CHECKING:
     from approvals.core.canonical import Json
+    from approvals.core.quorum import Requirement
     from approvals.core.registry import Tool
     from approvals.core.verdict import Verdict
     from approvals.flow.caller import Caller, Submission

@@ -19,10 +19,11 @@ from approvals import log
 from approvals.core import b64, canonical
 from approvals.core.approval import APPROVAL, REQUEST, Basis, counted
 from approvals.core.calls import ToolCall
-from approvals.core.ceremony import Evidence, Statement, challenge, verify_evidence
+from approvals.core.ceremony import Decision, Evidence, Statement, challenge, verify_evidence
 from approvals.core.errors import Conflict, EvidenceError, Invalid, TransitionError
 from approvals.core.events import Event, EventType
-from approvals.core.requests import Decision, State, Vote, assign, cast
+from approvals.core.quorum import Vote, assign
+from approvals.core.requests import State, cast
 from approvals.flow import passkeys
 from approvals.flow.issue import issue
 from approvals.flow.service import new_occasion

@@ -9,15 +9,9 @@ import orjson
 from sqlalchemy import func, or_, update
 from sqlmodel import col, select
 
-from approvals.core.ceremony import Evidence, Statement
-from approvals.core.requests import (
-    Decision,
-    Request,
-    RequestDocument,
-    State,
-    StepUp,
-    Vote,
-)
+from approvals.core.ceremony import Decision, Evidence, Statement, StepUp
+from approvals.core.quorum import Vote
+from approvals.core.requests import Request, RequestDocument, State
 from approvals.store.rows import (
     IdempotencyRow,
     RequestRow,

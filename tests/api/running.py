@@ -17,7 +17,7 @@ from approvals.app import build_app
 from approvals.client import Client, mint_token
 from approvals.config import load
 from approvals.core.calls import ToolCall
-from approvals.core.requests import Decision
+from approvals.core.ceremony import Decision
 from approvals.flow import enrol, signin, vote
 from approvals.flow.activate import activate
 from approvals.flow.service import Service

@@ -14,7 +14,8 @@ import pytest
 from approvals.api.waiting import Waiting
 from approvals.client import Approved, Cancelled, Denied, Expired, Pending
 from approvals.core.calls import ToolCall
-from approvals.core.requests import Decision, State
+from approvals.core.ceremony import Decision
+from approvals.core.requests import State
 from approvals.flow.caller import Caller
 from tests.api.running import TARGET, TRANSFER, open_company
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from approvals.core.approval import Approval
-    from approvals.core.requests import Requirement, Vote
+    from approvals.core.quorum import Requirement, Vote
 
 ORIGIN = "approve.example/log"
 LOG_KEY = Ed25519PrivateKey.generate()

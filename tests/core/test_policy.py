@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from approvals.core import canonical
 from approvals.core.bundle import Bundle
 from approvals.core.calls import ToolCall
+from approvals.core.ceremony import StepUp
 from approvals.core.errors import Invalid
 from approvals.core.policy import (
     Allow,
@@ -28,7 +29,6 @@ from approvals.core.policy import (
     record,
     replay,
 )
-from approvals.core.requests import StepUp
 from tests import small_bundle as small
 
 NOT_JSON: dict[str, Any] = {"to": b"bytes"}

@@ -11,16 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from approvals.core.ceremony import Decision, StepUp
 from approvals.core.errors import Invalid, TransitionError
+from approvals.core.quorum import Requirement, Vote, assign
 from approvals.core.requests import (
-    Decision,
     Request,
     RequestDocument,
-    Requirement,
     State,
-    StepUp,
-    Vote,
-    assign,
     cancel,
     cast,
     expire,

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from approvals.core.requests import Decision, State
+from approvals.core.ceremony import Decision
+from approvals.core.requests import State
 from approvals.flow.look import OutcomeView, RequestView, RequirementView, VoteView
 from web.present.payload import (
     FieldView,

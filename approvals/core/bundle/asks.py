@@ -16,8 +16,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from approvals.core.ceremony import StepUp
 from approvals.core.registry import Asks
-from approvals.core.requests import StepUp
 
 if TYPE_CHECKING:
     from cedarpy import pst

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from approvals.core import b64, documents
 from approvals.core.approval import REQUEST, VERDICT
 from approvals.core.ceremony import Decision, Evidence, Statement, StepUp
-from approvals.core.requests import RequestDocument, Vote
+from approvals.core.quorum import Vote
+from approvals.core.requests import RequestDocument
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

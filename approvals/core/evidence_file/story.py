@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from approvals.core.canonical import Json
     from approvals.core.events import LeafEvent
     from approvals.core.evidence_file.document import EvidenceFile
-    from approvals.core.requests import Vote
+    from approvals.core.quorum import Vote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

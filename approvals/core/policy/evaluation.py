@@ -29,7 +29,8 @@ from approvals.core.bundle.arguments import UntypableError, type_arguments
 from approvals.core.bundle.asks import DEFAULT_TTL
 from approvals.core.bundle.rules import position
 from approvals.core.bundle.shapes import pointer_token
-from approvals.core.requests import Decision, Requirement, StepUp, Vote, assign
+from approvals.core.ceremony import Decision, StepUp
+from approvals.core.quorum import Requirement, Vote, assign
 from approvals.core.verdict import USAGE_COUNTERS, Allow, Deny, DenyCode, Escalate, Facts, Verdict
 
 if TYPE_CHECKING:

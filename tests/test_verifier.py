@@ -20,7 +20,7 @@ from approvals.core import b64, jws
 from approvals.core.approval import MAX_LIFE, TOKEN_TYPE, Approval, Basis, Counted
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.ceremony import Decision, StepUp
-from approvals.core.errors import REASONS, AssentError, Invalid
+from approvals.core.errors import REASONS, AssentError, Invalid, KeySetError
 from approvals.verifier import ApprovalRejected, VerifiedApproval, Verifier
 from tests.company import (
     AUDIENCE,
@@ -105,8 +105,15 @@ def test_a_directory_and_keys_may_be_given_as_documents() -> None:
     "change", [{"issuer": "https://other.example"}, {"tenant": "other"}], ids=str
 )
 def test_a_directory_of_another_service_or_tenant_is_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(Invalid):
+    with pytest.raises(Invalid) as caught:
         verifier(people=replace(COMPANY.directory, **change))
+    assert caught.value.code == "directory"
+
+
+def test_keys_that_cannot_be_used_are_refused_before_any_token_comes() -> None:
+    """Would catch a verifier that raises another error than `ApprovalRejected` for each token."""
+    with pytest.raises(KeySetError):
+        verifier(keys={"keys": [{**COMPANY.key.public_jwk(), "alg": "none"}]})
 
 
 def test_policy_alone_may_allow_the_tools_named() -> None:

@@ -161,6 +161,23 @@ def test_keys_of_jwcrypto_sign(kind: dict[str, str]) -> None:
     assert jws.verify(token, keys={"keys": [key.public_jwk()]}, typ=TYP)[1] == PAYLOAD
 
 
+class Box:
+    """A key of another library, which gives its secret only when it is asked for it."""
+
+    def __init__(self, jwk: object) -> None:
+        self._jwk = jwk
+
+    def export(self, *, private_key: bool, as_dict: bool) -> object:
+        return self._jwk if private_key is True and as_dict is True else ES.public_jwk()
+
+
+def test_a_key_that_can_only_be_exported_signs() -> None:
+    token = jws.sign(dict(PAYLOAD), key=Box(PRIVATE), typ=TYP)
+    assert jws.verify(token, keys=KEYS, typ=TYP)[1] == PAYLOAD
+    with pytest.raises(KeySetError):
+        SigningKey.from_jwk(Box("a text"))
+
+
 # --- keys
 
 
@@ -243,6 +260,7 @@ def test_private_keys_that_cannot_be_used_are_refused(
     changes: dict[str, object], code: str
 ) -> None:
     assert SigningKey.from_jwk(PRIVATE).kid == ES.kid
+    assert SigningKey.from_jwk({**PRIVATE, "alg": "ES256", "kid": ES.kid}).kid == ES.kid
     with pytest.raises(KeySetError) as refusal:
         SigningKey.from_jwk({**PRIVATE, **changes})
     assert refusal.value.code == code

@@ -240,11 +240,14 @@ def test_inclusion_of_other_things_is_refused(change: dict[str, Any]) -> None:
         {"size1": 6.0},
         {"size2": 5},
         {"size2": 2**64},
+        {"size2": 8.0},
         {"root1": ROOTS[5]},
         {"root1": b""},
+        {"root1": ROOTS[6].hex()},
         {"root2": ROOTS[7]},
         {"root2": None},
         {"proof": []},
+        {"proof": [one.hex() for one in CONSISTENCY["proof"]]},
         {"size1": 8},
         {"size1": 8, "proof": []},
         {"size1": 8, "root1": ROOTS[8]},
@@ -274,3 +277,15 @@ def test_there_is_no_consistency_proof_for_other_trees(sizes: tuple[int, int]) -
     with pytest.raises(ProofError) as refusal:
         merkle.consistency_proof(*sizes, root_of)
     assert refusal.value.code == "range"
+
+
+def test_the_largest_tree_has_proofs_too() -> None:
+    """A leaf beside a stand-in for everything else: nobody has that many leaves."""
+    size, rest = merkle.MAX_SIZE, LEAVES[0]
+    proof = merkle.inclusion_proof(size - 1, size, lambda _start, _end: rest)
+    root = LEAVES[1]
+    for sibling in proof:
+        root = merkle.node_hash(sibling, root)
+    merkle.verify_inclusion(leaf_hash=LEAVES[1], index=size - 1, size=size, proof=proof, root=root)
+    assert merkle.consistency_proof(size, size, lambda _start, _end: rest) == []
+    merkle.verify_consistency(size1=size, root1=root, size2=size, root2=root, proof=[])

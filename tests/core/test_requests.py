@@ -372,7 +372,7 @@ TestLife.settings = settings(max_examples=150, stateful_step_count=20, deadline=
 
 def test_a_document_reads_back_as_itself() -> None:
     document = Company().request(
-        replace(requirement("ada", quorum=1), escalate=((600, "managers"),)),
+        replace(requirement("ada", quorum=1), escalate=((0, "managers"), (600, "owners"))),
         task="task-1",
         precondition="etag-7",
     )

@@ -41,7 +41,7 @@ def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_i
             f"use_id has 1 to {LONGEST_USE_ID} characters", code="use_id", place="/use_id"
         )
     with service.store.begin() as tx:
-        approval = tx.approvals.get(tenant=caller.tenant, jti=jti)
+        approval = tx.approvals.get(tenant=caller.tenant, jti=jti, lock=True)
         if approval is None or approval.enforcer != caller.enforcer:
             raise NotFound("no such approval")
         spent = tx.approvals.spent(tenant=caller.tenant, jti=jti)

@@ -34,9 +34,7 @@ def expire(service: Service) -> int:
                 recorded += ended(tx, stored)
     for approval in lapsing:
         with service.store.begin() as tx:
-            # The row is locked by its change, and a spend needs it live: only one of them happens.
-            if tx.approvals.spent(tenant=approval.tenant, jti=approval.jti) is None:
-                recorded += _lapse(tx, approval.tenant, approval.jti)
+            recorded += _lapse(tx, approval.tenant, approval.jti)
     return recorded
 
 
@@ -53,15 +51,19 @@ def ended(tx: Tx, stored: StoredRequest) -> bool:
         approval = tx.approvals.of(tenant=tenant, txn=request.id)
         if approval is not None and approval.state == "live" and tx.now < approval.expires:
             return tx.approvals.spent(tenant=tenant, jti=approval.jti) is not None
-        if approval is not None and tx.approvals.spent(tenant=tenant, jti=approval.jti) is None:
+        if approval is not None:
             _lapse(tx, tenant, approval.jti)
     tx.requests.close(request.id)
     return True
 
 
 def _lapse(tx: Tx, tenant: str, jti: str) -> bool:
-    approval = tx.approvals.get(tenant=tenant, jti=jti)
-    if approval is None or not tx.approvals.end(jti, state="lapsed"):
+    # Who spends it holds the same lock, so it is seen here whether it was spent: one approval must
+    # never be logged as both.
+    approval = tx.approvals.get(tenant=tenant, jti=jti, lock=True)
+    if approval is None or tx.approvals.spent(tenant=tenant, jti=jti) is not None:
+        return False
+    if not tx.approvals.end(jti, state="lapsed"):
         return False
     log.append(
         tx,

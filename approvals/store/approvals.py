@@ -65,11 +65,12 @@ class Approvals:
         values = {name: getattr(approval, name) for name in IssuedApproval.__slots__}
         insert_row(self._session, ApprovalRow, values)
 
-    def get(self, *, tenant: str, jti: str) -> IssuedApproval | None:
-        """The approval with this id."""
-        row = self._session.exec(
-            select(ApprovalRow).where(ApprovalRow.tenant == tenant, ApprovalRow.jti == jti)
-        ).first()
+    def get(self, *, tenant: str, jti: str, lock: bool = False) -> IssuedApproval | None:
+        """The approval with this id. With `lock`, it is spent or ended here or not at all."""
+        query = select(ApprovalRow).where(ApprovalRow.tenant == tenant, ApprovalRow.jti == jti)
+        if lock:
+            query = query.with_for_update()
+        row = self._session.exec(query).first()
         return None if row is None else _issued(row)
 
     def of(self, *, tenant: str, txn: str) -> IssuedApproval | None:

@@ -289,3 +289,16 @@ def test_the_largest_tree_has_proofs_too() -> None:
     merkle.verify_inclusion(leaf_hash=LEAVES[1], index=size - 1, size=size, proof=proof, root=root)
     assert merkle.consistency_proof(size, size, lambda _start, _end: rest) == []
     merkle.verify_consistency(size1=size, root1=root, size2=size, root2=root, proof=[])
+
+
+def test_a_proof_longer_than_the_tree_is_high_is_refused_wherever_it_leads() -> None:
+    """Would catch a log that passes its tree off as one of another size."""
+    more = sha256(b"more").digest()
+    root = merkle.node_hash(more, INCLUSION["root"])
+    with pytest.raises(ProofError):
+        merkle.verify_inclusion(**{**INCLUSION, "root": root, "proof": [*INCLUSION["proof"], more]})
+    above = {name: merkle.node_hash(more, CONSISTENCY[name]) for name in ("root1", "root2")}
+    with pytest.raises(ProofError):
+        merkle.verify_consistency(
+            **{**CONSISTENCY, **above, "proof": [*CONSISTENCY["proof"], more]}
+        )

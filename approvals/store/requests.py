@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
-from sqlalchemy import func, or_, update
+from sqlalchemy import func, or_, text, update
 from sqlmodel import col, select
 
 from approvals.core.ceremony import Decision, Evidence, Statement, StepUp
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from sqlmodel import Session
+
+
+USAGE_LOCK = 7_234_003  # a class of advisory locks on PostgreSQL, arbitrary and fixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,22 +127,28 @@ class Requests:
         return VerdictRecord(**{name: getattr(row, name) for name in VerdictRecord.__slots__})
 
     def usage(self, *, tenant: str, agent: str, tool: str, now: int) -> dict[str, int]:
-        """How many calls the agent submitted in the last hour and day: of any tool, of this one."""
-        counts = {"agent_hour": 0, "agent_day": 0, "tool_hour": 0, "tool_day": 0}
+        """How many calls the agent submitted in the last hour and day: of any tool, of this one.
+
+        What others of the agent's calls add is waited for: until this transaction ends it is the
+        only one that counts them.
+        """
+        if self._session.get_bind().dialect.name != "sqlite":
+            # SQLite has one writer. Elsewhere calls made at the same moment would each see a count
+            # without the others, and all pass under a limit meant for one.
+            self._session.execute(
+                text("SELECT pg_advisory_xact_lock(:n, hashtext(:agent))"),
+                {"n": USAGE_LOCK, "agent": f"{tenant} {agent}"},
+            )
+        counts: dict[str, int] = {}
         for name, since in (("hour", now - 3600), ("day", now - 86400)):
-            rows = self._session.exec(
-                select(VerdictRow.tool == tool, func.count())
-                .where(
+            row = self._session.exec(
+                select(func.count(), func.count().filter(col(VerdictRow.tool) == tool)).where(
                     VerdictRow.tenant == tenant,
                     VerdictRow.agent == agent,
                     VerdictRow.created > since,
                 )
-                .group_by(VerdictRow.tool == tool)  # type: ignore[arg-type]  # an SQL expression
-            )
-            for is_tool, count in rows:
-                counts[f"agent_{name}"] += count
-                if is_tool:
-                    counts[f"tool_{name}"] += count
+            ).one()
+            counts[f"agent_{name}"], counts[f"tool_{name}"] = row
         return counts
 
     # -- requests ---------------------------------------------------------------------------

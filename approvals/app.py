@@ -1,6 +1,6 @@
 """The service put together: settings, keys, database, routes, pages, jobs.
 
-``uvicorn approvals.app:create_app --factory`` runs it; nothing is opened when this module is
+`uvicorn approvals.app:create_app --factory` runs it; nothing is opened when this module is
 imported. What cannot be opened stops the start with its reason, before a port is bound.
 """
 
@@ -53,7 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def build_app(service: Service, *, jobs: bool = True) -> FastAPI:
-    """Return the application over an open service, which it closes when it is shut down."""
+    """The application over an open service, which it closes when it is shut down."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -1,12 +1,12 @@
 """The settings of the service: where they come from, what they default to, what is refused.
 
-Every setting is an environment variable with the prefix ``ASSENT_`` (``ASSENT_URL`` sets ``url``);
+Every setting is an environment variable with the prefix `ASSENT_` (`ASSENT_URL` sets `url`);
 the command line hands its options to `load`, and an option wins over the environment. The field
 descriptions below are the documentation that is published.
 
 What holds: nothing is read when this module is imported; each default is safe on its own; a value
-that makes no sense stops the start with the name of its variable and the code ``config``; no error
-and no ``repr`` shows the database's password.
+that makes no sense stops the start with the name of its variable and the code `config`; no error
+and no `repr` shows the database's password.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Settings(BaseSettings):
 
     @property
     def secure_cookies(self) -> bool:
-        """Whether cookies carry ``Secure``: always, save on loopback without TLS."""
+        """Whether cookies carry `Secure`: always, save on loopback without TLS."""
         return self.url.startswith("https://")
 
     @property
@@ -155,7 +155,7 @@ def load(**options: Any) -> Settings:
     """Read the environment, with `options` (those not None) in front of it.
 
     Raises:
-        AssentError: code ``config``; the place is the variable that is wrong.
+        AssentError: code `config`; the place is the variable that is wrong.
     """
     given = {name: value for name, value in options.items() if value is not None}
     unknown = sorted(given.keys() - Settings.model_fields.keys())

@@ -85,5 +85,5 @@ def _attempt(name: str, work: Callable[[], object]) -> None:
         work()
     except AssentError as error:
         _log.error("job_failed", job=name, code=error.code)
-    except Exception as error:  # noqa: BLE001 -- a bug in one round must not end the rounds
+    except Exception as error:  # noqa: BLE001 - a bug in one round must not end the rounds
         _log.error("job_broken", job=name, error=type(error).__name__)

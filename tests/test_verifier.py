@@ -608,7 +608,7 @@ def test_nor_a_second_approval_of_one_decision() -> None:
 
 
 @pytest.mark.parametrize("rewritten", [False, True])
-def test_nor_a_denial(rewritten: bool) -> None:  # noqa: FBT001
+def test_nor_a_denial(rewritten: bool) -> None:  # noqa: FBT001 - a parameter of the test
     document = COMPANY.request()
     denied = COMPANY.vote("ada", document, decision=Decision.DENY)
     assert denied.statement is not None

@@ -46,7 +46,7 @@ class _OwnFiles(StaticFiles):
 
 
 def mount(app: FastAPI, service: Service) -> None:
-    """Add the pages, their files, their headers and their error pages to ``app``."""
+    """Add the pages, their files, their headers and their error pages to `app`."""
     app.state.web = Web(service, Hub(service.store.listen))
     for each in (inbox, requests, enrol, signin, me, live):
         app.include_router(each.router, dependencies=[Depends(same_origin)])

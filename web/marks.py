@@ -5,7 +5,7 @@ as a mark such as ⟦U+202E⟧ (core/display.visible). Here the text is escaped 
 marks are set apart, so that a payload that merely spells out a mark looks the same as a real
 one: it can frighten, it cannot deceive.
 
-What holds: the result is markup whose only element is ``<span class="mark">``; whatever the text
+What holds: the result is markup whose only element is `<span class="mark">`; whatever the text
 holds, it ends up as text.
 """
 
@@ -18,7 +18,7 @@ _MARK = re.compile(r"(⟦U\+[0-9A-F]{4,6}⟧)")
 
 
 def marked(text: str) -> Markup:
-    """``text`` escaped, with each mark in a ``<span class="mark">`` of its own."""
+    """`text` escaped, with each mark in a `<span class="mark">` of its own."""
     parts = _MARK.split(text)
     # split with one group alternates: plain, mark, plain, mark, …, plain
     return Markup("").join(
@@ -28,5 +28,5 @@ def marked(text: str) -> Markup:
 
 
 def count(text: str) -> int:
-    """How many marks ``text`` holds."""
+    """How many marks `text` holds."""
     return len(_MARK.findall(text))

@@ -12,7 +12,7 @@ ID = r"^[A-Za-z0-9_-]{1,64}$"
 
 
 def local_path(text: str | None) -> str:
-    """``text`` if a browser can only read it as a path of this origin, else ``/``."""
+    """`text` if a browser can only read it as a path of this origin, else `/`."""
     if (
         text is None
         or not text.startswith("/")

@@ -1,7 +1,7 @@
 """What a page's script sends: only from our own pages, only JSON, only read one way.
 
-What holds: nothing changes unless the browser says that a page of this origin asked (``Origin``,
-which no script can forge, and ``Sec-Fetch-Site`` where the browser sends it) and the body is JSON
+What holds: nothing changes unless the browser says that a page of this origin asked (`Origin`,
+which no script can forge, and `Sec-Fetch-Site` where the browser sends it) and the body is JSON
 by its type, which no foreign form can send without asking first (CORS). Against: CSRF, and clients
 that read one body in two ways.
 """

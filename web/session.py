@@ -1,9 +1,9 @@
 """Who is looking: the session cookie, and what a page does with somebody it does not know.
 
 What holds:
-1. Under https the cookie is ``__Host-assent``: Secure, HttpOnly, SameSite=Strict, this host only,
+1. Under https the cookie is `__Host-assent`: Secure, HttpOnly, SameSite=Strict, this host only,
    so neither a script, nor a sibling domain, nor another site's link can use or set it. On
-   http://localhost, where ``__Host-`` is not to be had, it is ``assent``.
+   http://localhost, where `__Host-` is not to be had, it is `assent`.
 2. A new token is made at every sign-in and enrolment; one from before is never taken over
    (session fixation).
 3. SameSite=Strict keeps the cookie back when a link in a mail or in Slack is followed. A signed-out

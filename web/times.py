@@ -14,12 +14,12 @@ _HOUR = 3600
 
 
 def iso(seconds: int) -> str:
-    """RFC 3339, for ``datetime`` attributes."""
+    """RFC 3339, for `datetime` attributes."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def clock(seconds: int, form: Form) -> str:
-    """``14:32 UTC``, or ``20 Nov, 14:32 UTC`` for ``both``."""
+    """`14:32 UTC`, or `20 Nov, 14:32 UTC` for `both`."""
     at = datetime.fromtimestamp(seconds, UTC)
     if form == "time":
         return f"{at:%H:%M} UTC"

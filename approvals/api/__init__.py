@@ -36,7 +36,7 @@ ROUTED = (calls, requests, approvals, published, transparency, health)
 def mount(app: FastAPI, service: Service) -> Room:
     """Add the routes and the one way of saying no.
 
-    The caller starts and stops ``Room.waiting`` with the event loop that serves the application.
+    The caller starts and stops `Room.waiting` with the event loop that serves the application.
     """
     room = Room(service=service, callers=Callers(service), waiting=Waiting(service))
     app.state.api = room

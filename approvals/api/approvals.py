@@ -1,4 +1,4 @@
-"""``/v1/approvals/…``: an approval is spent, and the outcome told."""
+"""`/v1/approvals/…`: an approval is spent, and the outcome told."""
 
 from typing import Annotated
 

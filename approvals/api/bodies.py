@@ -18,10 +18,10 @@ _CODES: Final = {"extra_forbidden": "unknown_member", "missing": "missing_member
 
 
 async def json_body(request: Request) -> bytes:
-    """Return the body that a caller declared as JSON; a dependency of routes.
+    """The body that a caller declared as JSON; a dependency of routes.
 
     Raises:
-        Invalid: ``unsupported_media_type``: a form that a page on another site can post is no JSON.
+        Invalid: `unsupported_media_type`: a form that a page on another site can post is no JSON.
     """
     declared = request.headers.get("content-type", "").replace(" ", "").lower()
     if declared not in _TYPES:
@@ -38,7 +38,7 @@ def read(model: type[M], raw: bytes, *, max_bytes: int) -> tuple[M, Json]:
 
     Raises:
         AdmissionError: it is not strict JSON.
-        Invalid: ``unknown_member``, ``missing_member`` or ``invalid``, with a JSON pointer.
+        Invalid: `unknown_member`, `missing_member` or `invalid`, with a JSON pointer.
     """
     value = canonical.parse(raw, max_bytes=max_bytes)
     try:
@@ -55,7 +55,7 @@ def read(model: type[M], raw: bytes, *, max_bytes: int) -> tuple[M, Json]:
 def answer(
     value: BaseModel, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Return a value as JSON."""
+    """A value as JSON."""
     return Response(
         value.model_dump_json(),
         status_code=status,

@@ -2,12 +2,12 @@
 
 The steps, each with the attack it stops:
 
-1. One ``Authorization: Bearer`` header, of bounded size.
+1. One `Authorization: Bearer` header, of bounded size.
 2. Which enforcer it claims to be decides only whose keys are tried: nothing else is read from a
    token before its signature holds.
 3. The enforcer is in the tenant's current bundle, and one of *its* keys signed, with that key's
-   algorithm, as type ``JWT``: an approval, signed by whatever key, is no caller's token.
-4. ``iss`` and ``sub`` are the enforcer, ``aud`` is this service alone: a token made for another
+   algorithm, as type `JWT`: an approval, signed by whatever key, is no caller's token.
+4. `iss` and `sub` are the enforcer, `aud` is this service alone: a token made for another
    service is not taken here.
 5. It lives five minutes at most, has begun, has not ended, and has an id.
 
@@ -70,7 +70,7 @@ class Callers:
         self._lock = threading.Lock()
 
     def of(self, request: Request) -> Caller:
-        """Return who calls.
+        """Who calls.
 
         Raises:
             Unauthenticated: nobody who is known.
@@ -152,7 +152,7 @@ def _bearer(request: Request) -> str:
 
 
 def _claimed(token: str) -> tuple[str, str]:
-    """Return the tenant and enforcer that a token claims; nothing is believed yet."""
+    """The tenant and enforcer that a token claims; nothing is believed yet."""
     parts = token.split(".")
     try:
         payload = canonical.parse(b64.decode(parts[1]), max_bytes=MAX_TOKEN)
@@ -163,7 +163,7 @@ def _claimed(token: str) -> tuple[str, str]:
     tenant, enforcer = payload.get("tenant", DEFAULT_TENANT), payload.get("iss")
     # NUL is no text to a database, and a name that long is nobody's.
     for name in (tenant, enforcer):
-        if not isinstance(name, str) or not 0 < len(name) <= 200 or not name.isprintable():  # noqa: PLR2004 -- as Name in wire
+        if not isinstance(name, str) or not 0 < len(name) <= 200 or not name.isprintable():  # noqa: PLR2004 - as Name in wire
             raise Unauthenticated(_SENTENCE)
     return str(tenant), str(enforcer)
 

@@ -1,4 +1,4 @@
-"""``POST /v1/calls``: a call asks to be let through."""
+"""`POST /v1/calls`: a call asks to be let through."""
 
 from typing import Annotated, assert_never
 

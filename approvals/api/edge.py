@@ -53,7 +53,7 @@ class Edge:
     def __init__(
         self, app: ASGIApp, *, origin: str, max_bytes: int, body_seconds: float = BODY_SECONDS
     ) -> None:
-        """Guard ``app``, which is reached at ``origin``."""
+        """Guard `app`, which is reached at `origin`."""
         self._app = app
         self._max_bytes = max_bytes
         self._body_seconds = body_seconds
@@ -121,7 +121,7 @@ class Edge:
         )
 
     async def _whole_body(self, receive: Receive) -> bytes | Response | None:
-        """Return the body, the answer that refuses it, or None when the caller has gone."""
+        """The body, the answer that refuses it, or None when the caller has gone."""
         body = bytearray()
         try:
             async with asyncio.timeout(self._body_seconds):
@@ -165,7 +165,7 @@ def _has_body(scope: Scope) -> bool:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a receive that gives the whole body once and is then the connection's own."""
+    """A receive that gives the whole body once and is then the connection's own."""
     left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replayed() -> Message:

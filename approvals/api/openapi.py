@@ -21,7 +21,7 @@ _READ_RAW: Final = (wire.Submission, wire.Consumption, wire.OutcomeReport)
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """Return the document, made once."""
+    """The document, made once."""
     if app.openapi_schema is None:
         made = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes

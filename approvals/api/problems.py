@@ -1,4 +1,4 @@
-"""Every refusal as one shape: ``application/problem+json`` (RFC 9457) with a stable ``code``.
+"""Every refusal as one shape: `application/problem+json` (RFC 9457) with a stable `code`.
 
 This is the only place that knows which error is which HTTP status. What an answer says is what the
 error says: codes and sentences that were written to be told, never a repr, a trace or an input.
@@ -72,7 +72,7 @@ def problem(
     place: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return the answer that says no."""
+    """The answer that says no."""
     body = {
         "type": f"urn:assent:problem:{code}",
         "title": HTTPStatus(status).phrase,
@@ -93,7 +93,7 @@ def problem(
 
 
 def status_of(error: AssentError) -> int:
-    """Return the HTTP status of an error, by its code or else by the family it belongs to."""
+    """The HTTP status of an error, by its code or else by the family it belongs to."""
     if error.code in _BY_CODE:
         return _BY_CODE[error.code]
     for family in type(error).__mro__:

@@ -42,7 +42,7 @@ _PUBLIC: Final = {"Cache-Control": "public, max-age=60"}
     },
 )
 def approval_keys(request: Request) -> Response:
-    """Return the keys, each published before it signs and until its last approval is dead."""
+    """The keys, each published before it signs and until its last approval is dead."""
     keys = room(request).service.keys.jwks(int(time.time()))
     return Response(orjson.dumps(keys), headers=_PUBLIC, media_type=JWKS_TYPE)
 
@@ -56,7 +56,7 @@ def approval_keys(request: Request) -> Response:
     },
 )
 def configuration(request: Request) -> Response:
-    """Return the issuer, the endpoints, the log's identity and the algorithms."""
+    """The issuer, the endpoints, the log's identity and the algorithms."""
     service = room(request).service
     url = service.settings.issuer
     return answer(
@@ -92,7 +92,7 @@ def configuration(request: Request) -> Response:
     openapi_extra=caller_only(),
 )
 def people_keys(request: Request) -> Response:
-    """Return who may approve with which passkeys; names of people are for enforcers only."""
+    """Who may approve with which passkeys; names of people are for enforcers only."""
     here = room(request)
     caller = here.callers.of(request)
     token = directory(here.service, caller.tenant)

@@ -1,4 +1,4 @@
-"""``/v1/requests/…``: what became of a request, waiting for it, withdrawing it, its evidence."""
+"""`/v1/requests/…`: what became of a request, waiting for it, withdrawing it, its evidence."""
 
 from typing import Annotated
 
@@ -22,7 +22,7 @@ RequestId = Annotated[str, Path(pattern=wire.REQUEST_ID)]
 
 
 def status_answer(status: RequestStatus) -> wire.RequestStatus:
-    """Return a status as it goes over the wire."""
+    """A status as it goes over the wire."""
     return wire.RequestStatus(
         id=status.id,
         state=status.state.value,
@@ -66,7 +66,7 @@ async def look_at_request(
         Query(ge=0, le=MAX_WAIT, description="Hold up to so many seconds for a decision."),
     ] = 0,
 ) -> Response:
-    """Return a request's status, and the approval once there is one."""
+    """A request's status, and the approval once there is one."""
     here = room(request)
     caller = await run_in_threadpool(here.callers.of, request)
     status = await here.waiting.until_decided(
@@ -106,7 +106,7 @@ def cancel_request(request: Request, request_id: RequestId) -> Response:
 def request_evidence(
     request: Request, request_id: Annotated[str, Path(pattern=wire.OCCASION_ID)]
 ) -> Response:
-    """Return the evidence file of a request, or of a verdict that policy gave by itself."""
+    """The evidence file of a request, or of a verdict that policy gave by itself."""
     here = room(request)
     caller = here.callers.of(request)
     file = evidence(here.service, caller, request_id)

@@ -42,7 +42,7 @@ class Room:
 
 
 def room(request: Request) -> Room:
-    """Return what `approvals.api.mount` put on the application."""
+    """What `approvals.api.mount` put on the application."""
     return cast("Room", request.app.state.api)
 
 

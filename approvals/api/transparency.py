@@ -1,4 +1,4 @@
-"""``/log/…``: the transparency log as C2SP tlog-tiles serves it, for anybody to read.
+"""`/log/…`: the transparency log as C2SP tlog-tiles serves it, for anybody to read.
 
 Leaves hold ids, digests and salted commitments and no payload, so reading needs no token. A tile
 never changes, a partial one included: whoever fetched it may keep it for ever. The checkpoint is
@@ -38,7 +38,7 @@ _NEVER: Final = {"Cache-Control": "no-store"}
     },
 )
 def log_checkpoint(request: Request) -> Response:
-    """Return the newest checkpoint; there is none before the first event."""
+    """The newest checkpoint; there is none before the first event."""
     with room(request).service.store.read() as tx:
         note = log.checkpoint(tx)
     return Response(note, headers=_NEVER, media_type=CHECKPOINT_TYPE)
@@ -66,7 +66,7 @@ def log_tile(
         ),
     ],
 ) -> Response:
-    """Return the hashes of a tile or the leaves of an entry bundle."""
+    """The hashes of a tile or the leaves of an entry bundle."""
     try:
         wanted = parse_tile_path(f"tile/{path}")
     except ProofError:

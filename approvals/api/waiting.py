@@ -90,7 +90,7 @@ class Waiting:
         return self._parked
 
     async def read(self, caller: Caller, request_id: str) -> RequestStatus:
-        """Return the status of a request, read in a thread."""
+        """The status of a request, read in a thread."""
         return await anyio.to_thread.run_sync(
             status, self._service, caller, request_id, limiter=self._limiter
         )
@@ -98,7 +98,7 @@ class Waiting:
     async def until_decided(
         self, caller: Caller, request_id: str, *, seconds: float, receive: Receive
     ) -> RequestStatus:
-        """Return the status once it is not pending, or as it is when ``seconds`` are over.
+        """The status once it is not pending, or as it is when `seconds` are over.
 
         Raises:
             NotFound: it is not a request of this caller.

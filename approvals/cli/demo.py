@@ -49,4 +49,4 @@ def demo(
     path = os.pathsep.join(filter(None, (str(checkout), os.environ.get("PYTHONPATH"))))
     sys.stdout.flush()
     # The story takes this process's place: one process for the terminal, Ctrl-C and exit code.
-    os.execve(sys.executable, arguments, {**os.environ, "PYTHONPATH": path})  # noqa: S606
+    os.execve(sys.executable, arguments, {**os.environ, "PYTHONPATH": path})  # noqa: S606 - our own program

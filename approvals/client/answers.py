@@ -27,7 +27,7 @@ class Answer:
 
     @classmethod
     def parse(cls, raw: bytes) -> Answer:
-        """Read a JSON object, or raise ``ServiceError``."""
+        """Read a JSON object, or raise `ServiceError`."""
         try:
             value = canonical.parse(raw, max_bytes=MAX_ANSWER)
         except AssentError as error:
@@ -49,25 +49,25 @@ class Answer:
         )
 
     def text(self, name: str) -> str:
-        """Return a string."""
+        """A string."""
         value = self.members.get(name)
         if not isinstance(value, str):
             raise self.unlike(name)
         return value
 
     def text_or_none(self, name: str) -> str | None:
-        """Return a string, or ``None`` where it is null or absent."""
+        """A string, or `None` where it is null or absent."""
         return None if self.members.get(name) is None else self.text(name)
 
     def number(self, name: str) -> int:
-        """Return an integer."""
+        """An integer."""
         value = self.members.get(name)
         if not isinstance(value, int) or isinstance(value, bool):
             raise self.unlike(name)
         return value
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return a list of strings."""
+        """A list of strings."""
         value = self.members.get(name)
         if not isinstance(value, list):
             raise self.unlike(name)
@@ -77,7 +77,7 @@ class Answer:
         return texts
 
     def inner(self, name: str) -> Answer:
-        """Return an object inside this one."""
+        """An object inside this one."""
         value = self.members.get(name)
         if not isinstance(value, dict):
             raise self.unlike(name)

@@ -21,7 +21,7 @@ class ServiceError(AssentError):
         return self.message
 
 
-class ServiceAway(AssentError):  # noqa: N818 -- a state of the service, named as people say it
+class ServiceAway(AssentError):  # noqa: N818 - a state of the service, named as people say it
     """The service could not be reached, or says that it cannot answer now."""
 
     default_code = "service_away"

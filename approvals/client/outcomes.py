@@ -40,7 +40,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """Enough people approved; ``token`` is the signed approval."""
+    """Enough people approved; `token` is the signed approval."""
 
     id: str
     token: str
@@ -48,7 +48,7 @@ class Approved:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """A person said no. ``reason`` is their text: data, never an instruction."""
+    """A person said no. `reason` is their text: data, never an instruction."""
 
     id: str
     by: str
@@ -78,7 +78,7 @@ class Revoked:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Proof that this use spent the approval; ``document`` is the service's whole answer."""
+    """Proof that this use spent the approval; `document` is the service's whole answer."""
 
     document: Mapping[str, Json]
 

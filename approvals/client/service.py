@@ -48,9 +48,9 @@ def mint_token(
     now: int,
     tenant: str = "default",
 ) -> str:
-    """Sign the bearer token by which ``enforcer`` is known to the service at ``audience``.
+    """Sign the bearer token by which `enforcer` is known to the service at `audience`.
 
-    ``key`` is its private JWK. The token lives five minutes from ``now`` (Unix seconds).
+    `key` is its private JWK. The token lives five minutes from `now` (Unix seconds).
     """
     claims: dict[str, Json] = {
         "iss": enforcer,
@@ -78,9 +78,9 @@ class Client:
         http: httpx2.Client | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Prepare, without connecting; ``url`` is the service's issuer, ``key`` a private JWK.
+        """Prepare, without connecting; `url` is the service's issuer, `key` a private JWK.
 
-        Raises ``ValueError`` for an address to which a token would travel in the clear, and
+        Raises `ValueError` for an address to which a token would travel in the clear, and
         `KeySetError` for a key that cannot sign.
         """
         self._transport = Transport(url, http=http)
@@ -113,7 +113,7 @@ class Client:
         provenance: Mapping[str, Json] | None = None,
         idempotency_key: str | None = None,
     ) -> Submitted:
-        """Ask whether ``call`` may run for ``user`` at ``agent``'s wish."""
+        """Ask whether `call` may run for `user` at `agent`'s wish."""
         optional: dict[str, Json] = {
             "task": task,
             "precondition": precondition,
@@ -157,7 +157,7 @@ class Client:
                 raise answer.unlike("decision")
 
     def look(self, request_id: str, *, wait: int = 0) -> Outcome:
-        """Return what became of a request, holding up to ``wait`` ≤ 60 seconds for a decision."""
+        """What became of a request, holding up to `wait` ≤ 60 seconds for a decision."""
         held = max(0, min(wait, MAX_HOLD))
         path = f"/v1/requests/{segment(request_id)}"
         raw = self._send(
@@ -183,10 +183,10 @@ class Client:
                 raise answer.unlike("state")
 
     def wait(self, request_id: str, *, timeout: float) -> Outcome:
-        """Wait up to ``timeout`` seconds for a decision; ``Pending`` means that there is none yet.
+        """Wait up to `timeout` seconds for a decision; `Pending` means that there is none yet.
 
         A service that goes away meanwhile is asked again until the time is over; only then is it
-        ``ServiceAway``.
+        `ServiceAway`.
         """
         end = time.monotonic() + timeout
         pause = FIRST_PAUSE
@@ -206,7 +206,7 @@ class Client:
             pause = min(pause * 2, 5.0)
 
     def consume(self, jti: str, *, call_hash: str, use_id: str) -> Receipt:
-        """Spend an approval. The same ``use_id`` again gets the same receipt."""
+        """Spend an approval. The same `use_id` again gets the same receipt."""
         raw = self._send(
             "POST",
             f"/v1/approvals/{segment(jti)}/consume",
@@ -230,7 +230,7 @@ class Client:
         self._send("POST", f"/v1/requests/{segment(request_id)}/cancel", expected=(200,))
 
     def evidence(self, request_id: str) -> bytes:
-        """Fetch the evidence file of a request, byte for byte as ``assent verify`` takes it."""
+        """Fetch the evidence file of a request, byte for byte as `assent verify` takes it."""
         return self._send(
             "GET",
             f"/v1/requests/{segment(request_id)}/evidence",
@@ -256,7 +256,7 @@ class Client:
             raise ServiceError("the directory is not a token", code="answer", status=200) from error
 
     def _bearer(self) -> str:
-        """Return a token with a good while to live, signing a new one only when it is needed."""
+        """A token with a good while to live, signing a new one only when it is needed."""
         token, renew_at = self._token
         now = self._clock()
         if now >= renew_at or now < renew_at - CALLER_TOKEN_LIFE:

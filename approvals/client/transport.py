@@ -36,7 +36,7 @@ class Transport:
     """The connections to one service. Safe to share between threads."""
 
     def __init__(self, url: str, *, http: httpx2.Client | None) -> None:
-        """Prepare, without connecting; raises ``ValueError`` for an address that is not safe."""
+        """Prepare, without connecting; raises `ValueError` for an address that is not safe."""
         self.url = _checked_url(url)
         # A proxy from the environment has no business between two processes on one machine.
         loopback = urlsplit(self.url).hostname in _LOOPBACK
@@ -58,7 +58,7 @@ class Transport:
         hold: float = 0.0,
         limit: int = MAX_ANSWER,
     ) -> bytes:
-        """Send one request, up to ``attempts`` times while the service is away."""
+        """Send one request, up to `attempts` times while the service is away."""
         sent = {"Accept-Encoding": "identity", **(headers or {})}
         content = None
         if body is not None:
@@ -87,7 +87,7 @@ class Transport:
     def _exchange(
         self, request: httpx2.Request, *, limit: int, time_limit: float
     ) -> tuple[int, bytes]:
-        """Send and read the whole answer within ``limit`` bytes and ``time_limit`` seconds."""
+        """Send and read the whole answer within `limit` bytes and `time_limit` seconds."""
         end = time.monotonic() + time_limit
         try:
             response = self._http.send(request, stream=True, follow_redirects=False)
@@ -119,7 +119,7 @@ class Transport:
 
 
 def segment(identifier: str) -> str:
-    """Return an id that can stand in a path, or raise ``ValueError``.
+    """Return an id that can stand in a path, or raise `ValueError`.
 
     Quoting would not do: servers decode %2F before they route, and an id could reach another route.
     """
@@ -129,7 +129,7 @@ def segment(identifier: str) -> str:
 
 
 def _checked_url(url: str) -> str:
-    """Return the service's address without a trailing slash, or raise ``ValueError``."""
+    """Return the service's address without a trailing slash, or raise `ValueError`."""
     try:
         parts = urlsplit(url)
         host = parts.hostname

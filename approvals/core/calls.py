@@ -59,7 +59,7 @@ class ToolCall:
             raise CallError("the arguments are one JSON object", code="args", place="/args")
 
     def document(self) -> dict[str, Json]:
-        """Return the object whose canonical form is hashed."""
+        """The object whose canonical form is hashed."""
         return {
             "action_type": ACTION_TYPE,
             "target": self.target,

@@ -126,7 +126,7 @@ def sign_checkpoint(checkpoint: Checkpoint, *, name: str, key: Ed25519PrivateKey
 
 
 def verify_note(note: str, *, vkeys: Sequence[str]) -> bytes:
-    """Return the text of a note that a known key signed.
+    """The text of a note that a known key signed.
 
     Signatures of other keys are passed over, so that witnesses can add theirs.
 
@@ -188,7 +188,7 @@ def parse_proof(text: str) -> LogProof:
 def _read_body(text: str) -> Checkpoint:
     lines = text.split("\n")
     # Three lines or more, none of them empty, and the last one ended.
-    if len(lines) < 4 or lines.pop() or not all(lines) or _CONTROL.search(text):  # noqa: PLR2004
+    if len(lines) < 4 or lines.pop() or not all(lines) or _CONTROL.search(text):  # noqa: PLR2004 - above
         raise ProofError("a checkpoint is an origin, a size and a root", code="checkpoint")
     origin, size, root, *extensions = lines
     if not _NUMBER.fullmatch(size) or int(size) > MAX_SIZE:
@@ -200,7 +200,7 @@ def _read_body(text: str) -> Checkpoint:
 
 
 def _verify_note(note: str, vkeys: Sequence[str]) -> tuple[str, set[str]]:
-    """Return the text and the names of the keys whose signatures verified: at least one."""
+    """The text and the names of the keys whose signatures verified: at least one."""
     text, signatures = _read_note(note)
     known = dict(read_vkey(key) for key in vkeys)
     names: set[str] = set()

@@ -154,7 +154,7 @@ def parse_leaf(leaf: bytes) -> LeafEvent:
 
 
 def verify_opening(leaf: bytes, opening: Mapping[str, Json]) -> dict[str, Json]:
-    """Return the values that the leaf committed to, as far as they are opened.
+    """The values that the leaf committed to, as far as they are opened.
 
     Raises:
         ProofError: code opening, with the name of the value that is not the one committed to.

@@ -48,7 +48,7 @@ class ExportableKey(Protocol):
     """A private key that can write itself as a JWK, such as `jwcrypto.jwk.JWK`."""
 
     def export(self, *, private_key: bool, as_dict: bool) -> object:
-        """Return the JWK as a mapping."""
+        """The JWK as a mapping."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class SigningKey:
         return self.verifying.public_jwk()
 
     def sign(self, message: bytes) -> bytes:
-        """Return the 64 bytes of the signature; the same message gives the same bytes."""
+        """The 64 bytes of the signature; the same message gives the same bytes."""
         if isinstance(self._private, Ed25519PrivateKey):
             return self._private.sign(message)
         r, s = decode_dss_signature(self._private.sign(message, _SIGN))
@@ -190,7 +190,7 @@ class KeySet:
         return self._by_kid.get(kid)
 
     def kids(self) -> frozenset[str]:
-        """Return the names of all keys in the set."""
+        """The names of all keys in the set."""
         return frozenset(self._by_kid)
 
     def jwks(self) -> dict[str, canonical.Json]:
@@ -248,7 +248,7 @@ def _member(jwk: Mapping[str, object], name: str) -> bytes:
 
 
 def _public_members(public: _Public) -> dict[str, canonical.Json]:
-    """Return the members that RFC 7638 hashes, and no other."""
+    """The members that RFC 7638 hashes, and no other."""
     if isinstance(public, Ed25519PublicKey):
         x = public.public_bytes(Encoding.Raw, PublicFormat.Raw)
         return {"crv": "Ed25519", "kty": "OKP", "x": b64.encode(x)}

@@ -62,7 +62,7 @@ def sign(
 def verify(
     token: str, *, keys: KeySet | Mapping[str, object], typ: str | None
 ) -> tuple[dict[str, Json], dict[str, Json]]:
-    """Return header and payload of a token that one of these keys signed.
+    """Header and payload of a token that one of these keys signed.
 
     1. The form: three parts, canonical base64url, header members exactly alg, kid and typ.
     2. The type is `typ`; `None` asks for none, and then the token need not name one.

@@ -193,7 +193,7 @@ def verify_consistency(
 
 
 def _split(count: int) -> int:
-    """Return the largest power of two below `count`, which is at least 2."""
+    """The largest power of two below `count`, which is at least 2."""
     return 1 << ((count - 1).bit_length() - 1)
 
 

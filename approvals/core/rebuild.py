@@ -56,7 +56,7 @@ def rebuild(leaves: Iterable[bytes]) -> dict[str, Became]:
     """The state of each request and approval, by its id, after all these leaves in this order.
 
     Raises:
-        ProofError: ``event``: one of them is not the leaf of an event; ``impossible``: it tells
+        ProofError: `event`: one of them is not the leaf of an event; `impossible`: it tells
             what cannot have happened after those before it. The place is its number, from 0.
     """
     became: dict[str, Became] = {}

@@ -26,7 +26,7 @@ NOTHING = "nothing"
 
 
 def audit(service: Service) -> tuple[log.Finding, ...]:
-    """Where the database and the log differ, by id; code ``state_differs`` or ``impossible``.
+    """Where the database and the log differ, by id; code `state_differs` or `impossible`.
 
     Holds the state of every request in memory.
     """

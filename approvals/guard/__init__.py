@@ -15,7 +15,7 @@ A call of the function now takes these steps, and the function runs only after t
    does to a list or an object meanwhile changes nothing (check and use are of one thing);
 6. the outcome is reported, with the hash of what the function returned if that is JSON.
 
-Anything else ends in `CallRefused`, whose ``reason`` is stable, or in `CallParked` when the wait
+Anything else ends in `CallRefused`, whose `reason` is stable, or in `CallParked` when the wait
 was over first: the same call made again finds its request. The service being away means that the
 function does not run.
 

@@ -1,9 +1,9 @@
 """The arguments of a Python call as the JSON object that is hashed, approved and then used.
 
-A function's arguments become ``args`` member by member under their parameters' names, defaults
-included. Only what is JSON already is taken, of exactly the types that ``json`` produces: a
+A function's arguments become `args` member by member under their parameters' names, defaults
+included. Only what is JSON already is taken, of exactly the types that `json` produces: a
 subclass may show one value to the hash and another to the function. Pass a money amount as a
-string or an integer of minor units: a ``Decimal`` has no JSON form that all languages agree on.
+string or an integer of minor units: a `Decimal` has no JSON form that all languages agree on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def signature_of(function: Callable[..., object]) -> inspect.Signature:
-    """Return the signature of a function that can be guarded, or raise ``TypeError``."""
+    """Return the signature of a function that can be guarded, or raise `TypeError`."""
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError(f"{function!r} is a generator: its effects come after it has returned")
     signature = inspect.signature(function)
@@ -38,8 +38,8 @@ def signature_of(function: Callable[..., object]) -> inspect.Signature:
 def freeze(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
     """Bind a call and return its arguments as canonical JSON: the bytes that everything follows.
 
-    Raises ``TypeError`` as the function itself would for arguments that do not fit it, and
-    `CallRefused` with reason ``arguments`` for a value that is not JSON.
+    Raises `TypeError` as the function itself would for arguments that do not fit it, and
+    `CallRefused` with reason `arguments` for a value that is not JSON.
     """
     bound = signature.bind(*args, **kwargs)
     bound.apply_defaults()
@@ -50,7 +50,7 @@ def freeze(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[
 
 
 def thaw(frozen: bytes) -> dict[str, Json]:
-    """Return a copy of the arguments that nobody else holds."""
+    """A copy of the arguments that nobody else holds."""
     try:
         value = canonical.parse(frozen)
     except AdmissionError as error:

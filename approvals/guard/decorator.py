@@ -25,7 +25,7 @@ _in_use: ContextVar[Guard | None] = ContextVar("approvals_guard", default=None)
 
 @contextlib.contextmanager
 def use(guard: Guard) -> Iterator[Guard]:
-    """Check guarded calls in this block (this thread or task) by ``guard``."""
+    """Check guarded calls in this block (this thread or task) by `guard`."""
     token = _in_use.set(guard)
     try:
         yield guard
@@ -34,9 +34,9 @@ def use(guard: Guard) -> Iterator[Guard]:
 
 
 def guarded(*, target: str, tool: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let the function run only as the approved call ``tool`` on ``target``.
+    """Let the function run only as the approved call `tool` on `target`.
 
-    Raises ``TypeError`` for a function that cannot be guarded, when it is decorated.
+    Raises `TypeError` for a function that cannot be guarded, when it is decorated.
     """
     # Said once with no arguments, so that a wrong target or tool is found at import.
     ToolCall(target=target, tool=tool, args={})

@@ -2,19 +2,19 @@
 
 | variable | |
 |---|---|
-| ``ASSENT_URL`` | the service's address, which is the issuer of approvals; required |
-| ``ASSENT_ENFORCER`` | this enforcer's id in the bundle; required |
-| ``ASSENT_KEY_FILE`` | its private key, a JWK; required |
-| ``ASSENT_AGENT``, ``ASSENT_USER`` | the agent that calls and the person it calls for; required |
-| ``ASSENT_TENANT`` | default ``default`` |
-| ``ASSENT_JWKS_FILE`` | the service's public keys, pinned; unset: fetched from it over TLS |
-| ``ASSENT_PEOPLE_FILE`` | the directory of approvers' keys, pinned: the document, or the signed token that ``/v1/people/keys`` serves |
-| ``ASSENT_UNATTENDED`` | with a pinned directory, the tools that policy alone may allow, by commas |
-| ``ASSENT_WAIT`` | seconds that a call holds for people; default 60 |
+| `ASSENT_URL` | the service's address, which is the issuer of approvals; required |
+| `ASSENT_ENFORCER` | this enforcer's id in the bundle; required |
+| `ASSENT_KEY_FILE` | its private key, a JWK; required |
+| `ASSENT_AGENT`, `ASSENT_USER` | the agent that calls and the person it calls for; required |
+| `ASSENT_TENANT` | default `default` |
+| `ASSENT_JWKS_FILE` | the service's public keys, pinned; unset: fetched from it over TLS |
+| `ASSENT_PEOPLE_FILE` | the directory of approvers' keys, pinned: the document, or the signed token that `/v1/people/keys` serves |
+| `ASSENT_UNATTENDED` | with a pinned directory, the tools that policy alone may allow, by commas |
+| `ASSENT_WAIT` | seconds that a call holds for people; default 60 |
 
 With the directory pinned the signatures of people are checked here, and not even the service's
 own key can stand in for them. The pins are worth what the files' permissions are worth.
-"""  # noqa: E501 -- a table
+"""  # noqa: E501 - a table
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class FetchedKeys:
         return fresh.verify(token, call, now=now, agent=agent, user=user, precondition=precondition)
 
     def _current(self, *, instead_of: Verifier | None = None) -> Verifier:
-        """Return the verifier, fetching keys when there is none or a newer one is wanted."""
+        """The verifier, fetching keys when there is none or a newer one is wanted."""
         with self._lock:
             if self._verifier is not None and self._verifier is not instead_of:
                 return self._verifier
@@ -107,7 +107,7 @@ class FetchedKeys:
 
 
 def guard_from_environment() -> Guard:
-    """Read the variables and the files they name; raise `CallRefused` (``configuration``)."""
+    """Read the variables and the files they name; raise `CallRefused` (`configuration`)."""
     url, enforcer = _required("ASSENT_URL"), _required("ASSENT_ENFORCER")
     tenant = os.environ.get("ASSENT_TENANT") or "default"
     try:
@@ -171,7 +171,7 @@ def _seconds(name: str, *, default: float) -> float:
         seconds = float(text)
     except ValueError as error:
         raise _wrong(name, "is not a number of seconds") from error
-    if not 0 <= seconds <= 86_400:  # noqa: PLR2004 -- a day
+    if not 0 <= seconds <= 86_400:  # noqa: PLR2004 - a day
         raise _wrong(name, "is not between 0 and 86400 seconds")
     return seconds
 

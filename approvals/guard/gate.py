@@ -38,7 +38,7 @@ _log = logging.getLogger("approvals.guard")
 class Verifies(Protocol):
     """What turns a token and a call into a verified approval: `approvals.verifier.Verifier`."""
 
-    def verify(  # noqa: D102 -- as the verifier's
+    def verify(  # noqa: D102 - as the verifier's
         self,
         token: str,
         call: ToolCall,
@@ -62,7 +62,7 @@ class Spent:
 class Guard:
     """For whom calls are made, and by what they are checked.
 
-    ``wait`` is how long one call holds for people, in seconds, before it is parked.
+    `wait` is how long one call holds for people, in seconds, before it is parked.
     """
 
     client: Client
@@ -78,8 +78,8 @@ class Guard:
 
     @classmethod
     def from_environment(cls) -> Guard:
-        """Build a guard from ``ASSENT_*`` variables; see `approvals.guard.environment`."""
-        from approvals.guard.environment import guard_from_environment  # noqa: PLC0415 -- cycle
+        """Build a guard from `ASSENT_*` variables; see `approvals.guard.environment`."""
+        from approvals.guard.environment import guard_from_environment  # noqa: PLC0415 - cycle
 
         return guard_from_environment()
 
@@ -91,7 +91,7 @@ class Guard:
         precondition: str | None = None,
         explanation: str | None = None,
     ) -> Guard:
-        """Return this guard for another user, task, precondition or explanation."""
+        """This guard for another user, task, precondition or explanation."""
         return replace(
             self,
             user=self.user if user is None else user,
@@ -101,7 +101,7 @@ class Guard:
         )
 
     def ask(self, call: ToolCall) -> str:
-        """Submit ``call``, wait where people decide, and return the approval's token.
+        """Submit `call`, wait where people decide, and return the approval's token.
 
         Raises `CallRefused` or `CallParked`. The token is not verified yet.
         """
@@ -127,7 +127,7 @@ class Guard:
             raise _not_asked(error) from error
 
     def spend(self, token: str, call: ToolCall) -> Spent:
-        """Verify ``token`` for ``call``, the one about to run, and spend it.
+        """Verify `token` for `call`, the one about to run, and spend it.
 
         Raises `CallRefused`; a return means that the call may run, once.
         """
@@ -164,7 +164,7 @@ class Guard:
         return Spent(jti=verified.jti, call_hash=verified.call_hash)
 
     def report_ok(self, spent: Spent, output: object) -> None:
-        """Report that the call ran; ``output`` is told as a hash, and only where it is JSON."""
+        """Report that the call ran; `output` is told as a hash, and only where it is JSON."""
         self._report(spent, status="ok", output_hash=_digest_of(output))
 
     def report_error(self, spent: Spent) -> None:

@@ -1,4 +1,4 @@
-"""The files that keys are kept in: ``log.json`` and one ``approval-<kid>.json`` per approval key.
+"""The files that keys are kept in: `log.json` and one `approval-<kid>.json` per approval key.
 
 What holds:
 - a file is written whole and durable or not at all, and never changed afterwards;
@@ -38,7 +38,7 @@ _PREFIX: Final = "approval-"
 
 @dataclass(frozen=True, slots=True)
 class ApprovalKeyFile:
-    """What an ``approval-<kid>.json`` holds: a private key and when it starts to sign."""
+    """What an `approval-<kid>.json` holds: a private key and when it starts to sign."""
 
     signing: SigningKey
     created: int
@@ -56,7 +56,7 @@ class KeyFolder:
 
 
 def key_error(code: str, path: Path, message: str) -> AssentError:
-    """Return the error that names `path` as the place."""
+    """The error that names `path` as the place."""
     return AssentError(message, code=code, place=str(path))
 
 
@@ -154,7 +154,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def names_in(folder: Path) -> frozenset[str]:
-    """Return the names of the key files in `folder`."""
+    """The names of the key files in `folder`."""
     try:
         names = [path.name for path in folder.iterdir()]
     except OSError as error:
@@ -170,8 +170,8 @@ def read(folder: Path) -> KeyFolder:
     """Read and check every key file.
 
     Raises:
-        AssentError: ``keys_permissions`` (with the chmod to run), ``keys_missing``,
-            ``keys_unreadable``; the place is the path.
+        AssentError: `keys_permissions` (with the chmod to run), `keys_missing`,
+            `keys_unreadable`; the place is the path.
     """
     _check_private(folder, 0o700)
     names = names_in(folder)

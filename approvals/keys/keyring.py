@@ -1,14 +1,14 @@
 """Which key signs when, and which are published.
 
-Nothing but a key's ``activates`` is ever written down; the rest follows from it:
+Nothing but a key's `activates` is ever written down; the rest follows from it:
 
-- an approval key *signs* from its own ``activates`` until that of its successor;
+- an approval key *signs* from its own `activates` until that of its successor;
 - it is *published* from the moment its file exists until every approval it can have signed is dead:
-  `LONGEST_APPROVAL` after its successor's ``activates``.
+  `LONGEST_APPROVAL` after its successor's `activates`.
 
 So a rotation is one new file, and no crash leaves two keys signing, or one signing unpublished.
 Readers take no lock: all they see is one immutable value that `rotate` and `reload_if_changed`
-replace as a whole. ``kid`` is the RFC 7638 thumbprint. An auditor may ask for a retired key years
+replace as a whole. `kid` is the RFC 7638 thumbprint. An auditor may ask for a retired key years
 later, so its file stays.
 """
 
@@ -59,7 +59,7 @@ class ApprovalKey:
         return self.signing.kid
 
     def public_jwk(self) -> dict[str, Json]:
-        """Return the key as it stands in the JWKS."""
+        """The key as it stands in the JWKS."""
         return self.signing.public_jwk()
 
 
@@ -112,7 +112,7 @@ class Keyring:
         beside its key: it does not follow a later change of the service's address.
 
         Raises:
-            AssentError: ``keys_missing``, ``keys_permissions`` or ``keys_unreadable``; the place
+            AssentError: `keys_missing`, `keys_permissions` or `keys_unreadable`; the place
                 is the path.
         """
         folder = home / "keys"
@@ -148,15 +148,15 @@ class Keyring:
         return self._keys.approval
 
     def signer(self, now: int) -> SigningKey:
-        """Return the key that signs approvals at `now`."""
+        """The key that signs approvals at `now`."""
         return _active(self._keys.approval, now).signing
 
     def state(self, key: ApprovalKey, now: int) -> KeyState:
-        """Return where `key` stands at `now`."""
+        """Where `key` stands at `now`."""
         return _state(key, self._keys.approval, now)
 
     def jwks(self, now: int) -> dict[str, Json]:
-        """Return the JWKS verifiers need at `now`: all approval keys but the retired."""
+        """The JWKS verifiers need at `now`: all approval keys but the retired."""
         keys = self._keys.approval
         published = [key for key in keys if _state(key, keys, now) is not KeyState.retired]
         return {"keys": [key.public_jwk() for key in published]}
@@ -167,7 +167,7 @@ class Keyring:
         `delay` is the time verifiers have to fetch the JWKS before they meet the new key.
 
         Raises:
-            AssentError: ``keys_rotation`` while an earlier rotation has not come into effect.
+            AssentError: `keys_rotation` while an earlier rotation has not come into effect.
         """
         if delay < 0:
             raise ValueError("a rotation cannot take effect in the past")
@@ -197,7 +197,7 @@ class Keyring:
 
 
 def _active(keys: tuple[ApprovalKey, ...], now: int) -> ApprovalKey:
-    """Return the last key whose time has come; the first needs no notice and always has."""
+    """The last key whose time has come; the first needs no notice and always has."""
     active = keys[0]
     for key in keys[1:]:
         if key.activates <= now:

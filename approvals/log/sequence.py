@@ -44,7 +44,7 @@ def sequence(store: Database, keys: Signer, *, now: int, limit: int = BATCH) -> 
     Call it again at once while it returns `limit`: there may be more.
 
     Raises:
-        ProofError: ``log_altered`` or ``log_incomplete``: the stored log is not the one that was
+        ProofError: `log_altered` or `log_incomplete`: the stored log is not the one that was
             signed last. Nothing was changed.
     """
     with store.begin() as tx:

@@ -26,10 +26,10 @@ class Tables(Protocol):
         """Put an event in line for the log."""
 
     def staged(self, *, limit: int) -> list[Staged]:
-        """Return the oldest events in line."""
+        """The oldest events in line."""
 
     def staged_count(self) -> int:
-        """Return how many events are in line."""
+        """How many events are in line."""
 
     def unstage(self, ids: Sequence[int]) -> None:
         """Take events out of the line."""
@@ -38,25 +38,25 @@ class Tables(Protocol):
         """Store leaves in their places; raises if a place is taken."""
 
     def leaves(self, start: int, end: int) -> list[Leaf]:
-        """Return the leaves of a range that there are, in order."""
+        """The leaves of a range that there are, in order."""
 
     def hashes(self, start: int, end: int) -> list[bytes]:
-        """Return the leaf hashes of a range that there are, in order."""
+        """The leaf hashes of a range that there are, in order."""
 
     def leaf_count(self) -> int:
-        """Return how many leaves there are."""
+        """How many leaves there are."""
 
     def put_nodes(self, level: int, start: int, hashes: Sequence[bytes]) -> None:
         """Store hashes of full subtrees of 256^level leaves."""
 
     def nodes(self, level: int, start: int, end: int) -> list[bytes]:
-        """Return the stored hashes of full subtrees of 256^level leaves, in order."""
+        """The stored hashes of full subtrees of 256^level leaves, in order."""
 
     def put_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
         """Store a checkpoint; raises if there is one of that size."""
 
     def latest_checkpoint(self) -> StoredCheckpoint | None:
-        """Return the largest checkpoint."""
+        """The largest checkpoint."""
 
     def checkpoints(self) -> Iterator[StoredCheckpoint]:
         """Iterate over every checkpoint, smallest first."""

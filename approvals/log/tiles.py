@@ -2,7 +2,7 @@
 
 A tile at level L holds up to 256 hashes, each of a full subtree of 256^L leaves; an entry bundle
 holds the leaves under a tile of level 0. A full one never changes and may be cached for ever; a
-partial one (``.p/W``) is the beginning of what will become full.
+partial one (`.p/W`) is the beginning of what will become full.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def checkpoint(tx: Transaction) -> str:
-    """Return the last signed checkpoint.
+    """The last signed checkpoint.
 
     Raises:
         NotFound: nothing was ever logged.
@@ -30,7 +30,7 @@ def checkpoint(tx: Transaction) -> str:
 
 
 def tile(tx: Transaction, level: int, index: int, width: int | None = None) -> bytes:
-    """Return the hashes of a tile, one after the other: all 256, or the first `width`.
+    """The hashes of a tile, one after the other: all 256, or the first `width`.
 
     Raises:
         NotFound: the last checkpoint does not cover them all.
@@ -41,7 +41,7 @@ def tile(tx: Transaction, level: int, index: int, width: int | None = None) -> b
 
 
 def entries(tx: Transaction, index: int, width: int | None = None) -> bytes:
-    """Return the leaves under the tile `index` of level 0: all 256, or the first `width`.
+    """The leaves under the tile `index` of level 0: all 256, or the first `width`.
 
     Raises:
         NotFound: the last checkpoint does not cover them all.
@@ -56,7 +56,7 @@ def entries(tx: Transaction, index: int, width: int | None = None) -> bytes:
 
 
 def _check_covered(tx: Transaction, level: int, index: int, width: int | None) -> tuple[int, int]:
-    """Return the published size, and the width as a number."""
+    """The published size, and the width as a number."""
     last = tx.log.latest_checkpoint()
     size = 0 if last is None else last.size
     wanted = TILE_WIDTH if width is None else width

@@ -30,10 +30,10 @@ class StoredTree:
         self._tiles: dict[tuple[int, int], list[bytes]] = {}
 
     def tile(self, level: int, index: int) -> list[bytes]:
-        """Return the up to 256 hashes of a tile, as many as the tree has.
+        """The up to 256 hashes of a tile, as many as the tree has.
 
         Raises:
-            ProofError: ``log_incomplete``: the database has lost some of them.
+            ProofError: `log_incomplete`: the database has lost some of them.
         """
         known = self._tiles.get((level, index))
         if known is not None:
@@ -52,7 +52,7 @@ class StoredTree:
         return hashes
 
     def hash_of(self, start: int, end: int) -> bytes:
-        """Return the root of leaves [start, end), a range that RFC 6962 cuts out of a tree.
+        """The root of leaves [start, end), a range that RFC 6962 cuts out of a tree.
 
         Its start is then a multiple of the largest power of two that is not above its length.
         """
@@ -105,7 +105,7 @@ class Frontier:
         return completed
 
     def root(self) -> bytes:
-        """Return the root of the whole tree."""
+        """The root of the whole tree."""
         if not self._peaks:
             return EMPTY_ROOT
         *larger, node = self._peaks

@@ -114,7 +114,7 @@ def test_two_of_the_same_group_do_not_stand_in_for_the_other() -> None:
 
 @pytest.mark.parametrize("listed", [True, False])
 @pytest.mark.parametrize("decision", list(Decision))
-def test_the_user_it_is_for_has_no_vote(listed: bool, decision: Decision) -> None:  # noqa: FBT001
+def test_the_user_it_is_for_has_no_vote(listed: bool, decision: Decision) -> None:  # noqa: FBT001 - a parameter of the test
     eligible = ("ada", "uma") if listed else ("ada",)
     vote = replace(yes("uma"), decision=decision)
     assert refusal(lambda: after(request_for(requirement(*eligible)), vote)) == "not_eligible"
@@ -219,7 +219,7 @@ def test_a_long_chain_of_swaps_is_found() -> None:
     votes = [yes(name) for name in names]
     assigned = assign(chain, votes)
     assert assigned is not None
-    assert dict((vote.approver, rule) for vote, rule in assigned)[names[0]] == "last"  # noqa: C402
+    assert {vote.approver: rule for vote, rule in assigned}[names[0]] == "last"
 
 
 # An independent model: try every way of giving people places.

@@ -54,7 +54,7 @@ class PayloadView:
 
 
 def cut(text: str, most: int) -> str:
-    """The first ``most`` characters, or a few less where a mark stands across the edge."""
+    """The first `most` characters, or a few less where a mark stands across the edge."""
     if len(text) <= most:
         return text
     kept = text[:most]
@@ -63,7 +63,7 @@ def cut(text: str, most: int) -> str:
 
 
 def shown(part: int, whole: int, what: str) -> str:
-    """``Shown 8 of 240 items``."""
+    """`Shown 8 of 240 items`."""
     return f"Shown {part:,} of {whole:,} {what}"
 
 

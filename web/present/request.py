@@ -177,8 +177,8 @@ def request_page(view: RequestView) -> RequestPage:
 def split_target(target: str) -> tuple[str, str, str]:
     """What stands before the host, the host, what stands after.
 
-    A user name in an address is put before the host, not into it: in ``https://bank.example@evil.example``
-    the host is ``evil.example``.
+    A user name in an address is put before the host, not into it: in `https://bank.example@evil.example`
+    the host is `evil.example`.
     """
     scheme, mark, rest = target.partition("://")
     if not mark:

@@ -16,16 +16,19 @@ if TYPE_CHECKING:
     from approvals.store.requests import StoredRequest
 
 BATCH = 100
+FORGOTTEN = 2_000
 
 
 def expire(service: Service) -> int:
     """Record requests whose time has passed and approvals that were never spent; gives how many.
 
+    Challenges and signed-in browsers whose time has passed are forgotten.
     Idempotent, and safe in any number of processes: each is recorded by whoever changes its row.
     """
     with service.store.read() as tx:
         due = tx.requests.due(now=tx.now, limit=BATCH)
         lapsing = tx.approvals.lapsing(now=tx.now, limit=BATCH)
+        outlived = tx.people.outlived(now=tx.now)
     recorded = 0
     for tenant, request_id in due:
         with service.store.begin() as tx:
@@ -35,6 +38,10 @@ def expire(service: Service) -> int:
     for approval in lapsing:
         with service.store.begin() as tx:
             recorded += _lapse(tx, approval.tenant, approval.jti)
+    if outlived:
+        # Anybody can ask for a challenge to sign in with: what they leave behind must not add up.
+        with service.store.begin() as tx:
+            tx.people.forget_outlived(now=tx.now, limit=FORGOTTEN)
     return recorded
 
 

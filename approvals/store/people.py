@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlmodel import Session
+
+
+# The session holds none of the rows that are deleted, so it need not look for them.
+_UNSEEN = {"synchronize_session": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +208,20 @@ class People:
             statement=row.statement,
             expires=row.expires,
         )
+
+    def outlived(self, *, now: int) -> bool:
+        """Whether `forget_outlived` would find anything."""
+        return any(
+            self._session.exec(select(row.expires).where(row.expires <= now).limit(1)).first()
+            is not None
+            for row in (CeremonyRow, SessionRow)
+        )
+
+    def forget_outlived(self, *, now: int, limit: int) -> None:
+        """Delete challenges and signed-in browsers whose time has passed, a few at a time."""
+        for row, key in ((CeremonyRow, CeremonyRow.id), (SessionRow, SessionRow.token_hash)):
+            over = select(key).where(row.expires <= now).limit(limit)
+            self._session.execute(delete(row).where(col(key).in_(over)), execution_options=_UNSEEN)
 
     def sign_in(self, *, token_hash: str, tenant: str, person: str, now: int, expires: int) -> None:
         """Remember a signed-in browser."""

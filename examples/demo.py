@@ -97,7 +97,8 @@ def _tell(tell: Narrator, *, attended: bool) -> None:
         "Everything went as told.",
         "Read next:  examples/agent/tools.py   one decorator guards a tool\n"
         "            examples/company          people, tools and policy\n"
-        "Run next:   assent init --bundle examples/company, then assent serve",
+        "Then:       docs/policy.md            a bundle of your own\n"
+        "            docs/enforcing.md         your own functions under it",
     )
 
 

@@ -132,6 +132,8 @@ class _Reader(HTMLParser):
         if tag in {"dt", "dd"} or given.get("class") == "fingerprint":
             self._tag = tag
             self._text = []
+        elif self._tag == "dd" and tag == "span" and given.get("class") == "quiet":
+            self._text.append(" · ")
         elif tag in _APART:
             self._text.append(" ")
 

@@ -67,6 +67,9 @@ class Store:
         self._batches: Batches | None = None
         if engine.dialect.name == "sqlite":
             self._batches = Batches(engine.execution_options(writes=True))
+            self._readers = engine
+        else:
+            self._readers = engine.execution_options(isolation_level="REPEATABLE READ")
         self._listeners: list[Listener] = []
         self._clock = Clock(local=self._batches is not None)
         self._closing = threading.Event()
@@ -97,8 +100,11 @@ class Store:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Tx]:
-        """A transaction that only reads, from one snapshot on SQLite."""
-        with self._translated(), Session(self._engine, expire_on_commit=False) as session:
+        """A transaction that only reads, from one snapshot: what it tells was true at one moment.
+
+        Without that an evidence file could hold a vote and not the event that tells of it.
+        """
+        with self._translated(), Session(self._readers, expire_on_commit=False) as session:
             yield Tx(session, now=self._now(session))
 
     def listen(self, listener: Listener) -> Callable[[], None]:

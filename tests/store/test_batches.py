@@ -81,6 +81,14 @@ def test_listeners_hear_after_the_commit_and_not_of_what_was_rolled_back(store: 
     stop()
 
 
+def test_who_reads_sees_one_moment(store: Store) -> None:
+    with store.read() as tx:
+        assert tx.notices.waiting(limit=10) == []
+        put(store, 1)
+        assert tx.notices.waiting(limit=10) == []
+    assert ids(store) == {"n1"}
+
+
 def _announce_and_fail(store: Store) -> None:
     with store.begin() as tx:
         tx.announce("never")

@@ -238,8 +238,14 @@ def test_keys_that_contradict_themselves_are_refused(changes: dict[str, object],
 
 @pytest.mark.parametrize("doc", [{}, {"keys": None}, {"keys": {}}, {"keys": "x"}, {"keys": [1]}])
 def test_other_things_than_sets(doc: dict[str, object]) -> None:
-    with pytest.raises(KeySetError):
+    with pytest.raises(KeySetError) as refusal:
         KeySet.from_jwks(doc)
+    assert refusal.value.place == ("/keys/0" if doc == {"keys": [1]} else "/keys")
+
+
+def test_a_key_that_says_it_verifies_is_taken() -> None:
+    jwk = {**ES.public_jwk(), "key_ops": ["verify"]}
+    assert KeySet.from_jwks({"keys": [jwk]}).kids() == {ES.kid}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from cryptography.hazmat.primitives.asymmetric import ec
+from jwcrypto.jwk import JWK
 
 from approvals.core import approval as approvals
 from approvals.core import b64, jws
@@ -49,12 +49,20 @@ def digest_of(text: str) -> str:
     return b64.encode(text.encode().ljust(32, b".")[:32])
 
 
+def new_key() -> dict[str, Any]:
+    """A fresh ES256 key as a private JWK."""
+    made: dict[str, Any] = JWK.generate(kty="EC", crv="P-256").export(as_dict=True)
+    return made
+
+
+def public_jwk(key: Mapping[str, Any]) -> dict[str, Any]:
+    """The public half of a JWK."""
+    return {name: value for name, value in key.items() if name != "d"}
+
+
 def make_signing_key() -> jws.SigningKey:
     """A fresh ES256 key."""
-    secret = ec.generate_private_key(ec.SECP256R1()).private_numbers()
-    x, y = (b64.encode(n.to_bytes(32)) for n in (secret.public_numbers.x, secret.public_numbers.y))
-    d = b64.encode(secret.private_value.to_bytes(32))
-    return jws.SigningKey.from_jwk({"kty": "EC", "crv": "P-256", "x": x, "y": y, "d": d})
+    return jws.SigningKey.from_jwk(new_key())
 
 
 TWO_FROM_FINANCE = Requirement(

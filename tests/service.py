@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from jwcrypto.jwk import JWK
+import uvicorn
 
 from approvals.config import load
 from approvals.core import canonical
@@ -19,12 +22,17 @@ from approvals.flow.caller import Caller, Submission
 from approvals.flow.service import Service
 from approvals.keys import Keyring
 from approvals.store import open_store
+from tests.company import new_key
 from tests.softkey import SoftKey
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import socket
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from fastapi import FastAPI
+
+    from approvals.config import Settings
     from approvals.core.canonical import Json
     from approvals.core.requests import State
     from approvals.flow.signin import Session
@@ -128,14 +136,73 @@ def bundle_files(public_jwk: Mapping[str, Json], **changes: str) -> dict[str, st
 
 
 @dataclass
-class Running:
-    """The service with its people and its one enforcer."""
+class Peopled:
+    """A service and the people who decide in it, each with a software passkey."""
 
     service: Service
+    passkeys: dict[str, SoftKey] = field(default_factory=dict, kw_only=True)
+    sessions: dict[str, Session] = field(default_factory=dict, kw_only=True)
+    tokens: dict[str, str] = field(default_factory=dict, kw_only=True)
+
+    def enrol(self, person: str, **options: Any) -> None:
+        """Invite a person and enrol a software passkey of theirs, which signs them in."""
+        invitation = enrol.invite(self.service, tenant="default", person=person)
+        begun = enrol.begin(self.service, invitation.url.rsplit("/", 1)[1])
+        settings = self.service.settings
+        key = SoftKey(person, rp_id=settings.rp_id, origin=settings.origin, **options)
+        token = enrol.finish(self.service, begun.id, key.register(begun.options))
+        session = signin.session(self.service, token)
+        assert session is not None
+        self.passkeys[person], self.sessions[person] = key, session
+        self.tokens[person] = token
+
+    def session(self, person: str) -> Session:
+        """The person, signed in; who has no passkey gets one."""
+        if person not in self.sessions:
+            self.enrol(person)
+        return self.sessions[person]
+
+    def decide(
+        self, person: str, request_id: str, decision: str = "approve", reason: str | None = None
+    ) -> State:
+        """Let a person decide with their passkey."""
+        session = self.session(person)
+        begun = vote.begin(self.service, session, request_id, Decision(decision))
+        credential = self.passkeys[person].authenticate(begun.options)
+        return vote.finish(self.service, session, begun.id, credential, reason=reason)
+
+
+def open_service(settings: Settings) -> Service:
+    """A service with fresh keys, on the database that the settings name."""
+    keys = Keyring.open(settings.home, now=int(time.time()), origin=settings.log_origin)
+    return Service(store=open_store(settings.database_url), keys=keys, settings=settings)
+
+
+@contextlib.contextmanager
+def serving(app: FastAPI, listening: socket.socket) -> Iterator[None]:
+    """The application behind a real server, until the block ends."""
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, log_level="error", access_log=False, timeout_graceful_shutdown=1, lifespan="on"
+        )
+    )
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@dataclass
+class Running(Peopled):
+    """The service with its people and its one enforcer."""
+
     enforcer_jwk: dict[str, str]
-    passkeys: dict[str, SoftKey] = field(default_factory=dict)
-    sessions: dict[str, Session] = field(default_factory=dict)
-    tokens: dict[str, str] = field(default_factory=dict)
 
     @property
     def enforcer_key(self) -> SigningKey:
@@ -146,18 +213,6 @@ class Running:
     def caller(self) -> Caller:
         """The enforcer."""
         return Caller("default", ENFORCER, (TARGET,))
-
-    def enrol(self, person: str, **options: Any) -> None:
-        """Invite a person and enrol a software passkey of theirs."""
-        invitation = enrol.invite(self.service, tenant="default", person=person)
-        begun = enrol.begin(self.service, invitation.url.rsplit("/", 1)[1])
-        settings = self.service.settings
-        key = SoftKey(person, rp_id=settings.rp_id, origin=settings.origin, **options)
-        token = enrol.finish(self.service, begun.id, key.register(begun.options))
-        session = signin.session(self.service, token)
-        assert session is not None
-        self.passkeys[person], self.sessions[person] = key, session
-        self.tokens[person] = token
 
     def submit(
         self, amount: str = "750.00", *, user: str = "uma", tool: str = "transfer", **more: Any
@@ -188,28 +243,13 @@ class Running:
         assert isinstance(answer, submit.Opened), answer
         return answer.id
 
-    def decide(
-        self, person: str, request_id: str, decision: str = "approve", reason: str | None = None
-    ) -> State:
-        """Let a person decide with their passkey."""
-        session = self.sessions[person]
-        begun = vote.begin(self.service, session, request_id, Decision(decision))
-        credential = self.passkeys[person].authenticate(begun.options)
-        return vote.finish(self.service, session, begun.id, credential, reason=reason)
-
 
 def start(
     home: Path, database: str, *, people: tuple[str, ...] = ("ada", "ben"), **settings: Any
 ) -> Running:
     """Start a service on an empty database and enrol people."""
-    options = load(home=home / "assent", database=database, **settings)
-    service = Service(
-        store=open_store(options.database_url),
-        keys=Keyring.open(options.home, now=1, origin=options.log_origin),
-        settings=options,
-    )
-    private: dict[str, str] = JWK.generate(kty="EC", crv="P-256").export_private(as_dict=True)
-    running = Running(service, private)
+    service = open_service(load(home=home / "assent", database=database, **settings))
+    running = Running(service, new_key())
     activate(service, tenant="default", files=bundle_files(running.enforcer_key.public_jwk()))
     for person in people:
         running.enrol(person)

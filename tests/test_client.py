@@ -29,7 +29,8 @@ from approvals.core import jws
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.ceremony import Decision
 from approvals.core.errors import KeySetError
-from tests.api.running import BALANCE, TARGET, TRANSFER, Running, new_key, public, served
+from tests.api.running import BALANCE, TARGET, TRANSFER, Running, served
+from tests.company import new_key, public_jwk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -156,12 +157,12 @@ def test_keys_and_directory_can_be_fetched(client: Client, company: Running) -> 
 def test_a_token_is_what_the_protocol_says() -> None:
     key = new_key()
     token = mint_token(enforcer="e", key=key, audience="https://a.example", now=NOW)
-    header, claims = jws.verify(token, keys={"keys": [public(key)]}, typ="JWT")
+    header, claims = jws.verify(token, keys={"keys": [public_jwk(key)]}, typ="JWT")
     assert set(header) == {"alg", "kid", "typ"}
     assert (claims["iss"], claims["sub"], claims["aud"]) == ("e", "e", "https://a.example")
     assert (claims["iat"], claims["exp"]) == (NOW, NOW + 300)
     again = mint_token(enforcer="e", key=key, audience="https://a.example", now=NOW)
-    assert jws.verify(again, keys={"keys": [public(key)]}, typ="JWT")[1]["jti"] != claims["jti"]
+    assert jws.verify(again, keys={"keys": [public_jwk(key)]}, typ="JWT")[1]["jti"] != claims["jti"]
 
 
 @pytest.mark.parametrize(
@@ -187,7 +188,7 @@ def test_an_address_that_would_show_the_token_is_refused(url: str) -> None:
 
 def test_a_key_that_cannot_sign_is_refused_at_once() -> None:
     with pytest.raises(KeySetError):
-        Client("https://assent.example", enforcer="e", key=public(new_key()))
+        Client("https://assent.example", enforcer="e", key=public_jwk(new_key()))
 
 
 class Server(ThreadingHTTPServer):
@@ -214,7 +215,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.seen.append({name.lower(): value for name, value in self.headers.items()})
         self.server.answer(self)
 
-    do_GET = do_POST = handle_any  # noqa: N815 -- the names that the base class looks for
+    do_GET = do_POST = handle_any  # noqa: N815 - the names that the base class looks for
 
     def log_message(self, *_: object) -> None:
         pass

@@ -5,26 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-import uvicorn
-from jwcrypto.jwk import JWK
 
 from approvals.app import build_app
 from approvals.client import Client, mint_token
 from approvals.config import load
 from approvals.core.calls import ToolCall
-from approvals.core.ceremony import Decision
-from approvals.flow import enrol, signin, vote
 from approvals.flow.activate import activate
-from approvals.flow.service import Service
-from approvals.keys import Keyring
-from approvals.store import open_store
 from approvals.verifier import Verifier
-from tests.softkey import SoftKey
+from tests.company import new_key, public_jwk
+from tests.service import Peopled, open_service, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +25,6 @@ if TYPE_CHECKING:
     import httpx2
     from fastapi import FastAPI
 
-    from approvals.core.requests import State
-    from approvals.flow.signin import Session
 
 TARGET = "https://payments.example"
 OTHER_TARGET = "https://mail.example"
@@ -119,26 +109,12 @@ TRANSFER = ToolCall(TARGET, "transfer", {"amount": 750, "to": "vendor@example.co
 BALANCE = ToolCall(TARGET, "balance", {})
 
 
-def new_key() -> dict[str, Any]:
-    """A fresh ES256 key as a private JWK."""
-    made: dict[str, Any] = JWK.generate(kty="EC", crv="P-256").export(as_dict=True)
-    return made
-
-
-def public(key: dict[str, Any]) -> dict[str, Any]:
-    """The public half."""
-    return {name: key[name] for name in ("kty", "crv", "x", "y")}
-
-
 @dataclass
-class Running:
-    """The service, the keys of its two enforcers, and its people with their passkeys."""
+class Running(Peopled):
+    """The service with its people, its application, and the keys of its two enforcers."""
 
-    service: Service
     app: FastAPI
     keys: dict[str, dict[str, Any]]
-    sessions: dict[str, Session] = field(default_factory=dict)
-    passkeys: dict[str, SoftKey] = field(default_factory=dict)
     clients: list[Client] = field(default_factory=list)
 
     @property
@@ -177,37 +153,6 @@ class Running:
             keys=self.service.keys.jwks(int(time.time())),
         )
 
-    def session(self, person: str) -> Session:
-        """The person, enrolled and signed in with a software passkey."""
-        if person not in self.sessions:
-            invitation = enrol.invite(self.service, tenant="default", person=person)
-            token = invitation.url.rsplit("/", 1)[1]
-            ceremony = enrol.begin(self.service, token)
-            passkey = SoftKey(
-                person, rp_id=self.service.settings.rp_id, origin=self.service.settings.origin
-            )
-            session = signin.session(
-                self.service,
-                enrol.finish(self.service, ceremony.id, passkey.register(ceremony.options)),
-            )
-            assert session is not None
-            self.sessions[person], self.passkeys[person] = session, passkey
-        return self.sessions[person]
-
-    def decide(
-        self,
-        person: str,
-        request_id: str,
-        *,
-        decision: Decision = Decision.APPROVE,
-        reason: str | None = None,
-    ) -> State:
-        """Let a person decide with their passkey."""
-        session = self.session(person)
-        begun = vote.begin(self.service, session, request_id, decision)
-        credential = self.passkeys[person].authenticate(begun.options)
-        return vote.finish(self.service, session, begun.id, credential, reason=reason)
-
     def approve(self, request_id: str) -> None:
         """Let both people of finance approve."""
         for person in ("ada", "ben"):
@@ -218,8 +163,8 @@ def bundle(keys: dict[str, dict[str, Any]], *, ttl: str = "15m") -> dict[str, st
     """The files of the company's bundle; `ttl` is how long a request waits."""
     enforcers = {
         "enforcers": {
-            "gateway": {"keys": [public(keys["gateway"])], "targets": [TARGET]},
-            "other": {"keys": [public(keys["other"])], "targets": [OTHER_TARGET, TARGET]},
+            "gateway": {"keys": [public_jwk(keys["gateway"])], "targets": [TARGET]},
+            "other": {"keys": [public_jwk(keys["other"])], "targets": [OTHER_TARGET, TARGET]},
         }
     }
     return {
@@ -236,8 +181,7 @@ def open_company(
 ) -> Running:
     """A fresh service with the company's bundle active; its application closes it."""
     configured = load(home=home, url=url, database=database, **settings)
-    ring = Keyring.open(home, now=int(time.time()), origin=configured.log_origin)
-    service = Service(store=open_store(configured.database_url), keys=ring, settings=configured)
+    service = open_service(configured)
     keys = {"gateway": new_key(), "other": new_key()}
     activate(service, tenant="default", files=bundle(keys, ttl=ttl))
     return Running(service=service, app=build_app(service), keys=keys)
@@ -249,19 +193,8 @@ def served(home: Path, *, database: str | None = None, **settings: Any) -> Itera
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         company = open_company(home, url=f"http://localhost:{port}", database=database, **settings)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                company.app, log_level="error", access_log=False, timeout_graceful_shutdown=1
-            )
-        )
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
         try:
-            while not server.started:
-                assert thread.is_alive()
-                time.sleep(0.01)
-            yield company
+            with serving(company.app, listening):
+                yield company
         finally:
             company.close()
-            server.should_exit = True
-            thread.join()

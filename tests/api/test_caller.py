@@ -8,7 +8,8 @@ import pytest
 
 from approvals.core import jws
 from approvals.flow.activate import activate
-from tests.api.running import bundle, new_key
+from tests.api.running import bundle
+from tests.company import new_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,8 +16,9 @@ from approvals.client import Approved, Cancelled, Denied, Expired, Pending
 from approvals.core.calls import ToolCall
 from approvals.core.ceremony import Decision
 from approvals.core.requests import State
-from approvals.flow.caller import Caller
-from tests.api.running import TARGET, TRANSFER, open_company
+from approvals.flow.caller import Caller, Submission
+from approvals.flow.submit import submit
+from tests.api.running import TARGET, TRANSFER, open_company, served
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,16 +208,11 @@ def test_stopping_answers_whoever_waits(tmp_path: Path) -> None:
 
 
 def test_the_client_says_that_a_request_expired(tmp_path: Path) -> None:
-    from tests.api.running import served  # noqa: PLC0415
-
     with served(tmp_path / "home", ttl="1s") as company:
         assert isinstance(company.client().wait(ask(company, 1), timeout=LONG), Expired)
 
 
 def open_request(company: Running, caller: Caller) -> str:
-    from approvals.flow.caller import Submission  # noqa: PLC0415
-    from approvals.flow.submit import submit  # noqa: PLC0415
-
     answer = submit(
         company.service,
         caller,

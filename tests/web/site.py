@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-
-import httpx2
-import uvicorn
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from approvals.app import build_app
 from approvals.client import Client
 from approvals.config import load
-from approvals.core import b64
 from approvals.core.calls import ToolCall
 from approvals.core.directory import Directory
 from approvals.core.jws import verify
@@ -25,9 +18,9 @@ from approvals.flow import activate, directory, enrol, submit
 from approvals.flow.caller import Caller, Submission
 from approvals.flow.service import DEFAULT_TENANT, Service
 from approvals.guard import Guard
-from approvals.keys import Keyring
-from approvals.store import open_store
 from approvals.verifier import Verifier
+from tests.company import new_key, public_jwk
+from tests.service import open_service, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,14 +135,6 @@ unless { context.approved };
 """
 
 
-def private_jwk(secret: ec.EllipticCurvePrivateKey) -> dict[str, Json]:
-    """A private key as a JWK."""
-    numbers = secret.private_numbers()
-    public = numbers.public_numbers
-    x, y, d = (b64.encode(n.to_bytes(32)) for n in (public.x, public.y, numbers.private_value))
-    return {"kty": "EC", "crv": "P-256", "x": x, "y": y, "d": d}
-
-
 def bundle_files(public_key: dict[str, Any], *, short: int) -> dict[str, str]:
     """The company's bundle; `short` is how long a refund may wait, in seconds."""
     members = ", ".join(f'"{name}": "{value}"' for name, value in public_key.items())
@@ -219,12 +204,11 @@ def open_site(
 ) -> Site:
     """The company's service, not yet listening. `public` is its address if that is not `url`."""
     settings = load(home=home, url=public or url, log_interval=0.05)
-    keys = Keyring.open(home, now=int(time.time()), origin=settings.log_origin)
-    service = Service(store=open_store(settings.database_url), keys=keys, settings=settings)
-    secret = ec.generate_private_key(ec.SECP256R1())
-    jwk = private_jwk(secret)
-    public_key = {name: value for name, value in jwk.items() if name != "d"}
-    activate.activate(service, tenant=DEFAULT_TENANT, files=bundle_files(public_key, short=short))
+    service = open_service(settings)
+    jwk = new_key()
+    activate.activate(
+        service, tenant=DEFAULT_TENANT, files=bundle_files(public_jwk(jwk), short=short)
+    )
     return Site(service, build_app(service, jobs=jobs), url, jwk)
 
 
@@ -237,27 +221,8 @@ def running_site(
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
         site = open_site(home, f"http://localhost:{port}", short=short, public=public, jobs=jobs)
-        server = uvicorn.Server(
-            uvicorn.Config(site.app, log_level="error", timeout_graceful_shutdown=1, lifespan="on")
-        )
-        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
-        thread.start()
-        try:
-            _until_up(site, server)
+        with serving(site.app, listening):
             yield site
-        finally:
-            server.should_exit = True
-            thread.join(timeout=15)
-
-
-def _until_up(site: Site, server: uvicorn.Server) -> None:
-    until = time.monotonic() + 20
-    while not server.started:
-        assert time.monotonic() < until, "the service did not start"
-        time.sleep(0.02)
-    host = {"Host": urlsplit(site.service.settings.url).netloc}
-    with httpx2.Client(trust_env=False) as http:
-        assert http.get(f"{site.url}/signin", headers=host).status_code == 200
 
 
 def submit_directly(site: Site, tool: str, *, user: str = "uma", **args: Json) -> str:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alembic import command
 from alembic.config import Config
 from pysqlite3 import dbapi2 as sqlite
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event, make_url
 
 from approvals.core.errors import Unavailable
 
@@ -82,6 +83,7 @@ def _begin_sqlite(connection: Any) -> None:
 
 def migrate(url: str) -> None:
     """Bring the database to the newest schema. Any number of processes may do so at once."""
+    _make_private(make_url(url))
     migrations = Path(__file__).parent / "migrations"
     if not migrations.is_dir():  # a checkout, not an installed wheel
         migrations = Path(__file__).parents[2] / "alembic"
@@ -91,6 +93,17 @@ def migrate(url: str) -> None:
     config.attributes["url"] = url
     with _quiet("alembic"):
         command.upgrade(config, "head")
+
+
+def _make_private(url: URL) -> None:
+    """Make a new SQLite file for its owner alone: it holds payloads, and its folder may be open.
+
+    SQLite gives its `-wal` and `-shm` the same mode. A file that is there keeps the mode it has.
+    """
+    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
+        # What is wrong with the folder is said by SQLite, in the words for every database.
+        with contextlib.suppress(OSError):
+            os.close(os.open(url.database, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 @contextlib.contextmanager

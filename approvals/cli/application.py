@@ -37,6 +37,7 @@ def application(arguments: Sequence[str]) -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",  # a paragraph is one paragraph, and brackets are brackets
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_assent)

@@ -178,3 +178,9 @@ def test_no_home_is_said_plainly(assent: Shell) -> None:
         assert (ended.code, ended.error["code"]) == (2, "keys_missing"), command
         assert str(assent.home) in ended.error["place"]
     assert not assent.home.exists()
+
+
+def test_help_keeps_paragraphs_and_says_what_unset_means(assent: Shell) -> None:
+    told = assent("keys", "directory", "--help").out
+    assert "home folder. Compare what you pin" in told
+    assert "unset: ASSENT_HOME" in told

@@ -6,12 +6,23 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import Phase, settings
 
 from tests.postgres import cluster, database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+# For `make mutate`: the same few examples for every mutant, and none made smaller once one fails.
+settings.register_profile(
+    "mutate",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=30,
+    phases=[Phase.explicit, Phase.generate],
+)
 
 
 @pytest.fixture(scope="session", autouse=True)

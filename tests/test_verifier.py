@@ -798,6 +798,84 @@ def test_a_signature_by_the_right_key_over_a_statement_is_all_it_takes() -> None
     accepted(COMPANY.token(with_votes(approval, again, ben)))
 
 
+VOTE = ("approvals", 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "place"),
+    [
+        ((*VOTE, "statement", "decision"), "deny", "approvals[0].statement.decision"),
+        ((*VOTE, "statement", "approver"), "ben", "approvals[0].statement.approver"),
+        ((*VOTE, "statement", "request"), "req_" + "b" * 26, "approvals[0].statement.request"),
+        (
+            (*VOTE, "statement", "request_digest"),
+            digest_of("another"),
+            "approvals[0].statement.request_digest",
+        ),
+        (
+            (*VOTE, "statement", "call_hash"),
+            digest_of("another"),
+            "approvals[0].statement.call_hash",
+        ),
+        (
+            (*VOTE, "statement", "display_digest"),
+            digest_of("another"),
+            "approvals[0].statement.display_digest",
+        ),
+        ((*VOTE, "evidence", "credential_id"), "AAAA", "approvals[0].evidence.credential_id"),
+        ((*VOTE, "evidence", "signature"), "AAAA", "approvals[0].evidence"),
+        (("request", "user"), "someone", "request_digest"),
+    ],
+)
+def test_a_rejection_says_where_the_evidence_does_not_hold(
+    path: tuple[str | int, ...], value: str, place: str
+) -> None:
+    claims = put(HUMAN, path, value)
+    with pytest.raises(ApprovalRejected) as caught:
+        PINNED.verify(resigned(claims), CALL, now=NOW, precondition="etag")
+    assert (caught.value.reason, caught.value.place) == ("evidence", place)
+
+
+def test_a_rejection_says_which_person_or_step_up_does_not_hold() -> None:
+    def place(approval: Approval, by: Verifier = PINNED) -> str | None:
+        with pytest.raises(ApprovalRejected) as caught:
+            by.verify(COMPANY.token(approval), CALL, now=NOW)
+        assert caught.value.reason == "evidence"
+        return caught.value.place
+
+    known = COMPANY.directory
+    left = replace(known, people=tuple(it for it in known.people if it.id != "ben"))
+    approval = COMPANY.approval()
+    assert place(approval, by=verifier(people=left)) == "approvals[1].approver"
+    ada, ben = approval.approvals
+    weaker = replace(ben, acr=StepUp.PASSKEY)
+    assert place(with_votes(approval, ada, weaker)) == "approvals[1].acr"
+    click = replace(ben, acr=StepUp.SESSION, statement=None, evidence=None)
+    assert place(with_votes(approval, ada, click)) == "approvals[1]"
+
+
+@pytest.mark.parametrize(
+    ("created", "expires", "place"),
+    [
+        (NOW - 20, NOW + 840, None),
+        (NOW - 19, NOW + 840, "approvals[0].statement.iat"),
+        (NOW - 60, NOW - 19, None),
+        (NOW - 60, NOW - 20, "approvals[0].statement.iat"),
+    ],
+)
+def test_a_statement_is_made_from_the_first_to_the_last_second_of_its_request(
+    created: int, expires: int, place: str | None
+) -> None:
+    document = COMPANY.request(created=created, expires=expires)
+    token = COMPANY.token(COMPANY.approval(document))
+    if place is None:
+        accepted(token)
+        return
+    with pytest.raises(ApprovalRejected) as caught:
+        PINNED.verify(token, CALL, now=NOW)
+    assert (caught.value.reason, caught.value.place) == ("evidence", place)
+
+
 # Published vectors
 
 

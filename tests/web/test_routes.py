@@ -338,7 +338,7 @@ def test_a_page_cannot_finish_a_decision_on_another_request(site: Site, ada: Vis
     [
         ("/nope", "Nothing here"),
         (f"/r/{NO_ONE}", "Nothing here"),
-        ("/invite/" + "t" * 43, "Nothing here"),
+        ("/invite/" + "t" * 43, "This invitation is not known here"),
         ("/r/x/opened", "Nothing here"),
     ],
 )

@@ -732,19 +732,19 @@ def test_nor_an_assertion_obtained_elsewhere(wrong: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "times",
+    ("times", "expected"),
     [
-        {"iat": NOW - 61, "exp": NOW + 200},  # before the request was there
-        {"iat": NOW + 840, "exp": NOW + 900},  # after it was over
-        {"iat": NOW + 21, "exp": NOW + 200},  # after the approval was issued
-        {"iat": NOW - 50, "exp": NOW + 251},  # too long
+        ({"iat": NOW - 61, "exp": NOW + 200}, "evidence"),  # before the request was there
+        ({"iat": NOW + 840, "exp": NOW + 900}, "evidence"),  # after it was over
+        ({"iat": NOW + 21, "exp": NOW + 200}, "evidence"),  # after the approval was issued
+        ({"iat": NOW - 50, "exp": NOW + 251}, "malformed"),  # too long
     ],
 )
-def test_nor_a_statement_out_of_its_time(times: dict[str, Any]) -> None:
+def test_nor_a_statement_out_of_its_time(times: dict[str, Any], expected: str) -> None:
     document = COMPANY.request()
     votes = [COMPANY.vote("ada", document, **times), COMPANY.vote("ben", document)]
     votes[0] = replace(votes[0], time=NOW - 15)
-    assert reason_for(COMPANY.approval(document, votes)) in {"evidence", "malformed"}
+    assert reason_for(COMPANY.approval(document, votes)) == expected
 
 
 @pytest.mark.parametrize("time", [NOW - 61, NOW - 21, NOW + 280])
@@ -836,22 +836,80 @@ def test_a_rejection_says_where_the_evidence_does_not_hold(
     assert (caught.value.reason, caught.value.place) == ("evidence", place)
 
 
-def test_a_rejection_says_which_person_or_step_up_does_not_hold() -> None:
-    def place(approval: Approval, by: Verifier = PINNED) -> str | None:
-        with pytest.raises(ApprovalRejected) as caught:
-            by.verify(COMPANY.token(approval), CALL, now=NOW)
-        assert caught.value.reason == "evidence"
-        return caught.value.place
+def place_of(approval: Approval, expected: str, *, by: Verifier = PINNED) -> str | None:
+    with pytest.raises(ApprovalRejected) as caught:
+        by.verify(COMPANY.token(approval), CALL, now=NOW)
+    assert caught.value.reason == expected
+    return caught.value.place
 
+
+def test_a_rejection_says_which_vote_does_not_hold() -> None:
     known = COMPANY.directory
     left = replace(known, people=tuple(it for it in known.people if it.id != "ben"))
     approval = COMPANY.approval()
-    assert place(approval, by=verifier(people=left)) == "approvals[1].approver"
+    found = place_of(approval, "evidence", by=verifier(people=left))
+    assert found == "approvals[1].approver"
     ada, ben = approval.approvals
-    weaker = replace(ben, acr=StepUp.PASSKEY)
-    assert place(with_votes(approval, ada, weaker)) == "approvals[1].acr"
-    click = replace(ben, acr=StepUp.SESSION, statement=None, evidence=None)
-    assert place(with_votes(approval, ada, click)) == "approvals[1]"
+    assert ben.statement is not None
+    later = replace(ben.statement, iat=NOW + 21, exp=NOW + 200)
+    for wrong, place in (
+        (replace(ben, acr=StepUp.PASSKEY), "approvals[1].acr"),
+        (replace(ben, acr=StepUp.SESSION, statement=None, evidence=None), "approvals[1]"),
+        (replace(ben, time=NOW + 21), "approvals[1].time"),
+        (replace(ben, statement=later), "approvals[1].statement.iat"),
+    ):
+        assert place_of(with_votes(approval, ada, wrong), "evidence") == place
+
+
+def test_a_rejection_says_where_the_quorum_fails() -> None:
+    approval = COMPANY.approval()
+    ada, ben = approval.approvals
+    for votes, place in (
+        ((ada, ada), "approvals[1].approver"),
+        ((ada, replace(ben, requirement="other")), "approvals[1].requirement"),
+        ((ada,), "approvals"),
+    ):
+        assert place_of(with_votes(approval, *votes), "quorum") == place
+    own = COMPANY.approval(COMPANY.request(user="ben"))
+    assert place_of(own, "quorum") == "approvals[1].approver"
+    left_out = COMPANY.request(replace(TWO_FROM_FINANCE, eligible=("ada", "cleo")))
+    assert place_of(COMPANY.approval(left_out), "quorum") == "approvals[1]"
+
+
+@pytest.mark.parametrize(
+    ("name", "claimed"),
+    [
+        ("user", {"user": "someone"}),
+        ("agent", {"agent": "someone"}),
+        ("bundle", {"bundle": digest_of("old bundle")}),
+        ("requirements", {"rules": ("another",)}),
+    ],
+)
+def test_a_rejection_says_which_claim_was_never_asked(name: str, claimed: dict[str, Any]) -> None:
+    assert place_of(COMPANY.approval(**claimed), "evidence") == f"request.{name}"
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("audience", {"audience": "other-gateway"}),
+        ("tenant", {"tenant": "other"}),
+        ("precondition", {"precondition": "etag"}),
+        ("call_hash", {"call_hash": digest_of("another call")}),
+    ],
+)
+def test_a_rejection_says_what_was_asked_otherwise(name: str, asked: dict[str, Any]) -> None:
+    approval = COMPANY.approval(COMPANY.request(**asked))
+    claimed = {name: getattr(COMPANY.approval(), name)}
+    assert place_of(replace(approval, **claimed), "evidence") == f"request.{name}"
+
+
+def test_an_approval_is_issued_from_the_first_second_of_its_request() -> None:
+    document = COMPANY.request(created=NOW - 20)
+    times: dict[str, Any] = {"issued": NOW - 20, "not_before": NOW - 20}
+    accepted(COMPANY.token(COMPANY.approval(document, **times)))
+    document = COMPANY.request(created=NOW - 19)
+    assert place_of(COMPANY.approval(document, **times), "evidence") == "exp"
 
 
 @pytest.mark.parametrize(

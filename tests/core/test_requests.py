@@ -222,6 +222,28 @@ def test_a_long_chain_of_swaps_is_found() -> None:
     assert {vote.approver: rule for vote, rule in assigned}[names[0]] == "last"
 
 
+def test_a_person_wanted_a_second_time_on_the_way_goes_where_they_were_wanted_first() -> None:
+    asked = [
+        requirement("ada", "ben", rule="first"),
+        requirement("ada", "ben", "cleo", rule="second"),
+        requirement("ada", rule="third"),
+    ]
+    assigned = assign(asked, [yes("ada"), yes("ben"), yes("cleo")])
+    assert assigned is not None
+    assert [rule for _, rule in assigned] == ["third", "first", "second"]
+
+
+def test_a_requirement_on_the_way_lets_go_whom_it_was_first_asked_for() -> None:
+    asked = [
+        requirement("ada", "ben", "cleo", quorum=2, rule="first"),
+        requirement("ben", "cleo", "dora", rule="second"),
+        requirement("ada", rule="third"),
+    ]
+    assigned = assign(asked, [yes("ada"), yes("ben"), yes("cleo"), yes("dora")])
+    assert assigned is not None
+    assert [rule for _, rule in assigned] == ["third", "first", "first", "second"]
+
+
 # An independent model: try every way of giving people places.
 def fillable(requirements: Sequence[Requirement], votes: Sequence[Vote]) -> bool:
     places = [requirement for requirement in requirements for _ in range(requirement.quorum)]

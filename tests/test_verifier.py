@@ -314,6 +314,13 @@ def test_another_call_is_refused(call: ToolCall) -> None:
     assert reason(COMPANY.token(COMPANY.approval()), call) == "call_mismatch"
 
 
+def test_a_call_without_a_canonical_form_is_refused_where_it_has_none() -> None:
+    call = replace(CALL, args={**CALL.args, "n": [2**60]})
+    with pytest.raises(ApprovalRejected) as caught:
+        PINNED.verify(COMPANY.token(COMPANY.approval()), call, now=NOW)
+    assert (caught.value.reason, caught.value.place) == ("call_mismatch", "/args/n/0")
+
+
 def test_a_hash_that_fits_with_another_target_or_tool_beside_it_is_refused() -> None:
     for other in (COMPANY.approval(target="https://other.example"), COMPANY.approval(tool="other")):
         assert reason_for(other) == "call_mismatch"

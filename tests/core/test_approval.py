@@ -150,3 +150,66 @@ def test_a_time_is_in_seconds(name: str, value: int) -> None:
     with pytest.raises(Invalid) as caught:
         Approval.from_claims({**COMPANY.allowed().claims(), name: value})
     assert caught.value.place == f"approval.{name}"
+
+
+HUMAN: dict[str, Any] = COMPANY.approval().claims()
+(DETAIL,) = HUMAN["authorization_details"]
+FIRST, SECOND = HUMAN["approvals"]
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"basis": "standing"}, "basis"),
+        ({"basis": "policy"}, "request"),
+        ({"approvals": [FIRST] * 101}, "approvals"),
+        ({"max_uses": 2}, "max_uses"),
+        ({"txn": "abc"}, "txn"),
+        ({"jti": "abc"}, "jti"),
+        ({"act": {}}, "act.sub"),
+        ({"policy": {"bundle": "b", "rules": [1]}}, "policy.rules[0]"),
+        ({"policy": {"bundle": "b"}}, "policy.rules"),
+        ({"request_digest": "abc"}, "request_digest"),
+        ({"request": {**HUMAN["request"], "typ": "x"}}, "request.typ"),
+        ({"authorization_details": []}, "authorization_details"),
+        ({"authorization_details": [1]}, "authorization_details[0]"),
+        ({"authorization_details": [{**DETAIL, "type": "x"}]}, "authorization_details[0]"),
+        (
+            {"authorization_details": [{**DETAIL, "locations": []}]},
+            "authorization_details[0].locations",
+        ),
+        (
+            {"authorization_details": [{**DETAIL, "locations": [1]}]},
+            "authorization_details[0].locations[0]",
+        ),
+        (
+            {"authorization_details": [{**DETAIL, "call_hash": "x"}]},
+            "authorization_details[0].call_hash",
+        ),
+        ({"approvals": [FIRST, 1]}, "approvals[1]"),
+        ({"approvals": [FIRST, {**SECOND, "acr": "x"}]}, "approvals[1].acr"),
+        ({"approvals": [FIRST, {**SECOND, "amr": []}]}, "approvals[1].amr"),
+        ({"approvals": [FIRST, {**SECOND, "statement": None}]}, "approvals[1].evidence"),
+        (
+            {"approvals": [FIRST, {**SECOND, "statement": None, "evidence": None}]},
+            "approvals[1].evidence",
+        ),
+        ({"approvals": [FIRST, {**SECOND, "time": -1}]}, "approvals[1].time"),
+        ({"approvals": [FIRST, {**SECOND, "statement": {}}]}, "approvals[1].statement.approver"),
+        (
+            {"approvals": [FIRST, {**SECOND, "evidence": {}}]},
+            "approvals[1].evidence.aaguid",
+        ),
+    ],
+)
+def test_a_claim_that_is_wrong_is_named(change: dict[str, Any], place: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        Approval.from_claims({**HUMAN, **change})
+    assert (caught.value.code, caught.value.place) == ("malformed", f"approval.{place}")
+
+
+def test_a_hundred_votes_are_read_and_nobody_is_asked_on_the_basis_of_policy() -> None:
+    assert len(Approval.from_claims({**HUMAN, "approvals": [FIRST] * 100}).approvals) == 100
+    with pytest.raises(Invalid) as caught:
+        Approval.from_claims({**COMPANY.allowed().claims(), "approvals": [FIRST]})
+    assert caught.value.place == "approval.approvals"

@@ -150,6 +150,11 @@ def test_numbers_keep_their_kind() -> None:
     assert [type(number) for number in read] == [int, int, float, int]
 
 
+def test_fractions_of_either_sign_are_read() -> None:
+    """Would catch a refusal of -0 that takes zero or other negative numbers along."""
+    assert canonical.parse(b"[-1.5, -1.50, -1e-7, 0.0, 0.5]") == [-1.5, -1.5, -1e-7, 0, 0.5]
+
+
 def test_size_is_bounded_before_anything_is_read() -> None:
     raw = bytes(100_000_000)
     tracemalloc.start()

@@ -55,17 +55,16 @@ def _fault(url: str) -> str | None:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        return "not an address"
+        port = 0
     if port == 0:
-        return "0 is not a port"
-    loopback = host == "localhost" or _is_loopback(host)
-    if not loopback and (":" in host or _NUMBER.fullmatch(host.rpartition(".")[2])):
+        return "the port is not one"
+    if host == "localhost" or _is_loopback(host):
+        return None
+    if ":" in host or _NUMBER.fullmatch(host.rpartition(".")[2]):
         return "an address names its host; no IP address but a loopback one"
-    if not loopback and (not _NAME.fullmatch(host) or len(host) > _LONGEST_NAME):
+    if not _NAME.fullmatch(host) or len(host) > _LONGEST_NAME:
         return f"{host!r} is not a host's name"
-    if parts.scheme == "http" and not loopback:
-        return "http would send a notice in the clear: use https"
-    return None
+    return None if parts.scheme == "https" else "http would send a notice in the clear: use https"
 
 
 def _is_loopback(host: str) -> bool:

@@ -16,7 +16,7 @@ from approvals.core import b64
 from approvals.core.errors import Conflict, EvidenceError, NotFound
 from approvals.core.events import Event, EventType
 from approvals.flow import passkeys
-from approvals.flow.notices import NoticeKind, tell
+from approvals.flow.outbox import NoticeKind, tell
 from approvals.flow.service import new_occasion, new_token, token_hash
 from approvals.flow.signin import Session, open_session
 from approvals.store.people import Ceremony as StoredCeremony
@@ -276,6 +276,7 @@ def _enrol(service: Service, tx: Tx, taken: StoredCeremony, credential: object) 
     )
     tell(
         tx,
+        service.current_bundle(tx, taken.tenant).bundle,
         NoticeKind.PASSKEY_ENROLLED,
         tenant=taken.tenant,
         persons=(person,),

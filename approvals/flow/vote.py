@@ -64,7 +64,8 @@ def begin(
     """
     with service.store.begin() as tx:
         stored = visible_to(tx, session, request_id)
-        _may_vote(tx, stored, session, decision)
+        may_vote(tx, stored, session)
+        _must_have_seen(tx, stored, session, decision)
         document = stored.request.document
         statement = Statement(
             decision=decision,
@@ -133,7 +134,8 @@ def finish(
             raise Conflict("this statement was used or is too old", code="statement_used")
         statement = Statement.from_document(orjson.loads(taken.statement))
         stored = visible_to(tx, session, statement.request, lock=True)
-        _may_vote(tx, stored, session, statement.decision)
+        may_vote(tx, stored, session)
+        _must_have_seen(tx, stored, session, statement.decision)
         enrolled = tx.people.passkey(b64.encode(assertion.credential_id))
         if enrolled is None or (enrolled.tenant, enrolled.person) != (
             session.tenant,
@@ -146,21 +148,27 @@ def finish(
         return count(service, tx, stored, vote)
 
 
-def _may_vote(tx: Tx, stored: StoredRequest, session: Session, decision: Decision) -> None:
+def may_vote(tx: Tx, stored: StoredRequest, session: Session) -> None:
+    """Refuse who cannot decide, before anything is signed or counted; `cast` decides again."""
     request = stored.request
     if effective_state(request, now=tx.now) is not State.PENDING:
         raise TransitionError(
             f"the request is {effective_state(request, now=tx.now).value}", code="not_pending"
         )
-    if decision is Decision.APPROVE and not (
-        not needs_whole(stored)
-        or tx.requests.opened_whole(request_id=request.id, person=session.person)
-    ):
-        raise Conflict("open the whole of what will run first", code="whole_not_seen")
     if session.person == request.document.user:
         raise TransitionError("you cannot decide a call made for you", code="not_eligible")
     if any(vote.approver == session.person for vote in request.votes):
         raise TransitionError("you have decided already", code="already_voted")
+
+
+def _must_have_seen(tx: Tx, stored: StoredRequest, session: Session, decision: Decision) -> None:
+    """Nobody approves what they have not had before them; denying is never made harder."""
+    if decision is Decision.DENY:
+        return
+    if needs_whole(stored) and not tx.requests.opened_whole(
+        request_id=stored.id, person=session.person
+    ):
+        raise Conflict("open the whole of what will run first", code="whole_not_seen")
 
 
 def _vote(

@@ -200,6 +200,7 @@ class Configuration(BaseModel):
     approvals_endpoint: str
     people_keys_endpoint: str
     log: LogIdentity
+    webhook_public_key: str
     approval_types_supported: list[str]
     signing_alg_values_supported: list[str]
     max_body_bytes: int

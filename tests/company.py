@@ -41,6 +41,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "cleo": ("managers",),
     "dora": ("engineering",),
 }
+STAND_INS: Mapping[str, tuple[str, ...]] = {"ben": ("dora",)}
 
 
 def digest_of(text: str) -> str:
@@ -92,7 +93,12 @@ class Company:
             rp_id=RP_ID,
             origins=(ORIGIN,),
             people=tuple(
-                Approver(id=person, groups=GROUPS[person], keys=(enrolled(passkey),))
+                Approver(
+                    id=person,
+                    groups=GROUPS[person],
+                    keys=(enrolled(passkey),),
+                    stand_ins=STAND_INS.get(person, ()),
+                )
                 for person, passkey in self.passkeys.items()
             ),
         )

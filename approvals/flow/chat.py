@@ -16,6 +16,7 @@ from approvals import log
 from approvals.core.errors import Conflict, Forbidden, Invalid, TransitionError
 from approvals.core.events import Event, EventType
 from approvals.core.requests import Decision, State, StepUp, Vote
+from approvals.flow import passkeys, proof
 from approvals.flow.outbox import NoticeKind, tell
 from approvals.flow.service import DEFAULT_TENANT, token_hash
 from approvals.flow.sight import needs_whole, visible_to
@@ -24,6 +25,7 @@ from approvals.flow.vote import LONGEST_REASON, count, may_vote
 from approvals.store.accounts import Account
 
 if TYPE_CHECKING:
+    from approvals.flow.proof import Ceremony
     from approvals.flow.service import Service
     from approvals.store import Tx
 
@@ -41,10 +43,29 @@ class LinkCode:
     expires: int
 
 
-def start_link(service: Service, session: Session, channel: str) -> LinkCode:
-    """Give a signed-in person a code for their chat account; earlier codes end."""
+def begin_link(service: Service, session: Session) -> Ceremony:
+    """Start linking a chat account: a challenge for a passkey that the person has.
+
+    A stolen session must not be able to link a stranger's account, which could then click.
+    """
+    return proof.ask(service, session, purpose="link")
+
+
+def start_link(
+    service: Service, session: Session, channel: str, ceremony_id: str, credential: object
+) -> LinkCode:
+    """Give a person who used their passkey a code for their chat account; earlier codes end.
+
+    Raises:
+        Conflict: the challenge was used, is too old or was somebody else's (`ceremony_used`).
+        EvidenceError: the assertion does not hold, or is not by a passkey of theirs.
+    """
+    assertion = passkeys.read_assertion(credential)
     code = "".join(secrets.choice(ALPHABET) for _ in range(CODE_LENGTH))
     with service.store.begin() as tx:
+        proof.check(
+            service, tx, session, purpose="link", ceremony_id=ceremony_id, assertion=assertion
+        )
         expires = tx.now + CODE_SECONDS
         tx.accounts.put_code(
             code_hash=token_hash(code),

@@ -176,8 +176,15 @@ def test_only_what_the_tools_owner_marked_leaves_in_a_notice(mailing: Running) -
         assert "vendor@example.com" not in repr(message)
 
 
+def link_code(running: Running, person: str) -> str:
+    session = running.sessions[person]
+    begun = chat.begin_link(running.service, session)
+    credential = running.passkeys[person].authenticate(begun.options)
+    return chat.start_link(running.service, session, "slack", begun.id, credential).code
+
+
 def linked(running: Running, person: str = "ada", account: str = "U1") -> None:
-    code = chat.start_link(running.service, running.sessions[person], "slack").code
+    code = link_code(running, person)
     assert (
         chat.finish_link(
             running.service, channel="slack", team="T1", account=account, code=code.lower()
@@ -193,7 +200,7 @@ def code_of(action: object, *args: object, **named: object) -> str:
 
 
 def test_an_account_is_linked_by_a_code_that_is_used_once(running: Running) -> None:
-    code = chat.start_link(running.service, running.sessions["ada"], "slack").code
+    code = link_code(running, "ada")
     take = {"channel": "slack", "team": "T1", "code": code}
     assert chat.finish_link(running.service, account="U1", **take) == "ada"
     assert code_of(chat.finish_link, running.service, account="U2", **take) == "link_code"
@@ -201,7 +208,7 @@ def test_an_account_is_linked_by_a_code_that_is_used_once(running: Running) -> N
     assert found is not None
     assert found.person == "ada"
     assert chat.person_of(running.service, channel="slack", team="T2", account="U1") is None
-    again = chat.start_link(running.service, running.sessions["ben"], "slack").code
+    again = link_code(running, "ben")
     other = {**take, "code": again}
     assert code_of(chat.finish_link, running.service, account="U1", **other) == "account_linked"
     chat.unlink(running.service, running.sessions["ada"], "slack")

@@ -92,6 +92,13 @@ async function further(path) {
   location.reload();
 }
 
+// A chat account: a passkey answers first, then there is a code to type in the chat.
+async function link(path) {
+  const { ceremony, options } = await post(`${path}/begin`);
+  const { code } = await post(`${path}/code`, { ceremony, credential: await get(options) });
+  byId("link-code").textContent = `Within ten minutes, type in Slack: /assent link ${code}`;
+}
+
 async function decide(form) {
   const path = `${form.dataset.path}/decide`;
   const { ceremony, options } = await post(`${path}/begin`, { decision: form.dataset.decide });
@@ -338,12 +345,14 @@ document.addEventListener("click", (event) => {
 document.addEventListener("submit", (event) => {
   event.preventDefault();
   const form = event.target;
-  const { decide: decision, enrol: invitation, signin, next, further: more } = form.dataset;
+  const { decide: decision, enrol: invitation, signin, next, further: more, link: chat, unlink } = form.dataset;
   const work = async () => {
     if (decision) await decide(form);
     else if (invitation) await enrol(invitation);
     else if (signin) location.assign(await signIn(signin, next));
     else if (more) await further(more);
+    else if (chat) await link(chat);
+    else if (unlink) location.assign((await post(unlink)).next);
   };
   run(form.querySelector("[type=submit]"), form.querySelector(".error"), work);
 });

@@ -41,7 +41,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "cleo": ("managers",),
     "dora": ("engineering",),
 }
-STAND_INS: Mapping[str, tuple[str, ...]] = {"ben": ("dora",)}
+STAND_INS: Mapping[str, tuple[str, ...]] = {"ben": ("dora",), "cleo": ("dora",)}
 
 
 def digest_of(text: str) -> str:

@@ -13,7 +13,7 @@ from approvals.core import canonical
 from approvals.core.calls import ToolCall
 from approvals.core.jws import SigningKey
 from approvals.core.requests import Decision, State
-from approvals.flow import enrol, signin, submit, vote
+from approvals.flow import enrol, sight, signin, submit, vote
 from approvals.flow.activate import activate
 from approvals.flow.caller import Caller, Submission
 from approvals.flow.service import Service
@@ -190,18 +190,23 @@ class Running:
     def decide(
         self, person: str, request_id: str, decision: str = "approve", reason: str | None = None
     ) -> State:
-        """Let a person decide with their passkey."""
+        """Let a person look and decide with their passkey."""
         session = self.sessions[person]
+        sight.seen(self.service, session, request_id)
         begun = vote.begin(self.service, session, request_id, Decision(decision))
         credential = self.passkeys[person].authenticate(begun.options)
         return vote.finish(self.service, session, begun.id, credential, reason=reason)
+
+
+UNLIMITED = {"cooldown": 0, "open_per_agent": 5000, "open_per_tool": 5000, "view_seconds": 0}
+"""Settings for tests of something else: nobody waits, and agents may ask as much as they like."""
 
 
 def start(
     home: Path, database: str, *, people: tuple[str, ...] = ("ada", "ben"), **settings: Any
 ) -> Running:
     """Start a service on an empty database and enrol people."""
-    options = load(home=home / "assent", database=database, **settings)
+    options = load(home=home / "assent", database=database, **{**UNLIMITED, **settings})
     service = Service(
         store=open_store(options.database_url),
         keys=Keyring.open(options.home, now=1, origin=options.log_origin),

@@ -44,9 +44,8 @@ def refusal(
 ) -> Refusal | None:
     """Why this agent may not ask people about one more call now, or None if it may.
 
-    Holds until the transaction ends: nobody else opens a request of this agent in between.
+    The transaction holds the agent (`tx.attention.hold`), so the counts stay true until it ends.
     """
-    tx.attention.hold(tenant=tenant, agent=agent)
     denied = tx.attention.denied_at(
         tenant=tenant,
         agent=agent,

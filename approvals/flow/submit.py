@@ -213,10 +213,12 @@ def _allow(it: _Submitted, verdict: Allow) -> Allowed:
 
 def _ask(it: _Submitted, verdict: Escalate) -> Opened | Denied:
     open_key = it.open_key()
+    it.tx.attention.hold(tenant=it.caller.tenant, agent=it.submission.agent)
     found = it.tx.requests.open_with(tenant=it.caller.tenant, open_key=open_key)
     # A request found here that can no longer lead anywhere is closed on the way.
     if found is not None and not ended(it.tx, found):
-        return _repeated(it, found)
+        it.tx.requests.repeated(found.id)
+        return Opened(found.id, status_of(it.service, it.tx, found))
     refused = limits.refusal(
         it.tx,
         it.service.settings,
@@ -227,16 +229,8 @@ def _ask(it: _Submitted, verdict: Escalate) -> Opened | Denied:
         call_hash=call_hash(it.submission.call),
     )
     if refused is not None:
-        return Denied(
-            it.verdict, refused.code, (), (refused.reason,), refused.retry_at - it.tx.now
-        )
+        return Denied(it.verdict, refused.code, (), (refused.reason,), refused.retry_at - it.tx.now)
     return _open(it, verdict, open_key)
-
-
-def _repeated(it: _Submitted, found: StoredRequest) -> Opened:
-    """One more identical call: counted on the request that is open for it."""
-    it.tx.requests.repeated(found.id)
-    return Opened(found.id, status_of(it.service, it.tx, found))
 
 
 def _open(it: _Submitted, verdict: Escalate, open_key: str) -> Opened:
@@ -259,17 +253,13 @@ def _open(it: _Submitted, verdict: Escalate, open_key: str) -> Opened:
     if not it.tx.requests.open(
         stored, open_key=open_key, seats=asked(request), follow_at=follow.begins(request)
     ):
-        # Another transaction opened it since we looked, and has committed.
-        found = it.tx.requests.open_with(tenant=it.caller.tenant, open_key=open_key)
-        if found is None:
-            raise Conflict("an identical call was submitted at the same moment; submit again")
-        return _repeated(it, found)
+        raise Conflict("an identical call was submitted at the same moment; submit again")
     tell(
         it.tx,
         bundle,
         NoticeKind.REQUEST,
         tenant=it.caller.tenant,
-        persons=follow.first_told(bundle, request),
+        persons=follow.told_first(bundle, request),
         subject=stored.id,
         agent=it.submission.agent,
         caps=Caps.of(it.service.settings),

@@ -26,7 +26,7 @@ from approvals.core.requests import Decision, State, Vote, assign, cast
 from approvals.flow import passkeys
 from approvals.flow.issue import issue
 from approvals.flow.service import new_occasion
-from approvals.flow.sight import needs_whole, visible_to
+from approvals.flow.sight import needs_whole, to_look, visible_to
 from approvals.flow.status import effective_state
 from approvals.flow.transition import announce, end
 from approvals.store.people import Ceremony as StoredCeremony
@@ -60,12 +60,13 @@ def begin(
     Raises:
         NotFound: no such request for this person.
         TransitionError: it is over, they are not asked, or they have voted.
-        Conflict: they approve without having opened the whole of what will run (`whole_not_seen`).
+        Conflict: they approve without having opened the whole of what will run (`whole_not_seen`)
+            or without having had it before them long enough (`looked_too_briefly`).
     """
     with service.store.begin() as tx:
         stored = visible_to(tx, session, request_id)
         may_vote(tx, stored, session)
-        _must_have_seen(tx, stored, session, decision)
+        _must_have_seen(service, tx, stored, session, decision)
         document = stored.request.document
         statement = Statement(
             decision=decision,
@@ -114,7 +115,8 @@ def finish(
 
     Raises:
         Conflict: the statement was used, is too old or was made for somebody else
-            (`statement_used`), or the whole was not seen (`whole_not_seen`).
+            (`statement_used`), or it was not seen whole (`whole_not_seen`) or long enough
+            (`looked_too_briefly`).
         TransitionError: the request is over, or the person is not asked or has voted.
         EvidenceError: the assertion does not hold for this statement.
         Invalid: the reason is too long (`reason`).
@@ -135,7 +137,7 @@ def finish(
         statement = Statement.from_document(orjson.loads(taken.statement))
         stored = visible_to(tx, session, statement.request, lock=True)
         may_vote(tx, stored, session)
-        _must_have_seen(tx, stored, session, statement.decision)
+        _must_have_seen(service, tx, stored, session, statement.decision)
         enrolled = tx.people.passkey(b64.encode(assertion.credential_id))
         if enrolled is None or (enrolled.tenant, enrolled.person) != (
             session.tenant,
@@ -161,7 +163,9 @@ def may_vote(tx: Tx, stored: StoredRequest, session: Session) -> None:
         raise TransitionError("you have decided already", code="already_voted")
 
 
-def _must_have_seen(tx: Tx, stored: StoredRequest, session: Session, decision: Decision) -> None:
+def _must_have_seen(
+    service: Service, tx: Tx, stored: StoredRequest, session: Session, decision: Decision
+) -> None:
     """Nobody approves what they have not had before them; denying is never made harder."""
     if decision is Decision.DENY:
         return
@@ -169,6 +173,8 @@ def _must_have_seen(tx: Tx, stored: StoredRequest, session: Session, decision: D
         request_id=stored.id, person=session.person
     ):
         raise Conflict("open the whole of what will run first", code="whole_not_seen")
+    if to_look(tx, service.settings, session, stored.id) != 0:
+        raise Conflict("take a moment to read what will run first", code="looked_too_briefly")
 
 
 def _vote(

@@ -18,12 +18,13 @@ from approvals.client import Client, mint_token
 from approvals.config import load
 from approvals.core.calls import ToolCall
 from approvals.core.requests import Decision
-from approvals.flow import enrol, signin, vote
+from approvals.flow import enrol, sight, signin, vote
 from approvals.flow.activate import activate
 from approvals.flow.service import Service
 from approvals.keys import Keyring
 from approvals.store import open_store
 from approvals.verifier import Verifier
+from tests.service import UNLIMITED
 from tests.softkey import SoftKey
 
 if TYPE_CHECKING:
@@ -202,8 +203,9 @@ class Running:
         decision: Decision = Decision.APPROVE,
         reason: str | None = None,
     ) -> State:
-        """Let a person decide with their passkey."""
+        """Let a person look and decide with their passkey."""
         session = self.session(person)
+        sight.seen(self.service, session, request_id)
         begun = vote.begin(self.service, session, request_id, decision)
         credential = self.passkeys[person].authenticate(begun.options)
         return vote.finish(self.service, session, begun.id, credential, reason=reason)
@@ -235,7 +237,7 @@ def open_company(
     home: Path, *, url: str, database: str | None = None, ttl: str = "15m", **settings: Any
 ) -> Running:
     """A fresh service with the company's bundle active; its application closes it."""
-    configured = load(home=home, url=url, database=database, **settings)
+    configured = load(home=home, url=url, database=database, **{**UNLIMITED, **settings})
     ring = Keyring.open(home, now=int(time.time()), origin=configured.log_origin)
     service = Service(store=open_store(configured.database_url), keys=ring, settings=configured)
     keys = {"gateway": new_key(), "other": new_key()}

@@ -28,6 +28,7 @@ from approvals.guard import Guard
 from approvals.keys import Keyring
 from approvals.store import open_store
 from approvals.verifier import Verifier
+from tests.service import UNLIMITED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -215,10 +216,21 @@ class Site:
 
 
 def open_site(
-    home: Path, url: str, *, short: int = 900, public: str | None = None, jobs: bool = True
+    home: Path,
+    url: str,
+    *,
+    short: int = 900,
+    public: str | None = None,
+    jobs: bool = True,
+    view_seconds: int = 0,
 ) -> Site:
     """The company's service, not yet listening. `public` is its address if that is not `url`."""
-    settings = load(home=home, url=public or url, log_interval=0.05)
+    settings = load(
+        home=home,
+        url=public or url,
+        log_interval=0.05,
+        **{**UNLIMITED, "view_seconds": view_seconds},
+    )
     keys = Keyring.open(home, now=int(time.time()), origin=settings.log_origin)
     service = Service(store=open_store(settings.database_url), keys=keys, settings=settings)
     secret = ec.generate_private_key(ec.SECP256R1())
@@ -230,13 +242,25 @@ def open_site(
 
 @contextmanager
 def running_site(
-    home: Path, *, short: int = 900, public: str | None = None, jobs: bool = True
+    home: Path,
+    *,
+    short: int = 900,
+    public: str | None = None,
+    jobs: bool = True,
+    view_seconds: int = 0,
 ) -> Iterator[Site]:
     """The company's service on a free port of this machine."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
-        site = open_site(home, f"http://localhost:{port}", short=short, public=public, jobs=jobs)
+        site = open_site(
+            home,
+            f"http://localhost:{port}",
+            short=short,
+            public=public,
+            jobs=jobs,
+            view_seconds=view_seconds,
+        )
         server = uvicorn.Server(
             uvicorn.Config(site.app, log_level="error", timeout_graceful_shutdown=1, lifespan="on")
         )

@@ -114,6 +114,7 @@ class RequestPage:
     unchecked: tuple[RawView, ...]
     payload: PayloadView
     folded: bool
+    unlooked: bool
     rules: tuple[Rule, ...]
     votes: tuple[Voted, ...]
     compared: bool
@@ -157,6 +158,7 @@ def request_page(view: RequestView) -> RequestPage:
         unchecked=unchecked(view.display, folded=folded),
         payload=payload(view.display, folded=folded),
         folded=folded,
+        unlooked=view.may_decide and not view.looked,
         rules=tuple(_rule(requirement) for requirement in view.requirements),
         votes=tuple(_voted(vote) for vote in view.votes),
         compared=view.previous is not None,
@@ -221,7 +223,11 @@ def _story(view: RequestView) -> tuple[Step, ...]:
         case State.PENDING:
             return ()
         case State.DENIED:
-            return (Step("The call does not run. The agent's side was told, and why.", last),)
+            told = Step("The call does not run. The agent's side was told, and why.", last)
+            if view.asked_again_at is None or view.asked_again_at <= view.now:
+                return (told,)
+            spared = "Nobody is asked about the same call again until"
+            return (told, Step(spared, last, view.asked_again_at))
         case State.EXPIRED:
             return (Step("Too few people decided in time. The call does not run.", view.expires),)
         case State.CANCELLED:

@@ -1,4 +1,4 @@
-"""The files that keys are kept in: ``log.json``, ``webhook.json``, one ``approval-<kid>.json`` each.
+"""The files of keys: ``log.json``, ``webhook.json``, one ``approval-<kid>.json`` per approval key.
 
 What holds:
 - a file is written whole and durable or not at all, and never changed afterwards;

@@ -150,7 +150,7 @@ class Approvals:
                 case((col(SpendRow.jti).is_not(None), SPENT), else_=col(ApprovalRow.state)),
             ).outerjoin(SpendRow, col(SpendRow.jti) == col(ApprovalRow.jti))
         )
-        return dict(rows.tuples().all())
+        return dict(iter(rows))
 
     def end(self, jti: str, *, state: str) -> bool:
         """Take a live approval to another state. True for the one who did."""

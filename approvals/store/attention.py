@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, case, func, text, update
+from sqlalchemy import select as select_columns
 from sqlmodel import col, or_, select
 
 from approvals.core.requests import Decision, State
@@ -27,9 +28,11 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class CastVote:
-    """One vote as figures need it: `document` is the text of the request's document."""
+    """One vote as figures need it: how many seconds after the request was opened it came.
 
-    request: str
+    `document` is the text of the request's document.
+    """
+
     person: str
     approves: bool
     seconds: int
@@ -63,7 +66,7 @@ class Attention:
         this = and_(col(RequestRow.target) == target, col(RequestRow.tool) == tool)
         expires = col(RequestRow.expires)
         in_all, soonest, of_tool, soonest_of_tool = self._session.execute(
-            select(  # type: ignore[call-overload]  # sqlmodel knows fewer expressions than there are
+            select_columns(
                 func.count(),
                 func.min(expires),
                 func.count(case((this, 1))),
@@ -183,20 +186,19 @@ class Attention:
 
     def votes_since(self, *, tenant: str, since: int, limit: int) -> list[CastVote]:
         """The newest votes since then, with how long after the request was opened they came."""
-        rows = self._session.exec(
-            select(
-                VoteRow.request,
-                VoteRow.person,
-                VoteRow.decision,
+        rows = self._session.execute(
+            select_columns(
+                col(VoteRow.person),
+                col(VoteRow.decision),
                 col(VoteRow.created) - col(RequestRow.created),
-                RequestRow.document,
+                col(RequestRow.document),
             )
             .join(RequestRow, col(RequestRow.id) == col(VoteRow.request))
-            .where(VoteRow.tenant == tenant, col(VoteRow.created) > since)
-            .order_by(col(VoteRow.created).desc(), VoteRow.request)
+            .where(col(VoteRow.tenant) == tenant, col(VoteRow.created) > since)
+            .order_by(col(VoteRow.created).desc(), col(VoteRow.request))
             .limit(limit)
         )
         return [
-            CastVote(request, person, decision == Decision.APPROVE.value, max(0, seconds), document)
-            for request, person, decision, seconds, document in rows
+            CastVote(person, decision == Decision.APPROVE.value, max(0, seconds), document)
+            for person, decision, seconds, document in rows
         ]

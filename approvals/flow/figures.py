@@ -51,7 +51,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Everything of the last days, most decided first. `cut` is true where older votes are left out."""
+    """All figures, most decided first. `cut` is true where older votes are left out."""
 
     now: int
     since: int

@@ -25,9 +25,10 @@ from approvals.flow.outbox import Caps, NoticeKind, tell
 from approvals.flow.status import effective_state
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from approvals.core.bundle import Bundle
+    from approvals.core.canonical import Json
     from approvals.core.requests import Request, Requirement
     from approvals.flow.service import Service
     from approvals.store import Tx
@@ -124,6 +125,53 @@ def _steps(request: Request) -> list[_Step]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Following:
+    """A locked request in the transaction that follows it up."""
+
+    tx: Tx
+    bundle: Bundle
+    caps: Caps
+    request: Request
+
+    def tell(self, kind: NoticeKind, people: Collection[str]) -> None:
+        tell(
+            self.tx,
+            self.bundle,
+            kind,
+            tenant=self.request.document.tenant,
+            persons=sorted(people),
+            subject=self.request.id,
+            agent=self.request.document.agent,
+            caps=self.caps,
+        )
+
+    def log(
+        self,
+        kind: EventType,
+        people: Collection[str],
+        *,
+        public: Mapping[str, Json] | None = None,
+        personal: Mapping[str, Json] | None = None,
+    ) -> None:
+        log.append(
+            self.tx,
+            Event(
+                type=kind,
+                time=self.tx.now,
+                tenant=self.request.document.tenant,
+                public={
+                    "request": self.request.id,
+                    "request_digest": self.request.document.digest(),
+                    "call_hash": self.request.document.call_hash,
+                    **(public or {}),
+                },
+                personal={"people": [*sorted(people)], **(personal or {})},
+            ),
+            request_id=self.request.id,
+        )
+
+
 def _follow(service: Service, tx: Tx, stored: StoredRequest) -> bool:
     """Take the steps of a locked request that are due and were not taken yet."""
     request = stored.request
@@ -131,52 +179,48 @@ def _follow(service: Service, tx: Tx, stored: StoredRequest) -> bool:
     if since is None or since > tx.now or effective_state(request, now=tx.now) is not State.PENDING:
         return False  # another process took them, or it was decided, since we looked
     bundle = service.current_bundle(tx, request.document.tenant).bundle
+    it = _Following(tx, bundle, Caps.of(service.settings), request)
     steps = _steps(request)
     wanting = {each.rule: each for each, filled, needed in progress(request) if filled < needed}
     for step in sorted(steps, key=lambda step: step.at):
         if not since <= step.at <= tx.now:
             continue
         if step.rule is None:
-            _remind(service, tx, bundle, request, wanting.values())
+            _remind(it, wanting.values())
         elif step.rule in wanting:
-            _escalate(service, tx, bundle, request, step, wanting[step.rule])
+            _escalate(it, step, wanting[step.rule])
     later = min((step.at for step in steps if step.at > tx.now), default=None)
     tx.attention.follow_next(request.id, at=later)
     return True
 
 
-def _escalate(
-    service: Service,
-    tx: Tx,
-    bundle: Bundle,
-    request: Request,
-    step: _Step,
-    requirement: Requirement,
-) -> None:
-    people = _named(bundle, requirement, step.name)
-    _tell(service, tx, bundle, NoticeKind.REQUEST, request, people)
-    _log(tx, request, EventType.REQUEST_ESCALATED, people, rule=step.rule, name=step.name)
+def _escalate(it: _Following, step: _Step, requirement: Requirement) -> None:
+    people = _named(it.bundle, requirement, step.name)
+    it.tell(NoticeKind.REQUEST, people)
+    # A step may name a person, so its name is personal as well.
+    it.log(
+        EventType.REQUEST_ESCALATED,
+        people,
+        public={"rule": requirement.rule},
+        personal={"name": step.name},
+    )
 
 
-def _remind(
-    service: Service,
-    tx: Tx,
-    bundle: Bundle,
-    request: Request,
-    wanting: Iterable[Requirement],
-) -> None:
-    notices = tx.notices.of(tenant=request.document.tenant, subject=request.id)
-    told = {each.person for each in notices if each.kind == NoticeKind.REQUEST}
+def _remind(it: _Following, wanting: Iterable[Requirement]) -> None:
+    notices = it.tx.notices.of(tenant=it.request.document.tenant, subject=it.request.id)
+    asked = [each for each in notices if each.kind == NoticeKind.REQUEST]
+    told = {each.person for each in asked}
+    lately = {each.person for each in asked if each.created == it.tx.now}
+    voted = {vote.approver for vote in it.request.votes}
     silent: set[str] = set()
     spared: set[str] = set()
     for requirement in wanting:
-        silent |= told & set(requirement.eligible)
-        spared |= _spared(bundle, requirement) - told
-    voted = {vote.approver for vote in request.votes}
-    _tell(service, tx, bundle, NoticeKind.REMINDER, request, silent - voted)
-    _tell(service, tx, bundle, NoticeKind.REQUEST, request, spared - voted)
-    if people := (silent | spared) - voted:
-        _log(tx, request, EventType.REQUEST_REMINDED, people)
+        silent |= (told & set(requirement.eligible)) - lately - voted
+        spared |= _spared(it.bundle, requirement) - told - voted
+    it.tell(NoticeKind.REMINDER, silent)
+    it.tell(NoticeKind.REQUEST, spared)
+    if silent or spared:
+        it.log(EventType.REQUEST_REMINDED, silent | spared)
 
 
 def _named(bundle: Bundle, requirement: Requirement, name: str) -> frozenset[str]:
@@ -197,51 +241,3 @@ def _kept(bundle: Bundle, requirement: Requirement) -> frozenset[str]:
 def _spared(bundle: Bundle, requirement: Requirement) -> frozenset[str]:
     """Everybody who is not kept for later, on call or not."""
     return frozenset(requirement.eligible) - _kept(bundle, requirement)
-
-
-def _tell(
-    service: Service,
-    tx: Tx,
-    bundle: Bundle,
-    kind: NoticeKind,
-    request: Request,
-    people: Collection[str],
-) -> None:
-    tell(
-        tx,
-        bundle,
-        kind,
-        tenant=request.document.tenant,
-        persons=sorted(people),
-        subject=request.id,
-        agent=request.document.agent,
-        caps=Caps.of(service.settings),
-    )
-
-
-def _log(
-    tx: Tx,
-    request: Request,
-    kind: EventType,
-    people: Collection[str],
-    *,
-    rule: str | None = None,
-    name: str | None = None,
-) -> None:
-    log.append(
-        tx,
-        Event(
-            type=kind,
-            time=tx.now,
-            tenant=request.document.tenant,
-            public={
-                "request": request.id,
-                "request_digest": request.document.digest(),
-                "call_hash": request.document.call_hash,
-                **({} if rule is None else {"rule": rule}),
-            },
-            # A step may name a person, so the name is personal too.
-            personal={"people": sorted(people), **({} if name is None else {"name": name})},
-        ),
-        request_id=request.id,
-    )

@@ -1,4 +1,4 @@
-"""What is asked of people's attention: what waits, who has looked, who is told next, who decided."""
+"""What is asked of people's attention: what waits, who has looked, who is told next, who voted."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ class Attention:
                 func.count(case((this, 1))),
                 func.min(case((this, expires))),
             ).where(
-                RequestRow.tenant == tenant,
-                RequestRow.agent == agent,
-                RequestRow.state == State.PENDING.value,
+                col(RequestRow.tenant) == tenant,
+                col(RequestRow.agent) == agent,
+                col(RequestRow.state) == State.PENDING.value,
                 expires > now,
             )
         ).one()

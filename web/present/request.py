@@ -223,11 +223,7 @@ def _story(view: RequestView) -> tuple[Step, ...]:
         case State.PENDING:
             return ()
         case State.DENIED:
-            told = Step("The call does not run. The agent's side was told, and why.", last)
-            if view.asked_again_at is None or view.asked_again_at <= view.now:
-                return (told,)
-            spared = "Nobody is asked about the same call again until"
-            return (told, Step(spared, last, view.asked_again_at))
+            return _denied(view, last)
         case State.EXPIRED:
             return (Step("Too few people decided in time. The call does not run.", view.expires),)
         case State.CANCELLED:
@@ -236,6 +232,16 @@ def _story(view: RequestView) -> tuple[Step, ...]:
             return (Step("The approval was taken back. It can no longer be used.", last),)
         case State.APPROVED:
             return _use(view.outcome, last, now=view.now)
+
+
+def _denied(view: RequestView, denied: int) -> tuple[Step, ...]:
+    told = Step("The call does not run. The agent's side was told, and why.", denied)
+    if view.asked_again_at is None or view.asked_again_at <= view.now:
+        return (told,)
+    return (
+        told,
+        Step("Nobody is asked about the same call again until", denied, view.asked_again_at),
+    )
 
 
 def _use(outcome: OutcomeView | None, approved: int, *, now: int) -> tuple[Step, ...]:

@@ -2,8 +2,9 @@ r"""Text on its way into a mail: nothing unseen, nothing that a mail client make
 
 Mail clients make links of whatever looks like one, in plain text too. A payload with an address in
 it would put a second link into a mail that people trust. So what makes a link is drawn: the dot
-before a top-level domain as `⟦.⟧`, the colon of a scheme as `⟦:⟧`, the first of two backslashes as
-`⟦\⟧`. The brackets are never raw in a payload: nobody can mistake a drawing for what was there.
+before a top-level domain as `⟦.⟧`, the first of two slashes as `⟦/⟧` or `⟦\⟧`, the colon of a
+scheme without them as `⟦:⟧`. The brackets are never raw in a payload: nobody can mistake a drawing
+for what was there.
 """
 
 from __future__ import annotations
@@ -19,15 +20,17 @@ if TYPE_CHECKING:
 
 _MARK: Final = re.compile(r"(⟦U\+(?:10[0-9A-F]{4}|[0-9A-F]{4,5})⟧)", re.ASCII)
 _UNIT: Final = re.compile(r"⟦[^⟦⟧]{1,8}⟧|.", re.DOTALL)
-_SCHEMES: Final = "callto data facetime file geo javascript mailto sip sips skype sms tel xmpp"
+_SCHEMES: Final = (
+    "callto data facetime file ftp geo http https javascript mailto sip sips skype sms tel xmpp"
+)
 _LINKING: Final = re.compile(
     "|".join(
         (
             r"[.\uff0e\uff61](?=[^\W\d_]{2}|xn--)",  # a domain ends in letters, an amount does not
             r"\u3002(?=[A-Za-z]{2})",  # before other letters it ends a sentence
-            r":(?=//)",
-            *(rf"(?<=\b{scheme}):" for scheme in _SCHEMES.split()),
+            r"/(?=/)",
             r"\\(?=\\)",  # a share on the network, to clients on Windows
+            *(rf":(?<=\b{scheme}:)(?!//)" for scheme in _SCHEMES.split()),
         )
     ),
     re.IGNORECASE,

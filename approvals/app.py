@@ -19,14 +19,18 @@ import web
 from approvals import api
 from approvals.api.edge import Edge
 from approvals.config import Settings, load
+from approvals.delivery import Delivery
 from approvals.flow.introduce import introduce
 from approvals.flow.service import Service
 from approvals.jobs import Jobs
 from approvals.keys import Keyring
 from approvals.store import open_store
+from integrations import connect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from integrations.slack.socket import SlackSocket
 
 SWITCH_SECONDS: Final = 0.0005
 _DESCRIPTION = (
@@ -54,19 +58,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def build_app(service: Service, *, jobs: bool = True) -> FastAPI:
     """The application over an open service, which it closes when it is shut down."""
+    delivery = Delivery(service, connect.channels(service) if jobs else [])
+    socket = connect.socket(service) if jobs else None
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        work = Jobs(service) if jobs else None
+        work: list[Jobs | Delivery | SlackSocket] = [Jobs(service), delivery] if jobs else []
+        if socket is not None:
+            work.append(socket)
         room.waiting.start()
-        if work is not None:
-            work.start()
+        for each in work:
+            each.start()
         try:
             yield
         finally:
             room.waiting.stop()
-            if work is not None:
-                work.stop()
+            for each in reversed(work):
+                each.stop()
             service.store.close()
 
     app = FastAPI(
@@ -81,6 +89,7 @@ def build_app(service: Service, *, jobs: bool = True) -> FastAPI:
     )
     room = api.mount(app, service)
     web.mount(app, service)
+    connect.mount(app, service)
     # Last, so that it stands around everything else.
     app.add_middleware(Edge, origin=service.settings.origin, max_bytes=service.settings.max_bytes)
     return app

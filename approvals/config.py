@@ -11,18 +11,20 @@ and no `repr` shows the database's password.
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from approvals.core.errors import AssentError
 
 PREFIX: Final = "ASSENT_"
 DEFAULT_PORT: Final = 8420
+MAIL_ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+", re.ASCII)
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _POSTGRES: Final = ("postgres://", "postgresql://", "postgresql+psycopg://")
@@ -94,6 +96,103 @@ class Settings(BaseSettings):
         default=259_200,
         description="Seconds for which an invitation to enrol a passkey can be used, once.",
     )
+
+    smtp_host: str | None = Field(
+        default=None, description="Mail server to hand notices to. Unset: no mail is sent."
+    )
+    smtp_port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        default=587, description="Port of the mail server."
+    )
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls",
+        description="starttls (required, not tried), tls from the first byte, or none, which is "
+        "taken for a server on this machine only.",
+    )
+    smtp_username: str | None = Field(
+        default=None, description="User name at the mail server. Unset: no authentication."
+    )
+    smtp_password: SecretStr | None = Field(
+        default=None, description="Password at the mail server; sent over TLS only."
+    )
+    mail_from: str = Field(
+        default="assent@localhost", description="Sender of the mail, an address of your domain."
+    )
+    slack_bot_token: SecretStr | None = Field(
+        default=None, description="Bot token (xoxb-…). Unset: nothing is sent to Slack."
+    )
+    slack_signing_secret: SecretStr | None = Field(
+        default=None,
+        description="Signing secret of the Slack app, for interactions over HTTP. Unset: the "
+        "routes that Slack calls do not exist.",
+    )
+    slack_app_token: SecretStr | None = Field(
+        default=None,
+        description="App token (xapp-…), for Socket Mode: interactions without inbound calls.",
+    )
+    slack_api_url: str = Field(
+        default="https://slack.com/api/",
+        description="Where Slack's Web API is. Plain http is taken on this machine only.",
+    )
+    notice_cap_agent_hour: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=10,
+        description="Notices of requests that one person gets in an hour because of one agent, on "
+        "each channel together; what is beyond waits in the inbox.",
+    )
+    notice_cap_hour: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=60, description="Notices of requests that one person gets in an hour."
+    )
+    open_per_agent: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=50, description="Requests of one agent that may wait for people at one time."
+    )
+    open_per_tool: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=25, description="Requests of one agent for one tool that may wait at one time."
+    )
+    cooldown: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        default=600,
+        description="Seconds for which a call that a person denied is refused without asking.",
+    )
+    view_seconds: Annotated[int, Field(ge=0, le=60)] = Field(
+        default=2,
+        description="Seconds for which a person must have had a request's page before them for an "
+        "approval to count.",
+    )
+    operators_group: str = Field(
+        default="operators",
+        description="The group of people.yaml whose members see the figures page.",
+    )
+
+    @field_validator("smtp_host", mode="after")
+    @classmethod
+    def _plain_host(cls, host: str | None) -> str | None:
+        if host is not None and not host.isprintable():
+            raise ValueError("must be a host name")
+        return host
+
+    @field_validator("mail_from", mode="after")
+    @classmethod
+    def _one_address(cls, address: str) -> str:
+        if not MAIL_ADDRESS.fullmatch(address):
+            raise ValueError("must be one plain mail address")
+        return address
+
+    @field_validator("slack_api_url", mode="after")
+    @classmethod
+    def _private_or_tls(cls, url: str) -> str:
+        parts = urlsplit(url)
+        local = parts.scheme == "http" and parts.hostname in LOOPBACK
+        if not (local or parts.scheme == "https") or not url.endswith("/"):
+            raise ValueError("must be https and end with a slash")
+        return url
+
+    @model_validator(mode="after")
+    def _no_secret_in_the_clear(self) -> Self:
+        if (
+            self.smtp_host is not None
+            and self.smtp_security == "none"
+            and self.smtp_host not in LOOPBACK
+        ):
+            raise ValueError("smtp_security none is for a mail server on this machine only")
+        return self
 
     @field_validator("home", mode="after")
     @classmethod

@@ -17,6 +17,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from approvals import log
 from approvals.core.errors import AssentError
 from approvals.flow.expire import expire
+from approvals.flow.follow import digest, follow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from approvals.flow.service import Service
 
 EXPIRE_SECONDS: Final = 2
+FOLLOW_SECONDS: Final = 5
+DIGEST_SECONDS: Final = 60
 KEYS_SECONDS: Final = 5
 
 _log = structlog.get_logger(__name__)
@@ -52,6 +55,8 @@ class Jobs:
     def start(self) -> None:
         """Begin."""
         self._every(EXPIRE_SECONDS, "expire", lambda: expire(self._service))
+        self._every(FOLLOW_SECONDS, "follow", lambda: follow(self._service))
+        self._every(DIGEST_SECONDS, "digest", lambda: digest(self._service))
         self._every(KEYS_SECONDS, "keys", self._service.keys.reload_if_changed)
         self._scheduler.start()
         self._sequencer.start()

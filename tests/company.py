@@ -18,8 +18,9 @@ from approvals.core.approval import Approval, Basis
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.ceremony import Decision, Evidence, Statement, StepUp, challenge
 from approvals.core.directory import Approver, Directory, EnrolledKey
-from approvals.core.quorum import Requirement, Vote, assign
+from approvals.core.quorum import Vote, assign
 from approvals.core.requests import RequestDocument
+from approvals.core.requirement import Requirement
 from tests.softkey import SoftKey
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "cleo": ("managers",),
     "dora": ("engineering",),
 }
+STAND_INS: Mapping[str, tuple[str, ...]] = {"ben": ("dora",), "cleo": ("dora",)}
 
 
 def digest_of(text: str) -> str:
@@ -101,7 +103,12 @@ class Company:
             rp_id=RP_ID,
             origins=(ORIGIN,),
             people=tuple(
-                Approver(id=person, groups=GROUPS[person], keys=(enrolled(passkey),))
+                Approver(
+                    id=person,
+                    groups=GROUPS[person],
+                    keys=(enrolled(passkey),),
+                    stand_ins=STAND_INS.get(person, ()),
+                )
                 for person, passkey in self.passkeys.items()
             ),
         )

@@ -16,7 +16,7 @@ from approvals.core import canonical
 from approvals.core.calls import ToolCall
 from approvals.core.ceremony import Decision
 from approvals.core.jws import SigningKey
-from approvals.flow import enrol, signin, submit, vote
+from approvals.flow import enrol, sight, signin, submit, vote
 from approvals.flow.activate import activate
 from approvals.flow.caller import Caller, Submission
 from approvals.flow.service import Service
@@ -165,8 +165,9 @@ class Peopled:
     def decide(
         self, person: str, request_id: str, decision: str = "approve", reason: str | None = None
     ) -> State:
-        """Let a person decide with their passkey."""
+        """Let a person look and decide with their passkey."""
         session = self.session(person)
+        sight.seen(self.service, session, request_id)
         begun = vote.begin(self.service, session, request_id, Decision(decision))
         credential = self.passkeys[person].authenticate(begun.options)
         return vote.finish(self.service, session, begun.id, credential, reason=reason)
@@ -244,11 +245,16 @@ class Running(Peopled):
         return answer.id
 
 
+UNLIMITED = {"cooldown": 0, "open_per_agent": 5000, "open_per_tool": 5000, "view_seconds": 0}
+"""Settings for tests of something else: nobody waits, and agents may ask as much as they like."""
+
+
 def start(
     home: Path, database: str, *, people: tuple[str, ...] = ("ada", "ben"), **settings: Any
 ) -> Running:
     """Start a service on an empty database and enrol people."""
-    service = open_service(load(home=home / "assent", database=database, **settings))
+    options = {**UNLIMITED, **settings}
+    service = open_service(load(home=home / "assent", database=database, **options))
     running = Running(service, new_key())
     activate(service, tenant="default", files=bundle_files(running.enforcer_key.public_jwk()))
     for person in people:

@@ -88,7 +88,7 @@ def test_waiting_ends_with_the_decision(client: Client, company: Running) -> Non
     company.verifier().verify(outcome.token, transfer(3), now=company.now())
     denied = client.submit(transfer(4), **WHO)
     company.decide("ada", denied.id, decision=Decision.DENY, reason="no")
-    assert client.wait(denied.id, timeout=30) == Denied(denied.id, "ada", "no")
+    assert client.wait(denied.id, timeout=30) == Denied(denied.id, "ada", "no", 0)
     cancelled = client.submit(transfer(5), **WHO)
     client.cancel(cancelled.id)
     assert client.wait(cancelled.id, timeout=30) == Cancelled(cancelled.id)

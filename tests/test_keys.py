@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import multiprocessing
 import os
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from approvals.core import jws
+from approvals.core import b64, jws
 from approvals.core.errors import AssentError
 from approvals.keys import LONGEST_APPROVAL, Keyring, KeyState
 
@@ -110,7 +111,7 @@ def test_a_folder_that_others_may_use_is_refused_with_the_remedy(tmp_path: Path,
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
-@pytest.mark.parametrize("which", ["log.json", "approval-*.json"])
+@pytest.mark.parametrize("which", ["log.json", "webhook.json", "approval-*.json"])
 def test_a_file_that_others_may_read_is_refused_with_the_remedy(
     tmp_path: Path, mode: int, which: str
 ) -> None:
@@ -149,7 +150,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-@pytest.mark.parametrize("which", ["log.json", "approval-*.json"])
+@pytest.mark.parametrize("which", ["log.json", "webhook.json", "approval-*.json"])
 def test_a_damaged_file_stops_the_start_and_is_never_replaced(
     tmp_path: Path, damage: str, which: str
 ) -> None:
@@ -188,6 +189,43 @@ def test_a_lost_key_is_never_replaced_by_a_new_one(tmp_path: Path, which: str) -
     assert error.code == "keys_missing"
     assert error.place == str(tmp_path / "keys" / which)
     assert files(tmp_path) == before
+
+
+def test_the_webhook_key_is_one_of_its_own_and_in_no_key_set(tmp_path: Path) -> None:
+    """Verifiers of approvals would otherwise take what it signs for one."""
+    keyring = opened(tmp_path)
+    public = keyring.webhook_key.public_key().public_bytes_raw()
+    assert public != keyring.log_key.public_key().public_bytes_raw()
+    assert keyring.webhook_public_key == f"whpk_{base64.b64encode(public).decode()}"
+    assert b64.encode(public) not in json.dumps(published(keyring, NOW))
+    assert opened(tmp_path, now=NOW + 5).webhook_public_key == keyring.webhook_public_key
+
+
+def test_a_folder_from_before_the_webhook_key_gets_one_and_keeps_it(tmp_path: Path) -> None:
+    opened(tmp_path)
+    (tmp_path / "keys" / "webhook.json").unlink()
+    looked_at = opened(tmp_path, create=False)
+    with pytest.raises(AssentError) as caught:
+        _ = looked_at.webhook_key
+    assert caught.value.code == "keys_missing"
+    before = files(tmp_path)
+    made = opened(tmp_path)
+    assert files(tmp_path).items() > before.items()
+    assert opened(tmp_path).webhook_public_key == made.webhook_public_key
+    assert looked_at.reload_if_changed()
+    assert looked_at.webhook_public_key == made.webhook_public_key
+
+
+def test_processes_that_miss_the_webhook_key_at_once_make_one(tmp_path: Path) -> None:
+    opened(tmp_path)
+    (tmp_path / "keys" / "webhook.json").unlink()
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(4, mp_context=context) as pool:
+        assert len(set(pool.map(_webhook_public_key, [tmp_path] * 4))) == 1
+
+
+def _webhook_public_key(home: Path) -> str:
+    return opened(home).webhook_public_key
 
 
 def test_a_file_where_the_folder_should_be_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from approvals.flow.service import Service
-from web import enrol, inbox, live, me, requests, signin
+from web import enrol, figures, inbox, live, me, requests, signin
 from web.errors import ErrorPages
 from web.headers import SecurityHeaders
 from web.live import Hub
@@ -48,7 +48,7 @@ class _OwnFiles(StaticFiles):
 def mount(app: FastAPI, service: Service) -> None:
     """Add the pages, their files, their headers and their error pages to `app`."""
     app.state.web = Web(service, Hub(service.store.listen))
-    for each in (inbox, requests, enrol, signin, me, live):
+    for each in (inbox, requests, enrol, signin, me, live, figures):
         app.include_router(each.router, dependencies=[Depends(same_origin)])
     app.mount("/static", _OwnFiles(directory=FOLDER / "static"), name="static")
     app.add_exception_handler(SignedOut, to_sign_in)

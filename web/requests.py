@@ -1,8 +1,9 @@
 """A request's page, and the decision that is made on it.
 
-What holds: looking changes nothing; opening the whole is remembered by the service, which refuses
-an approval without it, whatever the page shows; the decision is what the passkey signed, not what
-the last request of the script says it was.
+What holds: a GET changes nothing; that the page was on a screen, and that the whole was opened, is
+told by the script and remembered by the service, which refuses an approval without it, whatever the
+page shows; the decision is what the passkey signed, not what the last request of the script says it
+was.
 """
 
 from typing import Annotated
@@ -31,6 +32,13 @@ def show(request: Request, request_id: RequestId, session: Person) -> Response:
     """The request, if it is for this person to see."""
     view = look.request(service_of(request), session, request_id)
     return page("request.html", r=request_page(view), person=session.name, now=view.now)
+
+
+@router.post("/seen")
+def seen(request: Request, request_id: RequestId, session: Person, _fields: Fields) -> Response:
+    """Remember that the page is before the person; says in how many seconds they may approve."""
+    wait = sight.seen(service_of(request), session, request_id)
+    return JSONResponse({"wait": wait})
 
 
 @router.post("/opened")

@@ -26,6 +26,15 @@ def clock(seconds: int, form: Form) -> str:
     return f"{at.day} {at:%b}, {at:%H:%M} UTC"
 
 
+def lasted(seconds: int) -> str:
+    """A length of time in its two largest units: ``8 s``, ``4 min 05 s``, ``2 h 10 min``."""
+    if seconds < _MINUTE:
+        return f"{seconds} s"
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE} min {seconds % _MINUTE:02d} s"
+    return f"{seconds // _HOUR:,} h {seconds // _MINUTE % _MINUTE:02d} min"
+
+
 def span(seconds: int) -> str:
     """A remaining time as the script's countdown writes it, so that nothing jumps."""
     left = max(seconds, 0)

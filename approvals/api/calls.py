@@ -59,6 +59,7 @@ def submit_call(
                     code=answered.code,
                     rules=list(answered.rules),
                     reasons=list(answered.reasons),
+                    retry_after=answered.retry_after,
                 )
             )
         case Opened():

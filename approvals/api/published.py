@@ -70,6 +70,7 @@ def configuration(request: Request) -> Response:
             log=wire.LogIdentity(
                 url=f"{url}/log", origin=service.keys.origin, vkey=service.keys.vkey
             ),
+            webhook_public_key=service.keys.webhook_public_key,
             approval_types_supported=[TOKEN_TYPE],
             signing_alg_values_supported=["ES256"],
             max_body_bytes=service.settings.max_bytes,

@@ -44,7 +44,11 @@ def status_answer(status: RequestStatus) -> wire.RequestStatus:
         ],
         denied=None
         if status.denial is None
-        else wire.Denial(by=status.denial.approver, reason=status.denial.reason),
+        else wire.Denial(
+            by=status.denial.approver,
+            reason=status.denial.reason,
+            retry_after=status.denial.retry_after,
+        ),
         approval=status.approval,
     )
 

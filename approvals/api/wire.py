@@ -123,13 +123,17 @@ class AllowAnswer(BaseModel):
 
 
 class DenyAnswer(BaseModel):
-    """Policy refused the call."""
+    """Policy refused the call, or people are not asked about it now."""
 
     decision: Literal["deny"] = "deny"
     id: str
     code: str = Field(description="Why, stable.")
     rules: list[str] = Field(description="The rules that refused.")
     reasons: list[str] = Field(description="The rules' sentences.")
+    retry_after: int | None = Field(
+        description="In how many seconds asking again may lead to another answer; null where time "
+        "changes nothing.",
+    )
 
 
 class Progress(BaseModel):
@@ -148,6 +152,9 @@ class Denial(BaseModel):
 
     by: str
     reason: str | None
+    retry_after: int = Field(
+        description="In how many seconds people may be asked about the same call again."
+    )
 
 
 class RequestStatus(BaseModel):
@@ -200,6 +207,7 @@ class Configuration(BaseModel):
     approvals_endpoint: str
     people_keys_endpoint: str
     log: LogIdentity
+    webhook_public_key: str
     approval_types_supported: list[str]
     signing_alg_values_supported: list[str]
     max_body_bytes: int

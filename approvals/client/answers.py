@@ -66,6 +66,10 @@ class Answer:
             raise self.unlike(name)
         return value
 
+    def number_or_none(self, name: str) -> int | None:
+        """Return an integer, or ``None`` where it is null or absent."""
+        return None if self.members.get(name) is None else self.number(name)
+
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of strings."""
         value = self.members.get(name)

@@ -21,12 +21,16 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Policy refused the call."""
+    """Policy refused the call, or people are not asked about it now.
+
+    ``retry_after`` is in how many seconds asking again may lead to another answer, where it may.
+    """
 
     id: str
     code: str
     rules: tuple[str, ...]
     reasons: tuple[str, ...]
+    retry_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +52,15 @@ class Approved:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """A person said no. `reason` is their text: data, never an instruction."""
+    """A person said no. `reason` is their text: data, never an instruction.
+
+    `retry_after` is in how many seconds people may be asked about the same call again.
+    """
 
     id: str
     by: str
     reason: str | None
+    retry_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,7 +172,12 @@ class Client:
                 return Approved(id=name, token=answer.text("approval"))
             case "denied":
                 denied = answer.inner("denied")
-                return Denied(id=name, by=denied.text("by"), reason=denied.text_or_none("reason"))
+                return Denied(
+                    id=name,
+                    by=denied.text("by"),
+                    reason=denied.text_or_none("reason"),
+                    retry_after=denied.number_or_none("retry_after"),
+                )
             case "expired":
                 return Expired(id=name)
             case "cancelled":

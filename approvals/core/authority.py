@@ -23,8 +23,9 @@ from approvals.core.quorum import assign
 if TYPE_CHECKING:
     from approvals.core.approval import Approval
     from approvals.core.directory import Directory
-    from approvals.core.quorum import Requirement, Vote
+    from approvals.core.quorum import Vote
     from approvals.core.requests import RequestDocument
+    from approvals.core.requirement import Requirement
 
 
 def verify_request(approval: Approval) -> RequestDocument:
@@ -147,10 +148,12 @@ def verify_passkey(vote: Vote, people: Directory, *, place: str) -> None:
 def verify_quorum(approval: Approval, request: RequestDocument, people: Directory | None) -> None:
     """Distinct persons, each entitled to it, fill all places of all requirements at once.
 
-    With a directory, entitled are only those whom it puts in the groups that the rule names. Raises
-    `ApprovalRejected("quorum")`.
+    With a directory, entitled are only those whom it puts in the groups that the rule names, and
+    those whom it lets stand in for one of them. Raises `ApprovalRejected("quorum")`.
     """
-    requirements = [_narrowed(requirement, people) for requirement in request.requirements]
+    requirements = [
+        _narrowed(requirement, people, user=request.user) for requirement in request.requirements
+    ]
     rules = {requirement.rule for requirement in requirements}
     persons: set[str] = set()
     for index, counted in enumerate(approval.approvals):
@@ -175,13 +178,25 @@ def verify_quorum(approval: Approval, request: RequestDocument, people: Director
         raise ApprovalRejected("quorum", "not one vote for each place", place="approvals")
 
 
-def _narrowed(requirement: Requirement, people: Directory | None) -> Requirement:
+def _narrowed(requirement: Requirement, people: Directory | None, *, user: str) -> Requirement:
     """The requirement with only those eligible whom the directory knows as such."""
     if people is None:
         return requirement
     # Who is asked later, by escalation, is asked by the rule too.
     named = (*requirement.approvers, *(name for _, name in requirement.escalate))
-    entitled = frozenset[str]().union(*(people.members(name) for name in named))
+    members = frozenset[str]().union(*(people.members(name) for name in named))
+    # That somebody is away is the service's word; who may ever take their place is not. The user's
+    # own place is nobody's: they have none to leave.
+    entitled = members | {
+        stand_in
+        for stand_in, absent in requirement.stand_ins
+        if absent in members and absent != user and _may_stand_in(people, stand_in, absent)
+    }
     return replace(
         requirement, eligible=tuple(person for person in requirement.eligible if person in entitled)
     )
+
+
+def _may_stand_in(people: Directory, stand_in: str, absent: str) -> bool:
+    person = people.person(absent)
+    return person is not None and stand_in in person.stand_ins

@@ -44,11 +44,15 @@ class EnrolledKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approver:
-    """A person who may be asked, the groups they are in and the passkeys they decide with."""
+    """A person who may be asked: their groups, the passkeys they decide with, their stand-ins.
+
+    `stand_ins` are all who may ever fill this person's place while they are away.
+    """
 
     id: str
     groups: tuple[str, ...]
     keys: tuple[EnrolledKey, ...]
+    stand_ins: tuple[str, ...] = ()
 
     def key(self, credential_id: bytes) -> EnrolledKey | None:
         """This person's key of that credential id."""
@@ -60,6 +64,7 @@ class Approver:
             "id": self.id,
             "groups": list(self.groups),
             "keys": [key.document() for key in self.keys],
+            "stand_ins": list(self.stand_ins),
         }
 
 
@@ -72,7 +77,12 @@ _DIRECTORY: Mapping[str, tuple[type, ...]] = {
     "origins": (list,),
     "people": (list,),
 }
-_PERSON: Mapping[str, tuple[type, ...]] = {"id": (str,), "groups": (list,), "keys": (list,)}
+_PERSON: Mapping[str, tuple[type, ...]] = {
+    "id": (str,),
+    "groups": (list,),
+    "keys": (list,),
+    "stand_ins": (list,),
+}
 _KEY: Mapping[str, tuple[type, ...]] = {
     "credential_id": (str,),
     "public_key": (str,),
@@ -163,6 +173,7 @@ def _person(document: object, place: str) -> Approver:
         id=it["id"],
         groups=documents.strings(it["groups"], f"{place}.groups"),
         keys=tuple(_key(item, f"{place}.keys[{index}]") for index, item in enumerate(it["keys"])),
+        stand_ins=documents.strings(it["stand_ins"], f"{place}.stand_ins"),
     )
 
 

@@ -47,6 +47,8 @@ class EventType(StrEnum):
     REQUEST_EXPIRED = "request.expired"
     REQUEST_CANCELLED = "request.cancelled"
     REQUEST_REVOKED = "request.revoked"
+    REQUEST_ESCALATED = "request.escalated"
+    REQUEST_REMINDED = "request.reminded"
     APPROVAL_ISSUED = "approval.issued"
     APPROVAL_CONSUMED = "approval.consumed"
     APPROVAL_REFUSED = "approval.refused"
@@ -57,6 +59,9 @@ class EventType(StrEnum):
     PASSKEY_ENROLLED = "passkey.enrolled"
     PASSKEY_REVOKED = "passkey.revoked"
     SESSION_STARTED = "session.started"
+    ACCOUNT_LINKED = "account.linked"
+    ACCOUNT_UNLINKED = "account.unlinked"
+    NOTICE_GIVEN_UP = "notice.given_up"
     KEY_INTRODUCED = "key.introduced"
     KEY_RETIRED = "key.retired"
 

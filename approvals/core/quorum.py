@@ -11,98 +11,11 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from approvals.core import documents
-from approvals.core.ceremony import Decision, Evidence, Statement, StepUp
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from approvals.core.canonical import Json
-
-_REQUIREMENT: Mapping[str, tuple[type, ...]] = {
-    "rule": (str,),
-    "reason": (str,),
-    "approvers": (list,),
-    "eligible": (list,),
-    "quorum": (int,),
-    "step_up": (str,),
-    "escalate": (list,),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """Places to be filled by people before a call may run.
-
-    `approvers` are the groups and persons that the rule names; `eligible`, sorted, are the persons
-    who may fill a place after all exclusions; `escalate` says who else is told after so many
-    seconds.
-    """
-
-    rule: str
-    reason: str
-    approvers: tuple[str, ...]
-    eligible: tuple[str, ...]
-    quorum: int
-    step_up: StepUp
-    escalate: tuple[tuple[int, str], ...] = ()
-
-    def admits(self, vote: Vote) -> bool:
-        """Whether this vote may fill a place here."""
-        return (
-            vote.decision is Decision.APPROVE
-            and vote.approver in self.eligible
-            and vote.step_up.covers(self.step_up)
-        )
-
-    def document(self) -> dict[str, Json]:
-        """The JSON form."""
-        return {
-            "rule": self.rule,
-            "reason": self.reason,
-            "approvers": list(self.approvers),
-            "eligible": list(self.eligible),
-            "quorum": self.quorum,
-            "step_up": self.step_up.value,
-            "escalate": [[after, name] for after, name in self.escalate],
-        }
-
-    @classmethod
-    def from_document(cls, document: object, place: str = "requirement") -> Requirement:
-        """Read a requirement strictly; one that asks for nobody is refused."""
-        it = documents.read(document, _REQUIREMENT, place)
-        eligible = documents.strings(it["eligible"], f"{place}.eligible")
-        if list(eligible) != sorted(set(eligible)):
-            documents.refuse(f"{place}.eligible", "not sorted, or a person twice")
-        if it["quorum"] < 1:
-            # Nobody asked is nobody who approved: such a place would always be filled.
-            documents.refuse(f"{place}.quorum", "asks for nobody")
-        if it["step_up"] not in _STEP_UPS:
-            documents.refuse(f"{place}.step_up", "not a step-up")
-        return cls(
-            rule=it["rule"],
-            reason=it["reason"],
-            approvers=documents.strings(it["approvers"], f"{place}.approvers"),
-            eligible=eligible,
-            quorum=it["quorum"],
-            step_up=StepUp(it["step_up"]),
-            escalate=tuple(
-                _escalation(item, f"{place}.escalate[{index}]")
-                for index, item in enumerate(it["escalate"])
-            ),
-        )
-
-
-_STEP_UPS = frozenset(StepUp)
-
-
-def _escalation(item: object, place: str) -> tuple[int, str]:
-    match item:
-        case [int(after), str(name)] if type(after) is int and after >= 0:
-            escalation = (after, name)
-        case _:
-            documents.refuse(place, "not [seconds, name]")
-    return escalation
+    from approvals.core.ceremony import Decision, Evidence, Statement, StepUp
+    from approvals.core.requirement import Requirement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

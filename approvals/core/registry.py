@@ -17,15 +17,62 @@ if TYPE_CHECKING:
     from approvals.core.ceremony import StepUp
 
 
+HOOK_EVENTS = ("account.linked", "digest", "passkey.enrolled", "reminder", "request")
+"""What a webhook may be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """A time in which somebody is away: from `start` until before `end`, Unix seconds."""
+
+    start: int
+    end: int
+    stand_in: str
+
+    def covers(self, now: int) -> bool:
+        """Whether the person is away at this moment."""
+        return self.start <= now < self.end
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who may ask, decide, or own something."""
+    """Somebody who may ask, decide, or own something.
+
+    `channels` are where they are told, best liked first: `email`, `slack`, `webhook:` and a hook's
+    name; everybody has the web inbox besides. `stand_ins` are all who may ever stand in for them,
+    `absences` when which of those does.
+    """
 
     id: str
     name: str
     email: str | None
     slack: str | None
     groups: tuple[str, ...]
+    channels: tuple[str, ...] = ()
+    stand_ins: tuple[str, ...] = ()
+    absences: tuple[Absence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """Who of a group is told first, from `start` until before `end`, Unix seconds."""
+
+    start: int
+    end: int
+    people: tuple[str, ...]
+
+    def covers(self, now: int) -> bool:
+        """Whether it is this shift at this moment."""
+        return self.start <= now < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A webhook: where notices are posted, and which kinds of them (of `HOOK_EVENTS`)."""
+
+    name: str
+    url: str
+    events: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +106,9 @@ class FieldKind(StrEnum):
 class Field:
     """One line of a tool's display: the argument at `path` (RFC 6901), what to call it, its kind.
 
-    Money names its currency by a literal or by the path of the argument that holds it.
+    Money names its currency by a literal or by the path of the argument that holds it. Only a field
+    with `summary` may leave the service in a notice: mail and chat are read on other people's
+    machines.
     """
 
     path: str
@@ -67,6 +116,7 @@ class Field:
     kind: FieldKind
     currency: str | None = None
     currency_path: str | None = None
+    summary: bool = False
 
 
 @dataclass(frozen=True, slots=True)

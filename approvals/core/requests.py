@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 from approvals.core import canonical, documents
 from approvals.core.ceremony import Decision
 from approvals.core.errors import TransitionError
-from approvals.core.quorum import Requirement, Vote, assign, filled
+from approvals.core.quorum import Vote, assign, filled
+from approvals.core.requirement import Requirement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

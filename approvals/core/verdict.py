@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from approvals.core.calls import ToolCall
     from approvals.core.canonical import Json
-    from approvals.core.quorum import Requirement
+    from approvals.core.requirement import Requirement
 
 USAGE_COUNTERS = ("agent_day", "agent_hour", "tool_day", "tool_hour")
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def directory(service: Service, tenant: str) -> str:
-    """Everyone in people.yaml with their groups and active passkeys, as a signed token.
+    """Everyone in people.yaml with their groups, passkeys and stand-ins, as a signed token.
 
     Raises:
         Unavailable: no bundle has been activated.
@@ -46,6 +46,7 @@ def directory_of(service: Service, tx: Tx, tenant: str) -> str:
                 id=person.id,
                 groups=tuple(sorted(person.groups)),
                 keys=tuple(keys.get(person.id, ())),
+                stand_ins=person.stand_ins,
             )
             for person in sorted(bundle.people.values(), key=lambda person: person.id)
         ),

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from approvals import log
 from approvals.core import b64
-from approvals.core.errors import Conflict, EvidenceError, NotFound
+from approvals.core.errors import Conflict, NotFound
 from approvals.core.events import Event, EventType
-from approvals.flow import passkeys
-from approvals.flow.notices import NoticeKind, tell
+from approvals.flow import passkeys, proof
+from approvals.flow.outbox import NoticeKind, tell
+from approvals.flow.proof import Ceremony
 from approvals.flow.service import new_occasion, new_token, token_hash
 from approvals.flow.signin import Session, open_session
 from approvals.store.people import Ceremony as StoredCeremony
@@ -47,14 +48,6 @@ class Invited:
     person: str
     name: str
     expires: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ceremony:
-    """A challenge for the browser: `options` go to the WebAuthn call as they are."""
-
-    id: str
-    options: dict[str, Any]
 
 
 def invite(service: Service, *, tenant: str, person: str) -> Invitation:
@@ -124,26 +117,7 @@ def finish(service: Service, ceremony_id: str, credential: object) -> str:
 
 def begin_further(service: Service, session: Session) -> Ceremony:
     """Start enrolling one more passkey: a challenge for one that the person has."""
-    challenge = secrets.token_bytes(32)
-    ceremony_id = f"cer_{new_occasion()}"
-    with service.store.begin() as tx:
-        tx.people.open_ceremony(
-            StoredCeremony(
-                id=ceremony_id,
-                tenant=session.tenant,
-                kind="prove",
-                person=session.person,
-                subject=None,
-                challenge=challenge,
-                statement=None,
-                expires=tx.now + service.settings.statement_life,
-            )
-        )
-        held = tx.people.passkeys(tenant=session.tenant, person=session.person)
-    return Ceremony(
-        ceremony_id,
-        passkeys.request_options(service.settings, challenge=challenge, allowed=held),
-    )
+    return proof.ask(service, session, purpose="prove")
 
 
 def prove(service: Service, session: Session, ceremony_id: str, credential: object) -> Ceremony:
@@ -155,20 +129,10 @@ def prove(service: Service, session: Session, ceremony_id: str, credential: obje
     """
     assertion = passkeys.read_assertion(credential)
     with service.store.begin() as tx:
-        taken = tx.people.take_ceremony(ceremony_id, kind="prove", now=tx.now)
-        owner = (session.tenant, session.person)
-        if taken is None or (taken.tenant, taken.person) != owner:
-            raise _stale()
-        held = tx.people.passkey(b64.encode(assertion.credential_id))
-        if held is None or (held.tenant, held.person) != owner:
-            raise EvidenceError("this passkey is not enrolled for you", code="unknown_passkey")
-        seen = passkeys.check_assertion(
-            service.settings, assertion, challenge=taken.challenge, enrolled=held
+        proof.check(
+            service, tx, session, purpose="prove", ceremony_id=ceremony_id, assertion=assertion
         )
-        tx.people.used(
-            held.credential_id, sign_count=seen.sign_count, backup_state=seen.backup_state
-        )
-        return _begin(service, tx, *owner, subject=None)
+        return _begin(service, tx, session.tenant, session.person, subject=None)
 
 
 def finish_further(
@@ -237,12 +201,8 @@ def _begin(service: Service, tx: Tx, tenant: str, person: str, *, subject: str |
 def _take(tx: Tx, ceremony_id: str) -> StoredCeremony:
     taken = tx.people.take_ceremony(ceremony_id, kind="enrol", now=tx.now)
     if taken is None:
-        raise _stale()
+        raise proof.stale()
     return taken
-
-
-def _stale() -> Conflict:
-    return Conflict("this challenge was used or is too old; start again", code="ceremony_used")
 
 
 def _enrol(service: Service, tx: Tx, taken: StoredCeremony, credential: object) -> str:
@@ -276,6 +236,7 @@ def _enrol(service: Service, tx: Tx, taken: StoredCeremony, credential: object) 
     )
     tell(
         tx,
+        service.current_bundle(tx, taken.tenant).bundle,
         NoticeKind.PASSKEY_ENROLLED,
         tenant=taken.tenant,
         persons=(person,),

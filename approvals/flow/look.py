@@ -14,7 +14,8 @@ import orjson
 from approvals.core import display
 from approvals.core.requests import State, progress
 from approvals.flow.compare import Difference, differences
-from approvals.flow.sight import needs_whole, visible_to
+from approvals.flow.limits import asked_again_at
+from approvals.flow.sight import needs_whole, to_look, visible_to
 from approvals.flow.status import effective_state
 
 if TYPE_CHECKING:
@@ -98,7 +99,11 @@ class PreviousView:
 
 @dataclass(frozen=True, slots=True)
 class RequestView:
-    """A request as the page shows it. Every text is already drawn with visible marks."""
+    """A request as the page shows it. Every text is already drawn with visible marks.
+
+    `looked` is true once the person has had it before them long enough to approve;
+    `asked_again_at` is when a denied call may be asked about again.
+    """
 
     id: str
     state: State
@@ -128,6 +133,8 @@ class RequestView:
     why_not: str | None
     needs_whole: bool
     opened_whole: bool
+    looked: bool
+    asked_again_at: int | None
     outcome: OutcomeView | None
     previous: PreviousView | None
     lately: tuple[RequestCard, ...]
@@ -225,6 +232,8 @@ def request(service: Service, session: Session, request_id: str) -> RequestView:
             why_not=why_not,
             needs_whole=needs_whole(stored),
             opened_whole=tx.requests.opened_whole(request_id=stored.id, person=session.person),
+            looked=to_look(tx, service.settings, session, stored.id) == 0,
+            asked_again_at=asked_again_at(service.settings, stored.request),
             outcome=_outcome(tx, stored),
             previous=_previous(tx, stored, session),
             lately=_lately(tx, stored, session, bundle),

@@ -1,4 +1,4 @@
-"""Who may see a request, and what of it they must have seen before they approve."""
+"""Who may see a request, and what of it they must have seen, for how long, before they approve."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import orjson
 from approvals.core.errors import NotFound
 
 if TYPE_CHECKING:
+    from approvals.config import Settings
     from approvals.flow.service import Service
     from approvals.flow.signin import Session
     from approvals.store import Tx
@@ -47,3 +48,26 @@ def opened_whole(service: Service, session: Session, request_id: str) -> None:
     with service.store.begin() as tx:
         visible_to(tx, session, request_id)
         tx.requests.mark_opened(request_id=request_id, person=session.person, now=tx.now)
+
+
+def seen(service: Service, session: Session, request_id: str) -> int:
+    """Remember that the person has the request before them.
+
+    Gives in how many seconds they may approve.
+
+    Raises:
+        NotFound: no such request for this person.
+    """
+    with service.store.begin() as tx:
+        stored = visible_to(tx, session, request_id)
+        tx.attention.mark_seen(request_id=stored.id, person=session.person, now=tx.now)
+        return to_look(tx, service.settings, session, request_id) or 0
+
+
+def to_look(tx: Tx, settings: Settings, session: Session, request_id: str) -> int | None:
+    """For how many seconds more a person must look before they approve; None: they never looked.
+
+    Against approving by reflex: who is asked often enough presses before they have read.
+    """
+    first = tx.attention.first_seen(request_id=request_id, person=session.person)
+    return None if first is None else max(0, first + settings.view_seconds - tx.now)

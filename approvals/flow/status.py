@@ -31,10 +31,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Who denied and the reason they gave, as data for the agent."""
+    """Who denied and the reason they gave, as data for the agent.
+
+    `retry_after` is in how many seconds people may be asked about the same call again.
+    """
 
     approver: str
     reason: str | None
+    retry_after: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,13 @@ def status_of(service: Service, tx: Tx, stored: StoredRequest) -> RequestStatus:
             )
             for requirement, filled, needed in progress(request)
         ),
-        denial=None if denial is None else Denial(denial.approver, denial.reason),
+        denial=None
+        if denial is None
+        else Denial(
+            denial.approver,
+            denial.reason,
+            max(0, denial.time + service.settings.cooldown - tx.now),
+        ),
         approval=None if approval is None else approval.token,
     )
 

@@ -6,6 +6,7 @@ What holds:
 2. An identical call of the same agent for the same user finds the request that is open for it, so
    a caller that could not wait asks again and people are asked once.
 3. The same `Idempotency-Key` with the same body gets the same answer; with another body, an error.
+4. Where an agent asks too much of people, policy's question is refused instead of put to them.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from approvals.core.errors import Conflict, Forbidden, Invalid
 from approvals.core.events import Event, EventType
 from approvals.core.requests import Request, RequestDocument
 from approvals.core.verdict import USAGE_COUNTERS, Allow, Deny, Escalate, Facts
+from approvals.flow import follow, limits
 from approvals.flow.expire import ended
 from approvals.flow.issue import issue
-from approvals.flow.notices import NoticeKind, tell
+from approvals.flow.outbox import Caps, NoticeKind, tell
 from approvals.flow.service import new_occasion
 from approvals.flow.status import RequestStatus, status_of
 from approvals.flow.transition import announce, asked
@@ -34,8 +36,8 @@ from approvals.store.requests import StoredRequest, VerdictRecord
 
 if TYPE_CHECKING:
     from approvals.core.canonical import Json
-    from approvals.core.quorum import Requirement
     from approvals.core.registry import Tool
+    from approvals.core.requirement import Requirement
     from approvals.core.verdict import Verdict
     from approvals.flow.caller import Caller, Submission
     from approvals.flow.service import CurrentBundle, Service
@@ -52,12 +54,16 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """Policy refused the call."""
+    """Policy refused the call, or people are not asked about it now.
+
+    `retry_after` is in how many seconds asking again may lead to another answer; None: not by time.
+    """
 
     id: str
     code: str
     rules: tuple[str, ...]
     reasons: tuple[str, ...]
+    retry_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +212,29 @@ def _allow(it: _Submitted, verdict: Allow) -> Allowed:
     return Allowed(it.verdict, token)
 
 
-def _ask(it: _Submitted, verdict: Escalate) -> Opened:
+def _ask(it: _Submitted, verdict: Escalate) -> Opened | Denied:
+    open_key = it.open_key()
+    it.tx.attention.hold(tenant=it.caller.tenant, agent=it.submission.agent)
+    found = it.tx.requests.open_with(tenant=it.caller.tenant, open_key=open_key)
+    # A request found here that can no longer lead anywhere is closed on the way.
+    if found is not None and not ended(it.tx, found):
+        it.tx.requests.repeated(found.id)
+        return Opened(found.id, status_of(it.service, it.tx, found))
+    refused = limits.refusal(
+        it.tx,
+        it.service.settings,
+        tenant=it.caller.tenant,
+        agent=it.submission.agent,
+        person=it.submission.user,
+        call=it.submission.call,
+        call_hash=call_hash(it.submission.call),
+    )
+    if refused is not None:
+        return Denied(it.verdict, refused.code, (), (refused.reason,), refused.retry_at - it.tx.now)
+    return _open(it, verdict, open_key)
+
+
+def _open(it: _Submitted, verdict: Escalate, open_key: str) -> Opened:
     shown = display.document(it.tool(), it.submission.call)
     document = it.document(
         life=verdict.ttl,
@@ -222,24 +250,23 @@ def _ask(it: _Submitted, verdict: Escalate) -> Opened:
         repeats=0,
         decided=None,
     )
-    open_key = it.open_key()
-    # Twice at most: a request found here that can no longer lead anywhere is closed on the way.
-    for _ in range(2):
-        if it.tx.requests.open(stored, open_key=open_key, seats=asked(stored.request)):
-            tell(
-                it.tx,
-                NoticeKind.REQUEST_OPENED,
-                tenant=it.caller.tenant,
-                persons=asked(stored.request),
-                subject=stored.id,
-            )
-            announce(it.tx, stored.request)
-            return Opened(stored.id, status_of(it.service, it.tx, stored))
-        found = it.tx.requests.open_with(tenant=it.caller.tenant, open_key=open_key)
-        if found is not None and not ended(it.tx, found):
-            it.tx.requests.repeated(found.id)
-            return Opened(found.id, status_of(it.service, it.tx, found))
-    raise Conflict("an identical call was submitted at the same moment; submit again")
+    request, bundle = stored.request, it.current.bundle
+    if not it.tx.requests.open(
+        stored, open_key=open_key, seats=asked(request), follow_at=follow.begins(request)
+    ):
+        raise Conflict("an identical call was submitted at the same moment; submit again")
+    tell(
+        it.tx,
+        bundle,
+        NoticeKind.REQUEST,
+        tenant=it.caller.tenant,
+        persons=follow.told_first(bundle, request),
+        subject=stored.id,
+        agent=it.submission.agent,
+        caps=Caps.of(it.service.settings),
+    )
+    announce(it.tx, request)
+    return Opened(stored.id, status_of(it.service, it.tx, stored))
 
 
 def _remember(it: _Submitted, facts: Facts, verdict: Verdict, answer: Answer) -> None:
@@ -258,8 +285,8 @@ def _remember(it: _Submitted, facts: Facts, verdict: Verdict, answer: Answer) ->
             tool=submission.call.tool,
             call_hash=hashed,
             bundle=it.current.bundle.version,
-            outcome=_OUTCOMES[type(verdict)],
-            answer=orjson.dumps(_told(answer)).decode(),
+            outcome=_OUTCOMES[type(answer)],
+            answer=orjson.dumps(_told(answer, now=it.tx.now)).decode(),
             record=canonical.encode(record).decode(),
             created=it.tx.now,
         )
@@ -295,7 +322,8 @@ def _remember(it: _Submitted, facts: Facts, verdict: Verdict, answer: Answer) ->
     )
 
 
-_OUTCOMES = {Allow: "allow", Deny: "deny", Escalate: "escalate"}
+# What was answered: where people are not asked, the record beside it says what policy wanted.
+_OUTCOMES = {Allowed: "allow", Denied: "deny", Opened: "escalate"}
 
 
 def _event(it: _Submitted, answer: Answer) -> tuple[EventType, dict[str, Json]]:
@@ -314,7 +342,7 @@ def _event(it: _Submitted, answer: Answer) -> tuple[EventType, dict[str, Json]]:
             assert_never(answer)
 
 
-def _told(answer: Answer) -> dict[str, Json]:
+def _told(answer: Answer, *, now: int) -> dict[str, Json]:
     match answer:
         case Allowed() | Opened():
             return {"id": answer.id}
@@ -324,6 +352,7 @@ def _told(answer: Answer) -> dict[str, Json]:
                 "code": answer.code,
                 "rules": list(answer.rules),
                 "reasons": list(answer.reasons),
+                "retry_at": None if answer.retry_after is None else now + answer.retry_after,
             }
         case _:
             assert_never(answer)
@@ -351,7 +380,14 @@ def _again(
                 raise Conflict("the approval of this submission is missing")
             return Allowed(told["id"], approval.token)
         case "deny":
-            return Denied(told["id"], told["code"], tuple(told["rules"]), tuple(told["reasons"]))
+            retry_at = told.get("retry_at")
+            return Denied(
+                told["id"],
+                told["code"],
+                tuple(told["rules"]),
+                tuple(told["reasons"]),
+                None if retry_at is None else max(0, retry_at - tx.now),
+            )
         case _:
             stored = tx.requests.get(tenant=caller.tenant, request_id=told["id"])
             if stored is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from approvals import log
 from approvals.core.events import Event, EventType
 from approvals.core.requests import State
-from approvals.flow.notices import NoticeKind, tell
+from approvals.flow.outbox import stir
 
 if TYPE_CHECKING:
     from approvals.core.canonical import Json
@@ -42,18 +42,12 @@ def end(tx: Tx, request: Request, *, public: dict[str, Json] | None = None) -> N
         ),
         request_id=request.id,
     )
-    tell(
-        tx,
-        NoticeKind.REQUEST_ENDED,
-        tenant=request.document.tenant,
-        persons=asked(request),
-        subject=request.id,
-    )
     announce(tx, request)
 
 
 def announce(tx: Tx, request: Request) -> None:
-    """Wake those who wait for the request, and the pages of those who were asked."""
+    """Wake those who wait for the request, the pages of those who were asked, and the channels."""
+    stir(tx, tenant=request.document.tenant, subject=request.id)
     tx.announce(request.id)
     for person in (*asked(request), request.document.user):
         tx.announce(f"person:{person}")

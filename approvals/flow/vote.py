@@ -27,7 +27,7 @@ from approvals.core.requests import State, cast
 from approvals.flow import passkeys
 from approvals.flow.issue import issue
 from approvals.flow.service import new_occasion
-from approvals.flow.sight import needs_whole, visible_to
+from approvals.flow.sight import needs_whole, to_look, visible_to
 from approvals.flow.status import effective_state
 from approvals.flow.transition import announce, end
 from approvals.store.people import Ceremony as StoredCeremony
@@ -61,11 +61,13 @@ def begin(
     Raises:
         NotFound: no such request for this person.
         TransitionError: it is over, they are not asked, or they have voted.
-        Conflict: they approve without having opened the whole of what will run (`whole_not_seen`).
+        Conflict: they approve without having opened the whole of what will run (`whole_not_seen`)
+            or without having had it before them long enough (`looked_too_briefly`).
     """
     with service.store.begin() as tx:
         stored = visible_to(tx, session, request_id)
-        _may_vote(tx, stored, session, decision)
+        may_vote(tx, stored, session)
+        _must_have_seen(service, tx, stored, session, decision)
         document = stored.request.document
         statement = Statement(
             decision=decision,
@@ -114,7 +116,8 @@ def finish(
 
     Raises:
         Conflict: the statement was used, is too old or was made for somebody else
-            (`statement_used`), or the whole was not seen (`whole_not_seen`).
+            (`statement_used`), or it was not seen whole (`whole_not_seen`) or long enough
+            (`looked_too_briefly`).
         TransitionError: the request is over, or the person is not asked or has voted.
         EvidenceError: the assertion does not hold for this statement.
         Invalid: the reason is too long (`reason`).
@@ -134,7 +137,8 @@ def finish(
             raise Conflict("this statement was used or is too old", code="statement_used")
         statement = Statement.from_document(orjson.loads(taken.statement))
         stored = visible_to(tx, session, statement.request, lock=True)
-        _may_vote(tx, stored, session, statement.decision)
+        may_vote(tx, stored, session)
+        _must_have_seen(service, tx, stored, session, statement.decision)
         enrolled = tx.people.passkey(b64.encode(assertion.credential_id))
         if enrolled is None or (enrolled.tenant, enrolled.person) != (
             session.tenant,
@@ -147,21 +151,31 @@ def finish(
         return count(service, tx, stored, vote)
 
 
-def _may_vote(tx: Tx, stored: StoredRequest, session: Session, decision: Decision) -> None:
+def may_vote(tx: Tx, stored: StoredRequest, session: Session) -> None:
+    """Refuse who cannot decide, before anything is signed or counted; `cast` decides again."""
     request = stored.request
     if effective_state(request, now=tx.now) is not State.PENDING:
         raise TransitionError(
             f"the request is {effective_state(request, now=tx.now).value}", code="not_pending"
         )
-    if decision is Decision.APPROVE and not (
-        not needs_whole(stored)
-        or tx.requests.opened_whole(request_id=request.id, person=session.person)
-    ):
-        raise Conflict("open the whole of what will run first", code="whole_not_seen")
     if session.person == request.document.user:
         raise TransitionError("you cannot decide a call made for you", code="not_eligible")
     if any(vote.approver == session.person for vote in request.votes):
         raise TransitionError("you have decided already", code="already_voted")
+
+
+def _must_have_seen(
+    service: Service, tx: Tx, stored: StoredRequest, session: Session, decision: Decision
+) -> None:
+    """Nobody approves what they have not had before them; denying is never made harder."""
+    if decision is Decision.DENY:
+        return
+    if needs_whole(stored) and not tx.requests.opened_whole(
+        request_id=stored.id, person=session.person
+    ):
+        raise Conflict("open the whole of what will run first", code="whole_not_seen")
+    if to_look(tx, service.settings, session, stored.id) != 0:
+        raise Conflict("take a moment to read what will run first", code="looked_too_briefly")
 
 
 def _vote(

@@ -187,12 +187,13 @@ def _token_of(outcome: Outcome) -> str:
             return token
         case Pending(id=name, url=url, expires=expires):
             raise CallParked(request_id=name, url=url, expires=expires)
-        case Denied(id=name, by=by, reason=reason):
+        case Denied(id=name, by=by, reason=reason, retry_after=retry_after):
             raise CallRefused(
                 f"{by} denied {name}" + (f": {reason}" if reason else ""),
                 reason="denied",
                 request_id=name,
                 comment=reason,
+                retry_after=retry_after,
             )
         case Expired(id=name):
             raise CallRefused(
@@ -215,11 +216,13 @@ def _token_of(outcome: Outcome) -> str:
 def _refused_by_policy(refused: Refused) -> CallRefused:
     why = "; ".join(refused.reasons) or refused.code
     rules = f" (rules: {', '.join(refused.rules)})" if refused.rules else ""
+    later = "" if refused.retry_after is None else f"; ask again in {refused.retry_after} seconds"
     return CallRefused(
-        f"policy does not allow this call: {why}{rules} [{refused.code}, {refused.id}]",
+        f"policy does not allow this call: {why}{later}{rules} [{refused.code}, {refused.id}]",
         reason="policy",
         place=refused.code,
         rules=refused.rules,
+        retry_after=refused.retry_after,
     )
 
 

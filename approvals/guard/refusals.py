@@ -12,7 +12,8 @@ class CallRefused(AssentError):  # noqa: N818 - what became of the call, not a f
     `denied`, `request_expired`, `request_cancelled`, `request_revoked`; or the verifier's
     reason for rejecting the approval; or the service's own code for refusing the submission or
     the spending. `code` equals it. `comment` is text that a person wrote: data, to be shown
-    and never followed as an instruction.
+    and never followed as an instruction. `retry_after` is in how many seconds the same call may
+    have another answer; None where waiting alone changes nothing.
     """
 
     default_code = "refused"
@@ -26,6 +27,7 @@ class CallRefused(AssentError):  # noqa: N818 - what became of the call, not a f
         request_id: str | None = None,
         rules: tuple[str, ...] = (),
         comment: str | None = None,
+        retry_after: int | None = None,
     ) -> None:
         """Keep what a program needs beside the sentence."""
         super().__init__(message, code=reason, place=place)
@@ -33,6 +35,7 @@ class CallRefused(AssentError):  # noqa: N818 - what became of the call, not a f
         self.request_id = request_id
         self.rules = rules
         self.comment = comment
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         """The message, which names the place itself."""

@@ -1,4 +1,4 @@
-"""The service's keys: one that signs approvals (ES256) and one that signs the log (Ed25519)."""
+"""The service's keys: for approvals (ES256), for the log and for webhooks (Ed25519)."""
 
 from approvals.keys.keyring import (
     DEFAULT_ORIGIN,

@@ -1,12 +1,13 @@
-"""The files that keys are kept in: `log.json` and one `approval-<kid>.json` per approval key.
+"""The files of keys: `log.json`, `webhook.json`, one `approval-<kid>.json` per approval key.
 
 What holds:
 - a file is written whole and durable or not at all, and never changed afterwards;
 - the folder is filled for the first time by one rename, so of two processes that start at once one
   wins and both go on with its keys;
 - folder and files are readable by their owner alone, or reading refuses;
-- nothing here replaces a file that is missing or damaged: a new key in its place would be a
-  different service that calls itself the same.
+- nothing here replaces a file that is damaged, or a log or approval key that is missing: a new key
+  in its place would be a different service that calls itself the same. The webhook key alone is
+  made later where a folder has none: it proves where a notice comes from and grants nothing.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LOG: Final = "log.json"
+_WEBHOOK: Final = "webhook.json"
 _PREFIX: Final = "approval-"
 
 
@@ -47,12 +49,16 @@ class ApprovalKeyFile:
 
 @dataclass(frozen=True, slots=True)
 class KeyFolder:
-    """What the folder held when it was read: approval keys in order of activation, never none."""
+    """What the folder held when it was read: approval keys in order of activation, never none.
+
+    `webhook` is None in a folder from before there was one.
+    """
 
     names: frozenset[str]
     approval: tuple[ApprovalKeyFile, ...]
     log: Ed25519PrivateKey
     origin: str
+    webhook: Ed25519PrivateKey | None
 
 
 def key_error(code: str, path: Path, message: str) -> AssentError:
@@ -82,6 +88,7 @@ def initialise(home: Path, folder: Path, *, now: int, origin: str) -> None:
         try:
             log = JWK.generate(kty="OKP", crv="Ed25519").export(as_dict=True)
             _write(making / _LOG, {"jwk": log, "created": now, "origin": origin})
+            write_webhook_key(making, created=now)
             write_approval_key(making, created=now, activates=now)
             _take_place(making, folder)
         finally:
@@ -104,6 +111,12 @@ def write_approval_key(folder: Path, *, created: int, activates: int) -> None:
     jwk = JWK.generate(kty="EC", crv="P-256")
     document = {"jwk": jwk.export(as_dict=True), "created": created, "activates": activates}
     _write(folder / f"{_PREFIX}{jwk.thumbprint()}.json", document)
+
+
+def write_webhook_key(folder: Path, *, created: int) -> None:
+    """Make the Ed25519 key that signs webhooks and write its file."""
+    jwk = JWK.generate(kty="OKP", crv="Ed25519").export(as_dict=True)
+    _write(folder / _WEBHOOK, {"jwk": jwk, "created": created})
 
 
 def _write(path: Path, document: Mapping[str, object]) -> None:
@@ -162,7 +175,7 @@ def names_in(folder: Path) -> frozenset[str]:
     return frozenset(
         name
         for name in names
-        if name == _LOG or (name.startswith(_PREFIX) and name.endswith(".json"))
+        if name in {_LOG, _WEBHOOK} or (name.startswith(_PREFIX) and name.endswith(".json"))
     )
 
 
@@ -183,29 +196,42 @@ def read(folder: Path) -> KeyFolder:
                 "is gone; restore it from a backup: no key is made in its place",
             )
     log, origin = _read_log_key(folder / _LOG)
-    approval = [_read_approval_key(folder / name) for name in names - {_LOG}]
+    approval = [_read_approval_key(folder / name) for name in names - {_LOG, _WEBHOOK}]
     return KeyFolder(
         names=names,
         approval=tuple(sorted(approval, key=lambda key: key.activates)),
         log=log,
         origin=origin,
+        webhook=_read_webhook_key(folder / _WEBHOOK) if _WEBHOOK in names else None,
     )
 
 
 def _read_log_key(path: Path) -> tuple[Ed25519PrivateKey, str]:
     match _read_document(path, {"jwk", "created", "origin"}):
-        case {
-            "jwk": {"kty": "OKP", "crv": "Ed25519", "d": str(private), "x": str(public)},
-            "created": int(),
-            "origin": str(origin),
-        } if origin:
+        case {"jwk": dict(jwk), "created": int(), "origin": str(origin)} if origin:
+            return _ed25519(path, jwk), origin
+        case _:
+            raise _damaged(path)
+
+
+def _read_webhook_key(path: Path) -> Ed25519PrivateKey:
+    match _read_document(path, {"jwk", "created"}):
+        case {"jwk": dict(jwk), "created": int()}:
+            return _ed25519(path, jwk)
+        case _:
+            raise _damaged(path)
+
+
+def _ed25519(path: Path, jwk: Mapping[str, object]) -> Ed25519PrivateKey:
+    match jwk:
+        case {"kty": "OKP", "crv": "Ed25519", "d": str(private), "x": str(public)}:
             try:
                 key = Ed25519PrivateKey.from_private_bytes(b64.decode(private))
             except ValueError:
                 raise _damaged(path) from None
-            # The halves belong together, or the log would be signed by a key that nobody knows.
+            # The halves belong together, or things would be signed by a key that nobody knows.
             if b64.encode(key.public_key().public_bytes_raw()) == public:
-                return key, origin
+                return key
         case _:
             pass
     raise _damaged(path)

@@ -14,6 +14,7 @@ later, so its file stays.
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -79,6 +80,7 @@ class _Keys:
     approval: tuple[ApprovalKey, ...]
     log: Ed25519PrivateKey
     origin: str
+    webhook: Ed25519PrivateKey | None
 
     @classmethod
     def of(cls, folder: Path) -> _Keys:
@@ -92,6 +94,7 @@ class _Keys:
             ),
             log=found.log,
             origin=found.origin,
+            webhook=found.webhook,
         )
 
 
@@ -124,12 +127,37 @@ class Keyring:
                     "no keys were ever made here; assent init makes them",
                 )
             files.initialise(home, folder, now=now, origin=origin)
-        return cls(folder)
+        keyring = cls(folder)
+        if create and keyring._keys.webhook is None:
+            keyring._make_webhook_key(now)
+        return keyring
 
     @property
     def log_key(self) -> Ed25519PrivateKey:
         """The key that signs checkpoints."""
         return self._keys.log
+
+    @property
+    def webhook_key(self) -> Ed25519PrivateKey:
+        """The key that signs webhooks, and nothing else.
+
+        It is in no key set that verifiers of approvals read: what it signed could otherwise be put
+        before them as an approval.
+
+        Raises:
+            AssentError: ``keys_missing`` in a folder that was only looked at, from before there
+                was such a key.
+        """
+        key = self._keys.webhook
+        if key is None:
+            raise files.key_error("keys_missing", self._folder / "webhook.json", "is not made yet")
+        return key
+
+    @property
+    def webhook_public_key(self) -> str:
+        """Its public half as Standard Webhooks writes it: ``whpk_`` and base64."""
+        raw = self.webhook_key.public_key().public_bytes_raw()
+        return f"whpk_{base64.b64encode(raw).decode()}"
 
     @property
     def origin(self) -> str:
@@ -186,6 +214,12 @@ class Keyring:
             self._keys = keys = _Keys.of(self._folder)
         former, introduced = keys.approval[-2:]
         return Rotation(introduced=introduced, former=former)
+
+    def _make_webhook_key(self, now: int) -> None:
+        with files.locked(self._folder):
+            if _Keys.of(self._folder).webhook is None:  # or another process was first
+                files.write_webhook_key(self._folder, created=now)
+            self._keys = _Keys.of(self._folder)
 
     def reload_if_changed(self) -> bool:
         """Take in keys that another process has made; return whether there were any."""

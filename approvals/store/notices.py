@@ -1,28 +1,47 @@
-"""The outbox: what people are to be told, written with the change that it tells of."""
+"""The outbox: what people are to be told, written with the change that it tells of.
+
+A row is one notice to one person on one channel. Its `revision` counts what there is to tell, and a
+delivery settles the revision that it rendered: changes that come meanwhile make it due again, and
+several that come before it is sent are told at once.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlmodel import col, select
+from sqlalchemy import func, update
+from sqlmodel import col, or_, select
 
 from approvals.store.rows import NoticeRow
-from approvals.store.statements import insert_new
+from approvals.store.statements import changed, insert_new
 
 if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
     from sqlmodel import Session
+
+WAITING = "waiting"
+GIVEN_UP = "given_up"
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One thing one person is to be told: `kind` is what, `subject` about which id."""
+    """One thing one person is to be told on one channel: `kind` is what, `subject` about which id.
+
+    `reference` is what the channel gave when it sent: what it needs to change or follow it up.
+    """
 
     id: str
     tenant: str
     kind: str
     person: str
+    channel: str
     subject: str
+    agent: str | None
+    revision: int
+    sent: int
+    attempts: int
+    reference: str | None
     created: int
 
 
@@ -32,20 +51,156 @@ class Notices:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def put(self, notice: Notice) -> None:
-        """Add a notice. The same person is told the same thing about the same subject once."""
+    def put(self, notice: Notice) -> bool:
+        """Add a notice unless it is there: told once a person, channel, kind and subject."""
         values = {name: getattr(notice, name) for name in Notice.__slots__}
-        insert_new(self._session, NoticeRow, {"state": "waiting", **values})
+        return insert_new(
+            self._session,
+            NoticeRow,
+            {
+                **values,
+                "state": WAITING,
+                "next_try": notice.created,
+                "lease": None,
+                "lease_until": 0,
+                "error": None,
+            },
+        )
 
-    def waiting(self, *, limit: int) -> list[Notice]:
-        """The oldest notices that no channel has taken yet."""
+    def told_since(self, *, tenant: str, person: str, since: int, agent: str | None = None) -> int:
+        """How many notices the person got since then: of anything, or because of one agent."""
+        query = select(func.count()).where(
+            NoticeRow.tenant == tenant,
+            NoticeRow.person == person,
+            col(NoticeRow.agent).is_not(None),
+            NoticeRow.created > since,
+        )
+        if agent is not None:
+            query = query.where(NoticeRow.agent == agent)
+        return self._session.exec(query).one()
+
+    def stir(self, *, tenant: str, kind: str, subject: str, now: int) -> int:
+        """There is more to tell about the subject; gives how many notices are due again."""
+        return changed(
+            self._session.execute(
+                update(NoticeRow)
+                .where(
+                    col(NoticeRow.tenant) == tenant,
+                    col(NoticeRow.kind) == kind,
+                    col(NoticeRow.subject) == subject,
+                    col(NoticeRow.state) == WAITING,
+                )
+                .values(revision=NoticeRow.revision + 1, next_try=now, attempts=0)
+            )
+        )
+
+    def claim(self, *, channel: str, lease: str, now: int, until: int, limit: int) -> list[Notice]:
+        """Take due notices for a worker. Nobody else gets them before `until`.
+
+        Rows that another worker is about to take are passed over, not waited for.
+        """
+        due = (
+            select(NoticeRow.id)
+            .where(
+                _on(channel),
+                NoticeRow.state == WAITING,
+                col(NoticeRow.revision) > col(NoticeRow.sent),
+                col(NoticeRow.next_try) <= now,
+                or_(col(NoticeRow.lease).is_(None), col(NoticeRow.lease_until) <= now),
+            )
+            .order_by(col(NoticeRow.next_try), NoticeRow.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        ids = list(self._session.exec(due))
+        if not ids:
+            return []
+        self._session.execute(
+            update(NoticeRow)
+            .where(col(NoticeRow.id).in_(ids))
+            .values(lease=lease, lease_until=until)
+        )
         rows = self._session.exec(
             select(NoticeRow)
-            .where(NoticeRow.state == "waiting")
-            .order_by(col(NoticeRow.created), NoticeRow.id)
-            .limit(limit)
+            .where(col(NoticeRow.id).in_(ids))
+            .order_by(col(NoticeRow.next_try), NoticeRow.id)
+            .execution_options(populate_existing=True)
         )
-        return [
-            Notice(row.id, row.tenant, row.kind, row.person, row.subject, row.created)
-            for row in rows
-        ]
+        return [_notice(row) for row in rows]
+
+    def settle(self, notice_id: str, *, lease: str, sent: int, reference: str | None) -> bool:
+        """The worker delivered that revision. False if its lease had gone to another."""
+        values: dict[str, object] = {
+            "sent": sent,
+            "attempts": 0,
+            "error": None,
+            "lease": None,
+            "lease_until": 0,
+        }
+        if reference is not None:
+            values["reference"] = reference
+        return self._held(notice_id, lease, values)
+
+    def put_off(
+        self, notice_id: str, *, lease: str, error: str, attempts: int, next_try: int
+    ) -> bool:
+        """It could not be delivered now: try again then."""
+        return self._held(
+            notice_id,
+            lease,
+            {
+                "error": error,
+                "attempts": attempts,
+                "next_try": next_try,
+                "lease": None,
+                "lease_until": 0,
+            },
+        )
+
+    def give_up(self, notice_id: str, *, lease: str, error: str) -> bool:
+        """It can never be delivered; the row stays, to be seen."""
+        return self._held(
+            notice_id,
+            lease,
+            {"state": GIVEN_UP, "error": error, "lease": None, "lease_until": 0},
+        )
+
+    def of(self, *, tenant: str, subject: str) -> list[Notice]:
+        """Every notice about a subject."""
+        rows = self._session.exec(
+            select(NoticeRow)
+            .where(NoticeRow.tenant == tenant, NoticeRow.subject == subject)
+            .order_by(col(NoticeRow.created), NoticeRow.id)
+        )
+        return [_notice(row) for row in rows]
+
+    def due_count(self, *, channel: str) -> int:
+        """How many notices wait on a channel."""
+        return self._session.exec(
+            select(func.count()).where(
+                _on(channel),
+                NoticeRow.state == WAITING,
+                col(NoticeRow.revision) > col(NoticeRow.sent),
+            )
+        ).one()
+
+    def _held(self, notice_id: str, lease: str, values: dict[str, object]) -> bool:
+        return (
+            changed(
+                self._session.execute(
+                    update(NoticeRow)
+                    .where(col(NoticeRow.id) == notice_id, col(NoticeRow.lease) == lease)
+                    .values(**values)
+                )
+            )
+            == 1
+        )
+
+
+def _on(channel: str) -> ColumnElement[bool]:
+    """The channel itself, and its parts: `webhook` has `webhook:NAME`."""
+    return or_(col(NoticeRow.channel) == channel, col(NoticeRow.channel).startswith(f"{channel}:"))
+
+
+def _notice(row: NoticeRow) -> Notice:
+    return Notice(**{name: getattr(row, name) for name in Notice.__slots__})

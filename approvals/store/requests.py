@@ -153,8 +153,18 @@ class Requests:
 
     # -- requests ---------------------------------------------------------------------------
 
-    def open(self, stored: StoredRequest, *, open_key: str, seats: Iterable[str]) -> bool:
-        """Open a request unless one with its `open_key` is open. True if this one now is."""
+    def open(
+        self,
+        stored: StoredRequest,
+        *,
+        open_key: str,
+        seats: Iterable[str],
+        follow_at: int | None = None,
+    ) -> bool:
+        """Open a request unless one with its `open_key` is open. True if this one now is.
+
+        `follow_at` is when somebody is to be told next if nothing happens.
+        """
         request = stored.request
         document = request.document
         values = {
@@ -177,6 +187,7 @@ class Requests:
             "created": document.created,
             "expires": document.expires,
             "decided": None,
+            "follow_at": follow_at,
         }
         if not insert_new(self._session, RequestRow, values):
             return False

@@ -132,7 +132,10 @@ class IdempotencyRow(SQLModel, table=True):
 
 
 class RequestRow(SQLModel, table=True):
-    """A request. `open_key` is unique while the request can still lead to execution."""
+    """A request. `open_key` is unique while the request can still lead to execution.
+
+    `follow_at` is when somebody is to be told next although nothing has happened, if at all.
+    """
 
     __tablename__ = "request"
     id: str = Field(primary_key=True)
@@ -154,9 +157,12 @@ class RequestRow(SQLModel, table=True):
     created: int = Field(sa_type=BIG)
     expires: int = Field(sa_type=BIG)
     decided: int | None = Field(default=None, sa_type=BIG)
+    follow_at: int | None = Field(default=None, sa_type=BIG)
     __table_args__ = (
         Index("request_agent", "tenant", "agent", "created"),
         Index("request_due", "state", "expires"),
+        Index("request_follow", "state", "follow_at"),
+        Index("request_open", "tenant", "agent", "state", "call_hash"),
     )
 
 
@@ -167,6 +173,7 @@ class SeatRow(SQLModel, table=True):
     request: str = Field(primary_key=True, foreign_key="request.id")
     person: str = Field(primary_key=True)
     tenant: str
+    first_seen: int | None = Field(default=None, sa_type=BIG)
     opened_whole: int | None = Field(default=None, sa_type=BIG)
     __table_args__ = (Index("seat_person", "tenant", "person"),)
 
@@ -186,7 +193,10 @@ class VoteRow(SQLModel, table=True):
     statement: str | None = Field(default=None, sa_type=Text)
     evidence: str | None = Field(default=None, sa_type=Text)
     created: int = Field(sa_type=BIG)
-    __table_args__ = (UniqueConstraint("request", "position", name="vote_order"),)
+    __table_args__ = (
+        UniqueConstraint("request", "position", name="vote_order"),
+        Index("vote_time", "tenant", "created"),
+    )
 
 
 class ApprovalRow(SQLModel, table=True):
@@ -275,17 +285,68 @@ class CheckpointRow(SQLModel, table=True):
 
 
 class NoticeRow(SQLModel, table=True):
-    """Outbox: something a person is to be told. Channels deliver it after the transaction."""
+    """Outbox: what a person is to be told on one channel, and how far that is.
+
+    `revision` counts what there is to tell; `sent` is the revision that was delivered. A worker
+    holds a row by its `lease` until `lease_until`. `reference` is what the channel needs to
+    change or follow up what it sent.
+    """
 
     __tablename__ = "notice"
     id: str = Field(primary_key=True)
     tenant: str
     kind: str
     person: str
+    channel: str
     subject: str
+    agent: str | None = None
+    revision: int
+    sent: int
     state: str
+    attempts: int
+    next_try: int = Field(sa_type=BIG)
+    lease: str | None = None
+    lease_until: int = Field(sa_type=BIG)
+    reference: str | None = Field(default=None, sa_type=Text)
+    error: str | None = None
     created: int = Field(sa_type=BIG)
     __table_args__ = (
-        Index("notice_state", "state", "created"),
-        UniqueConstraint("tenant", "kind", "person", "subject", name="notice_once"),
+        Index("notice_due", "channel", "state", "next_try"),
+        Index("notice_cap", "tenant", "person", "agent", "created"),
+        Index("notice_subject", "tenant", "subject"),
+        UniqueConstraint("tenant", "kind", "person", "channel", "subject", name="notice_once"),
     )
+
+
+class AccountRow(SQLModel, table=True):
+    """A chat account that its owner linked while signed in with a passkey."""
+
+    __tablename__ = "account"
+    channel: str = Field(primary_key=True)
+    team: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    tenant: str
+    person: str
+    created: int = Field(sa_type=BIG)
+    __table_args__ = (UniqueConstraint("tenant", "channel", "person", name="account_person"),)
+
+
+class LinkCodeRow(SQLModel, table=True):
+    """A code with which a signed-in person proves that a chat account is theirs; used once."""
+
+    __tablename__ = "link_code"
+    code_hash: str = Field(primary_key=True)
+    tenant: str
+    channel: str
+    person: str
+    state: str
+    expires: int = Field(sa_type=BIG)
+
+
+class CallbackRow(SQLModel, table=True):
+    """A signed callback that was taken: none is taken twice, by any process."""
+
+    __tablename__ = "callback"
+    digest: str = Field(primary_key=True)
+    tenant: str
+    created: int = Field(sa_type=BIG, index=True)

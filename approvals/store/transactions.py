@@ -22,7 +22,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import Session
 
 from approvals.core.errors import Unavailable
+from approvals.store.accounts import Accounts
 from approvals.store.approvals import Approvals
+from approvals.store.attention import Attention
 from approvals.store.batches import Batches
 from approvals.store.bundles import Bundles
 from approvals.store.clock import Clock
@@ -48,9 +50,11 @@ class Tx:
         self.bundles = Bundles(session)
         self.people = People(session)
         self.requests = Requests(session)
+        self.attention = Attention(session)
         self.approvals = Approvals(session)
         self.log = Leaves(session)
         self.notices = Notices(session)
+        self.accounts = Accounts(session)
         self.announced: list[str] = []
 
     def announce(self, topic: str) -> None:

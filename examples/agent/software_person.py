@@ -5,6 +5,7 @@ goes: the same addresses, the same cookies and headers, the same two steps for e
 The service cannot tell the difference and nothing in it is switched off.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -43,6 +44,7 @@ class SoftwarePerson:
     def __init__(self, person: str, *, origin: str) -> None:
         self.person = person
         self._passkey = SoftwarePasskey(origin)
+        self._may_approve: dict[str, float] = {}
         self._http = httpx2.Client(
             base_url=origin,
             timeout=TIMEOUT,
@@ -75,6 +77,8 @@ class SoftwarePerson:
         path = urlsplit(url).path
         reader = _Reader()
         reader.feed(self._read(path))
+        looked = self._post(f"{path}/seen")
+        self._may_approve[path] = time.monotonic() + looked["wait"]
         if reader.gated:
             # The page shows a long payload cut, and says so: approving waits for the whole.
             self._post(f"{path}/opened")
@@ -83,8 +87,16 @@ class SoftwarePerson:
         return Page(facts=tuple(reader.facts), fingerprint=reader.fingerprint.strip())
 
     def decide(self, url: str, decision: str, *, reason: str = "") -> None:
-        """Press Approve or Deny and answer the passkey prompt; the passkey signs the statement."""
-        path = urlsplit(url).path + "/decide"
+        """Press Approve or Deny and answer the passkey prompt; the passkey signs the statement.
+
+        Approve is there only after the page has been before this person for a moment.
+        """
+        path = urlsplit(url).path
+        if decision == "approve":
+            if path not in self._may_approve:
+                self.read(url)
+            time.sleep(max(0.0, self._may_approve[path] - time.monotonic()))
+        path += "/decide"
         asked = self._post(f"{path}/begin", {"decision": decision})
         signed = self._passkey.sign(asked["options"])
         self._post(

@@ -16,7 +16,7 @@ from approvals.core.calls import ToolCall
 from approvals.flow.activate import activate
 from approvals.verifier import Verifier
 from tests.company import new_key, public_jwk
-from tests.service import Peopled, open_service, serving
+from tests.service import UNLIMITED, Peopled, open_service, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -180,7 +180,7 @@ def open_company(
     home: Path, *, url: str, database: str | None = None, ttl: str = "15m", **settings: Any
 ) -> Running:
     """A fresh service with the company's bundle active; its application closes it."""
-    configured = load(home=home, url=url, database=database, **settings)
+    configured = load(home=home, url=url, database=database, **{**UNLIMITED, **settings})
     service = open_service(configured)
     keys = {"gateway": new_key(), "other": new_key()}
     activate(service, tenant="default", files=bundle(keys, ttl=ttl))

@@ -37,6 +37,7 @@ def test_the_configuration_names_addresses_that_answer(http: TestClient, company
     assert http.get(configuration["jwks_uri"]).status_code == 200
     keys = http.get(configuration["people_keys_endpoint"], headers=company.bearer())
     assert keys.status_code == 200
+    assert configuration["webhook_public_key"] == company.service.keys.webhook_public_key
     for name in ("submission_endpoint", "requests_endpoint", "approvals_endpoint"):
         assert configuration[name].startswith(f"{company.url}/v1/")
 

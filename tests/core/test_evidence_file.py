@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from approvals.core.approval import Approval
-    from approvals.core.quorum import Requirement, Vote
+    from approvals.core.quorum import Vote
+    from approvals.core.requirement import Requirement
 
 ORIGIN = "approve.example/log"
 LOG_KEY = Ed25519PrivateKey.generate()
@@ -104,6 +105,7 @@ def vote_event(vote: Vote, about: dict[str, Any]) -> Event:
 def evidence(
     *,
     asked: Requirement = TWO_FROM_FINANCE,
+    second: str = "ben",
     denied: bool = False,
     clicked: bool = False,
     spent: bool = True,
@@ -120,7 +122,7 @@ def evidence(
         ben = COMPANY.vote("ben", document, decision=Decision.DENY)
         votes.append(replace(ben, reason="not this vendor"))
     else:
-        votes.append(COMPANY.vote("ben", document))
+        votes.append(COMPANY.vote(second, document))
     if clicked:
         votes[0] = replace(votes[0], step_up=StepUp.SESSION, statement=None, evidence=None)
     events = [
@@ -280,6 +282,18 @@ def test_a_directory_is_pinned_in_any_form_or_taken_from_the_file(pinned: Any) -
     assert failures(WHOLE, directory=pinned) == {}
     details = {found.step: found.detail for found in check(WHOLE, directory=pinned)}
     assert ("not pinned" in details["directory"]) is (pinned is None)
+
+
+def test_a_stand_in_holds_where_the_directory_lists_them() -> None:
+    away = replace(TWO_FROM_FINANCE, eligible=("ada", "dora"), stand_ins=(("dora", "ben"),))
+    file = evidence(asked=away, second="dora")
+    assert failures(file) == {}
+    nobody = tuple(replace(person, stand_ins=()) for person in COMPANY.directory.people)
+    unlisted = replace(COMPANY.directory, people=nobody)
+    assert "approval" in failures(file, directory=unlisted)
+    for wrong in ((), (("dora", "cleo"),)):
+        file = evidence(asked=replace(away, stand_ins=wrong), second="dora")
+        assert "approval" in failures(file)
 
 
 def test_who_has_signed_with_other_keys_than_the_pinned_ones_is_not_believed() -> None:

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from approvals.core.ceremony import Decision, StepUp
 from approvals.core.errors import Invalid, TransitionError
-from approvals.core.quorum import Requirement, Vote, assign
+from approvals.core.quorum import Vote, assign
 from approvals.core.requests import (
     Request,
     RequestDocument,
@@ -24,6 +24,7 @@ from approvals.core.requests import (
     progress,
     revoke,
 )
+from approvals.core.requirement import Requirement
 from tests.company import Company, digest_of
 
 if TYPE_CHECKING:

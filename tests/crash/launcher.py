@@ -6,6 +6,7 @@ Ends when its input does.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -15,17 +16,19 @@ from approvals.app import create_app
 from approvals.config import load
 
 
+def bury() -> None:
+    """Wait for the children that were killed, or they would stay as zombies."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0] != 0:
+            pass
+
+
 def main() -> None:
     home, database, url, port = sys.argv[1:]
     for line in sys.stdin:
         if line.strip() != "start":
             continue
-        while True:  # bury whoever was killed
-            try:
-                if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                    break
-            except ChildProcessError:
-                break
+        bury()
         child = os.fork()
         if child == 0:
             settings = load(home=home, database=database, url=url)

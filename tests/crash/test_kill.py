@@ -63,7 +63,7 @@ def test_nothing_acknowledged_is_lost(
     request: pytest.FixtureRequest, tmp_path: Path, kind: str, kills: int
 ) -> None:
     database = request.getfixturevalue(kind)
-    port = _free_port()
+    port = free_port()
     url = f"http://localhost:{port}"
     running = start(tmp_path, database, url=url)
     running.service.store.close()
@@ -232,7 +232,7 @@ def _launcher(home: Path, database: str, url: str, port: int) -> Iterator[Callab
         process.wait(timeout=20)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -75,10 +75,18 @@ def test_a_person_who_is_not_asked_cannot_see_it(running: Running) -> None:
         assert code_of(caught) == "not_found"
 
 
+def begin(
+    running: Running, session: Session, request: str, decision: Decision
+) -> vote.DecisionChallenge:
+    """Look, and ask for a statement to sign."""
+    sight.seen(running.service, session, request)
+    return vote.begin(running.service, session, request, decision)
+
+
 def test_a_statement_is_used_once(running: Running) -> None:
     request = running.opened()
     session, key = running.sessions["ada"], running.passkeys["ada"]
-    begun = vote.begin(running.service, session, request, Decision.APPROVE)
+    begun = begin(running, session, request, Decision.APPROVE)
     credential = key.authenticate(begun.options)
     vote.finish(running.service, session, begun.id, credential)
     with pytest.raises(AssentError) as caught:
@@ -88,7 +96,7 @@ def test_a_statement_is_used_once(running: Running) -> None:
 
 def test_a_statement_is_for_the_person_it_was_made_for(running: Running) -> None:
     request = running.opened()
-    begun = vote.begin(running.service, running.sessions["ada"], request, Decision.APPROVE)
+    begun = begin(running, running.sessions["ada"], request, Decision.APPROVE)
     credential = running.passkeys["ben"].authenticate(begun.options)
     with pytest.raises(AssentError) as caught:
         vote.finish(running.service, running.sessions["ben"], begun.id, credential)
@@ -106,8 +114,8 @@ def test_an_assertion_for_one_statement_does_not_serve_another(running: Running)
         ((first, Decision.DENY), (first, Decision.APPROVE)),
         ((first, Decision.APPROVE), (first, Decision.DENY)),
     ):
-        signed = vote.begin(running.service, session, *made)
-        target = vote.begin(running.service, session, *used)
+        signed = begin(running, session, *made)
+        target = begin(running, session, *used)
         with pytest.raises(AssentError) as caught:
             vote.finish(running.service, session, target.id, key.authenticate(signed.options))
         assert code_of(caught) == "challenge"
@@ -132,7 +140,7 @@ def test_an_assertion_made_wrongly_is_no_vote(
 ) -> None:
     request = running.opened()
     session = running.sessions["ada"]
-    begun = vote.begin(running.service, session, request, Decision.APPROVE)
+    begun = begin(running, session, request, Decision.APPROVE)
     with pytest.raises(AssentError) as caught:
         vote.finish(
             running.service,
@@ -150,11 +158,11 @@ def test_a_counter_that_goes_back_is_refused(running: Running) -> None:
     key, session = running.passkeys["uma"], running.sessions["uma"]
     key.sign_count = 10
     request = running.opened("10.00", user="cleo")
-    begun = vote.begin(running.service, session, request, Decision.APPROVE)
+    begun = begin(running, session, request, Decision.APPROVE)
     vote.finish(running.service, session, begun.id, key.authenticate(begun.options))
     key.sign_count = 4
     request = running.opened("20.00", user="cleo")
-    begun = vote.begin(running.service, session, request, Decision.APPROVE)
+    begun = begin(running, session, request, Decision.APPROVE)
     with pytest.raises(AssentError) as caught:
         vote.finish(running.service, session, begun.id, key.authenticate(begun.options))
     assert code_of(caught) == "assertion"

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from sqlalchemy import Connection, event, text
+from sqlmodel import select
 
 from approvals.core.errors import Conflict, Unavailable
 from approvals.store import open_store
 from approvals.store.batches import _Batch
 from approvals.store.notices import Notice
+from approvals.store.rows import NoticeRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,16 +30,33 @@ def store(database_url: str) -> Iterator[Store]:
     opened.close()
 
 
-def put(store: Store, number: int, *, kind: str = "request.opened") -> None:
+def notice(number: int, *, kind: str = "request") -> Notice:
+    return Notice(
+        id=f"n{number}",
+        tenant="default",
+        kind=kind,
+        person="ada",
+        channel="email",
+        subject=f"req_{number}",
+        agent=None,
+        revision=1,
+        sent=0,
+        attempts=0,
+        reference=None,
+        created=number,
+    )
+
+
+def put(store: Store, number: int, *, kind: str = "request") -> None:
     with store.begin() as tx:
-        tx.notices.put(Notice(f"n{number}", "default", kind, "ada", f"req_{number}", number))
+        tx.notices.put(notice(number, kind=kind))
         if number % 7 == 3:
             raise Conflict("this one changes its mind")
 
 
 def ids(store: Store) -> set[str]:
     with store.read() as tx:
-        return {notice.id for notice in tx.notices.waiting(limit=10_000)}
+        return set(tx.session.exec(select(NoticeRow.id)))
 
 
 def test_each_transaction_commits_or_not_on_its_own(store: Store) -> None:
@@ -73,7 +92,7 @@ def test_listeners_hear_after_the_commit_and_not_of_what_was_rolled_back(store: 
     with pytest.raises(Conflict):
         _announce_and_fail(store)
     with store.begin() as tx:
-        tx.notices.put(Notice("n1", "default", "request.opened", "ada", "req_1", 1))
+        tx.notices.put(notice(1))
         tx.announce("req_1")
     assert told.wait(10)
     assert heard == ["req_1"]
@@ -83,9 +102,9 @@ def test_listeners_hear_after_the_commit_and_not_of_what_was_rolled_back(store: 
 
 def test_who_reads_sees_one_moment(store: Store) -> None:
     with store.read() as tx:
-        assert tx.notices.waiting(limit=10) == []
+        assert tx.notices.due_count(channel="email") == 0
         put(store, 1)
-        assert tx.notices.waiting(limit=10) == []
+        assert tx.notices.due_count(channel="email") == 0
     assert ids(store) == {"n1"}
 
 
@@ -113,9 +132,7 @@ def test_a_full_disk_grants_nothing_and_hurts_nothing(sqlite_url: str) -> None:
     for number in range(100, 400):
         try:
             with store.begin() as tx:
-                tx.notices.put(
-                    Notice(f"n{number}", "default", "k" * 900, "ada", f"req_{number}", 1)
-                )
+                tx.notices.put(notice(number, kind="k" * 900))
             outcomes.append(f"n{number}")
         except Unavailable as error:
             refused.add(error.code)
@@ -162,7 +179,7 @@ def test_nor_does_anybody_believe_in_a_commit_that_was_interrupted(
 
     def first() -> None:
         with store.begin() as tx:
-            tx.notices.put(Notice("n1", "default", "request.opened", "ada", "req_1", 1))
+            tx.notices.put(notice(1))
             inside.set()
             assert go_on.wait(10)
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent / "approval"
 COMPANY = Company()
+STOOD_IN = replace(TWO_FROM_FINANCE, eligible=("ada", "dora"), stand_ins=(("dora", "ben"),))
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,13 @@ def vectors() -> Iterator[Vector]:
         conditional,
         given={"precondition": '"7"'},
     )
+    away = COMPANY.request(STOOD_IN)
+    yield Vector(
+        "accepted-stand-in",
+        None,
+        "ben is away; dora, whom the directory lists as his stand-in, approves for him",
+        COMPANY.token(COMPANY.approval(away, [COMPANY.vote(who, away) for who in ("ada", "dora")])),
+    )
     yield from written(token)
     claims: list[tuple[str, str, dict[str, Any]]] = [
         ("issuer", "issued by another service", {"issuer": "https://other.example"}),
@@ -141,6 +149,16 @@ def vectors() -> Iterator[Vector]:
         "one person twice",
         COMPANY.token(replace(approval, approvals=(ada, ada))),
     )
+    stood_in: list[tuple[str, str, str, tuple[str, str]]] = [
+        ("quorum-stand-in", "uma", "cleo is not listed as a stand-in of ben's", ("cleo", "ben")),
+        ("quorum-stand-in-group", "uma", "cleo, who is away, is not in finance", ("dora", "cleo")),
+        ("quorum-stand-in-self", "ben", "for the person whom the call is for", ("dora", "ben")),
+    ]
+    for name, user, about, pair in stood_in:
+        asked = replace(STOOD_IN, eligible=("ada", pair[0]), stand_ins=(pair,))
+        document = COMPANY.request(asked, user=user)
+        votes = [COMPANY.vote("ada", document), COMPANY.vote(pair[0], document)]
+        yield Vector(name, "quorum", about, COMPANY.token(COMPANY.approval(document, votes)))
     helper = COMPANY.request(replace(TWO_FROM_FINANCE, eligible=("ada", "ben", "dora")))
     votes = [COMPANY.vote("ada", helper), COMPANY.vote("dora", helper)]
     yield Vector(

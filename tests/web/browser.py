@@ -85,8 +85,9 @@ class Visitor:
         self.page.wait_for_load_state()
 
     def open(self, request_id: str) -> Page:
-        """Open a request's page."""
+        """Open a request's page, and look at it for as long as approving asks for."""
         self.page.goto(f"{self.site.url}/r/{request_id}")
+        expect(self.page.locator("#decision[data-seen]")).to_have_count(0)
         return self.page
 
     def approve(self) -> None:

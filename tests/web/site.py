@@ -20,7 +20,7 @@ from approvals.flow.service import DEFAULT_TENANT, Service
 from approvals.guard import Guard
 from approvals.verifier import Verifier
 from tests.company import new_key, public_jwk
-from tests.service import open_service, serving
+from tests.service import UNLIMITED, open_service, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -200,10 +200,21 @@ class Site:
 
 
 def open_site(
-    home: Path, url: str, *, short: int = 900, public: str | None = None, jobs: bool = True
+    home: Path,
+    url: str,
+    *,
+    short: int = 900,
+    public: str | None = None,
+    jobs: bool = True,
+    view_seconds: int = 0,
 ) -> Site:
     """The company's service, not yet listening. `public` is its address if that is not `url`."""
-    settings = load(home=home, url=public or url, log_interval=0.05)
+    settings = load(
+        home=home,
+        url=public or url,
+        log_interval=0.05,
+        **{**UNLIMITED, "view_seconds": view_seconds},
+    )
     service = open_service(settings)
     jwk = new_key()
     activate.activate(
@@ -214,13 +225,25 @@ def open_site(
 
 @contextmanager
 def running_site(
-    home: Path, *, short: int = 900, public: str | None = None, jobs: bool = True
+    home: Path,
+    *,
+    short: int = 900,
+    public: str | None = None,
+    jobs: bool = True,
+    view_seconds: int = 0,
 ) -> Iterator[Site]:
     """The company's service on a free port of this machine."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
-        site = open_site(home, f"http://localhost:{port}", short=short, public=public, jobs=jobs)
+        site = open_site(
+            home,
+            f"http://localhost:{port}",
+            short=short,
+            public=public,
+            jobs=jobs,
+            view_seconds=view_seconds,
+        )
         with serving(site.app, listening):
             yield site
 

@@ -24,6 +24,7 @@ PAIRS = [
     ("edge", "surface", SHAPE),
     ("edge", "ground", SHAPE),
     ("good", "surface", SHAPE),
+    ("accent", "warn-ground", SHAPE),
 ]
 
 

@@ -52,7 +52,15 @@ def page_routes() -> list[tuple[str, str]]:
     """(method, path) of every route of the pages."""
     return sorted(
         (method, route.path)
-        for module in (web.inbox, web.requests, web.enrol, web.signin, web.me, web.live)
+        for module in (
+            web.inbox,
+            web.requests,
+            web.enrol,
+            web.signin,
+            web.me,
+            web.live,
+            web.figures,
+        )
         for route in module.router.routes
         if isinstance(route, APIRoute)
         for method in route.methods or ()

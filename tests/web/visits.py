@@ -69,8 +69,9 @@ class Visit:
         )
 
     def decide(self, request_id: str, decision: str, reason: str = "") -> httpx2.Response:
-        """Decide with the passkey."""
+        """Look, and decide with the passkey."""
         assert self.passkey is not None
+        self.post(f"/r/{request_id}/seen")
         begun = self.post(f"/r/{request_id}/decide/begin", {"decision": decision})
         if begun.status_code != 200:
             return begun

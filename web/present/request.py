@@ -115,6 +115,7 @@ class RequestPage:
     unchecked: tuple[RawView, ...]
     payload: PayloadView
     folded: bool
+    unlooked: bool
     rules: tuple[Rule, ...]
     votes: tuple[Voted, ...]
     compared: bool
@@ -158,6 +159,7 @@ def request_page(view: RequestView) -> RequestPage:
         unchecked=unchecked(view.display, folded=folded),
         payload=payload(view.display, folded=folded),
         folded=folded,
+        unlooked=view.may_decide and not view.looked,
         rules=tuple(_rule(requirement) for requirement in view.requirements),
         votes=tuple(_voted(vote) for vote in view.votes),
         compared=view.previous is not None,
@@ -222,7 +224,7 @@ def _story(view: RequestView) -> tuple[Step, ...]:
         case State.PENDING:
             return ()
         case State.DENIED:
-            return (Step("The call does not run. The agent's side was told, and why.", last),)
+            return _denied(view, last)
         case State.EXPIRED:
             return (Step("Too few people decided in time. The call does not run.", view.expires),)
         case State.CANCELLED:
@@ -231,6 +233,16 @@ def _story(view: RequestView) -> tuple[Step, ...]:
             return (Step("The approval was taken back. It can no longer be used.", last),)
         case State.APPROVED:
             return _use(view.outcome, last, now=view.now)
+
+
+def _denied(view: RequestView, denied: int) -> tuple[Step, ...]:
+    told = Step("The call does not run. The agent's side was told, and why.", denied)
+    if view.asked_again_at is None or view.asked_again_at <= view.now:
+        return (told,)
+    return (
+        told,
+        Step("Nobody is asked about the same call again until", denied, view.asked_again_at),
+    )
 
 
 def _use(outcome: OutcomeView | None, approved: int, *, now: int) -> tuple[Step, ...]:

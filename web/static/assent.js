@@ -92,6 +92,13 @@ async function further(path) {
   location.reload();
 }
 
+// A chat account: a passkey answers first, then there is a code to type in the chat.
+async function link(path) {
+  const { ceremony, options } = await post(`${path}/begin`);
+  const { code } = await post(`${path}/code`, { ceremony, credential: await get(options) });
+  byId("link-code").textContent = `Within ten minutes, type in Slack: /assent link ${code}`;
+}
+
 async function decide(form) {
   const path = `${form.dataset.path}/decide`;
   const { ceremony, options } = await post(`${path}/begin`, { decision: form.dataset.decide });
@@ -179,6 +186,7 @@ function swap(next) {
   localTimes(document);
   tick();
   announce(next.getElementById("main").dataset.announce);
+  look();
 }
 
 // A region that was not there before goes in after the one that precedes it in the new page.
@@ -240,6 +248,25 @@ async function refresh() {
   }
 }
 
+// The service is told when a request is first on the screen, and counts from then on: the page as
+// it is after the given time has Approve enabled.
+let looking = false;
+async function look() {
+  const path = byId("decision")?.dataset.seen;
+  if (!path || looking || document.visibilityState !== "visible") return;
+  looking = true;
+  try {
+    const { wait } = await post(path);
+    if (wait) await new Promise((done) => setTimeout(done, wait * 1000 + 100));
+    looking = false;
+    await refresh();
+  } catch (error) {
+    looking = false;
+    if (!(error instanceof Refusal)) throw error;
+    announce(error.message, true);
+  }
+}
+
 // Events say only that something changed; what changed is fetched as the page itself. When the
 // stream drops (a proxy, a phone asleep) the page asks every few seconds until it is back.
 function listen(path) {
@@ -286,7 +313,11 @@ const acts = {
     focusInBar(byId("reason"));
   },
   "choose-approve"(button) {
-    if (button.getAttribute("aria-disabled") === "true") return byId("show-all").focus();
+    if (button.getAttribute("aria-disabled") === "true") {
+      if (byId("show-all")) byId("show-all").focus();
+      else byId("spoken").textContent = byId("look").textContent;
+      return;
+    }
     choose("form-approve");
     focusInBar(byId("form-approve").querySelector("[data-act=back]"));
   },
@@ -338,12 +369,14 @@ document.addEventListener("click", (event) => {
 document.addEventListener("submit", (event) => {
   event.preventDefault();
   const form = event.target;
-  const { decide: decision, enrol: invitation, signin, next, further: more } = form.dataset;
+  const { decide: decision, enrol: invitation, signin, next, further: more, link: chat, unlink } = form.dataset;
   const work = async () => {
     if (decision) await decide(form);
     else if (invitation) await enrol(invitation);
     else if (signin) location.assign(await signIn(signin, next));
     else if (more) await further(more);
+    else if (chat) await link(chat);
+    else if (unlink) location.assign((await post(unlink)).next);
   };
   run(form.querySelector("[type=submit]"), form.querySelector(".error"), work);
 });
@@ -352,4 +385,6 @@ for (const region of regions(document)) sources.set(region.id, region.outerHTML)
 localTimes(document);
 tick();
 setInterval(tick, 1000);
+look();
+document.addEventListener("visibilitychange", look);
 if (body.dataset.live) listen(body.dataset.live);

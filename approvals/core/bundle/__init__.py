@@ -9,18 +9,22 @@ from __future__ import annotations
 from approvals.core.bundle.bundle import Bundle, check, is_bundle_file
 from approvals.core.bundle.problems import BundleProblem
 from approvals.core.registry import (
+    Absence,
     Agent,
     Asks,
     Case,
     Enforcer,
     Field,
     FieldKind,
+    Hook,
     Person,
     Rule,
+    Shift,
     Tool,
 )
 
 __all__ = [
+    "Absence",
     "Agent",
     "Asks",
     "Bundle",
@@ -29,8 +33,10 @@ __all__ = [
     "Enforcer",
     "Field",
     "FieldKind",
+    "Hook",
     "Person",
     "Rule",
+    "Shift",
     "Tool",
     "check",
     "is_bundle_file",

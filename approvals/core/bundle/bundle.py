@@ -25,15 +25,17 @@ from approvals.core.bundle.problems import BundleProblem, Problems
 from approvals.core.bundle.rules import read_rules, validate
 from approvals.core.bundle.source import Source, read
 from approvals.core.bundle.tools import read_tools
+from approvals.core.bundle.webhooks import read_hooks
 from approvals.core.errors import BundleError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from approvals.core.bundle.arguments import ArgumentType
-    from approvals.core.registry import Agent, Case, Enforcer, Person, Rule, Tool
+    from approvals.core.registry import Agent, Case, Enforcer, Hook, Person, Rule, Shift, Tool
 
 REQUIRED_FILES = ("agents.yaml", "enforcers.yaml", "people.yaml", "tools.yaml")
+OPTIONAL_FILES = ("webhooks.yaml",)
 MAX_FILE = 1_000_000
 
 _POLICIES = re.compile(r"policies/[A-Za-z0-9][A-Za-z0-9._-]*\.cedar", re.ASCII)
@@ -62,10 +64,12 @@ class Bundle:
     files: Mapping[str, str]
     people: Mapping[str, Person]
     groups: Mapping[str, tuple[str, ...]]
+    shifts: Mapping[str, tuple[Shift, ...]]
     agents: Mapping[str, Agent]
     tools: Mapping[str, Tool]
     risk_groups: Mapping[str, str]
     enforcers: Mapping[str, Enforcer]
+    hooks: Mapping[str, Hook]
     rules: Mapping[str, Rule]
     cases: tuple[Case, ...]
     engine: Engine = field(repr=False, compare=False)
@@ -100,6 +104,33 @@ class Bundle:
             return frozenset(self.groups[name])
         return frozenset((name,)) if name in self.people else frozenset()
 
+    def acting_for(self, person: str, now: int, *, never: Collection[str] = ()) -> str | None:
+        """Who fills this person's place at `now`: they themselves, or their stand-in while away.
+
+        A stand-in who is away as well passes the place on, as long as it goes to somebody whom the
+        first one lists. None where that leads in a circle, to nobody listed, or to one of `never`:
+        those neither take a place nor say who does.
+        """
+        may = (person, *self.people[person].stand_ins)
+        passed: set[str] = set()
+        acting = person
+        while acting not in never and acting not in passed:
+            passed.add(acting)
+            away = next((it for it in self.people[acting].absences if it.covers(now)), None)
+            if away is None:
+                return acting if acting in may else None
+            acting = away.stand_in
+        return None
+
+    def on_call(self, group: str, now: int) -> tuple[str, ...]:
+        """Who of this group is told first at `now`, those away replaced; nobody if no shift is on.
+
+        Only telling depends on it, never who may approve.
+        """
+        listed = [name for it in self.shifts.get(group, ()) if it.covers(now) for name in it.people]
+        acting = (self.acting_for(name, now) for name in listed)
+        return tuple(dict.fromkeys(name for name in acting if name is not None))
+
 
 def check(files: Mapping[str, str]) -> list[BundleProblem]:
     """Everything that is wrong with these files, by file and line; empty if they are a bundle."""
@@ -108,7 +139,9 @@ def check(files: Mapping[str, str]) -> list[BundleProblem]:
 
 def is_bundle_file(name: str) -> bool:
     """Whether a file of a folder belongs to its bundle; what does not is never looked at."""
-    return name in REQUIRED_FILES or bool(_POLICIES.fullmatch(name) or _CASES.fullmatch(name))
+    if name in REQUIRED_FILES or name in OPTIONAL_FILES:
+        return True
+    return bool(_POLICIES.fullmatch(name) or _CASES.fullmatch(name))
 
 
 def _read(files: Mapping[str, str]) -> tuple[Bundle | None, tuple[BundleProblem, ...]]:
@@ -122,7 +155,8 @@ def _read(files: Mapping[str, str]) -> tuple[Bundle | None, tuple[BundleProblem,
     if problems:  # a file that cannot be read makes everything that refers to it look wrong
         return None, problems.sorted()
     cursors = {n: Cursor(s, (), problems) for n, s in sources.items() if isinstance(s, Source)}
-    people = read_people(cursors["people.yaml"])
+    hooks = read_hooks(cursors["webhooks.yaml"]) if "webhooks.yaml" in cursors else {}
+    people = read_people(cursors["people.yaml"], hooks)
     agents = read_agents(cursors["agents.yaml"], people)
     enforcers = read_enforcers(cursors["enforcers.yaml"])
     guarded = {target for enforcer in enforcers.values() for target in enforcer.targets}
@@ -163,10 +197,12 @@ def _read(files: Mapping[str, str]) -> tuple[Bundle | None, tuple[BundleProblem,
         files=dict(files),
         people=people.persons,
         groups=people.groups,
+        shifts=people.shifts,
         agents=agents,
         tools=tools.tools,
         risk_groups=tools.risk_groups,
         enforcers=enforcers,
+        hooks=hooks,
         rules=rules.rules,
         cases=tuple(cases),
         engine=engine,

@@ -1,25 +1,39 @@
-"""people.yaml and agents.yaml: persons, their groups, and the agents that act for them."""
+"""people.yaml and agents.yaml: persons, their groups, and the agents that act for them.
+
+How somebody is told and who stands in for them is under the same review as what they may approve:
+an address that is changed is a way to keep somebody from hearing.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from approvals.core.bundle.duty import read_absences, read_on_call
 from approvals.core.registry import Agent, Person
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from approvals.core.bundle.cursor import Cursor
+    from approvals.core.registry import Shift
 
 TIERS = (1, 4)
 LIMITS = ("calls_per_day", "calls_per_hour")
 
+# One mailbox and nothing that a mail header or a mail client would read as more than that.
+_EMAIL = re.compile(r"[^@\s\"'(),:;<>\[\\\]]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", re.ASCII)
+_HOOK = "webhook:"
+
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Everybody, and the groups they are in."""
+    """Everybody, the groups they are in, and who of a group is told first, when."""
 
     persons: dict[str, Person]
     groups: dict[str, tuple[str, ...]]
+    shifts: dict[str, tuple[Shift, ...]]
 
     def members(self, name: str) -> frozenset[str] | None:
         """The people that a group or a person's id stands for; None if it is neither."""
@@ -28,10 +42,10 @@ class People:
         return frozenset((name,)) if name in self.persons else None
 
 
-def read_people(file: Cursor) -> People:
+def read_people(file: Cursor, hooks: Collection[str]) -> People:
     """Persons, and groups as lists of their members: who can approve is read in one place."""
-    if not file.expect_members(required=("people", "groups")):
-        return People({}, {})
+    if not file.expect_members(required=("people", "groups"), optional=("on_call",)):
+        return People({}, {}, {})
     groups: dict[str, tuple[str, ...]] = {}
     persons = {}
     everybody = dict(file.at("people").entries()) if file.has("people") else {}
@@ -45,20 +59,59 @@ def read_people(file: Cursor) -> People:
                 file.at("groups", name, index).wrong("unknown_person", f"nobody is {member!r}")
     slack_ids: set[str] = set()
     for name, person in everybody.items():
-        person.expect_members(required=("name",), optional=("email", "slack"))
-        slack = person.optional_text("slack")
+        person.expect_members(
+            required=("name",), optional=("absent", "channels", "email", "slack", "stand_ins")
+        )
+        slack, email = person.optional_text("slack"), person.optional_text("email")
         if slack is not None and slack in slack_ids:
             # One chat account that stands for two people could fill two places of a quorum.
             person.at("slack").wrong("duplicate", f"the Slack id {slack!r} is somebody else's")
         slack_ids.update(() if slack is None else (slack,))
+        if email is not None and not _EMAIL.fullmatch(email):
+            person.at("email").wrong("bad_value", f"{email!r} is not a plain email address")
+        stand_ins = _stand_ins(person, name, everybody)
         persons[name] = Person(
             id=name,
             name=person.text("name"),
-            email=person.optional_text("email"),
+            email=email,
             slack=slack,
             groups=tuple(sorted(g for g, members in groups.items() if name in members)),
+            channels=_channels(person, hooks),
+            stand_ins=stand_ins,
+            absences=read_absences(person, stand_ins),
         )
-    return People(persons, groups)
+    shifts = read_on_call(file.at("on_call"), groups) if file.has("on_call") else {}
+    return People(persons, groups, shifts)
+
+
+def _channels(person: Cursor, hooks: Collection[str]) -> tuple[str, ...]:
+    """Where this person is told, in the order written; without a word on it, wherever they are."""
+    if not person.has("channels"):
+        return tuple(channel for channel in ("email", "slack") if person.has(channel))
+    channels = person.texts("channels")
+    for index, channel in enumerate(channels):
+        place = person.at("channels", index)
+        # No Slack id is needed for `slack`: an account is linked by its owner, not by this file.
+        if channel == "email" and not person.has("email"):
+            place.wrong("no_address", "to be told by email takes an email address")
+        elif channel.startswith(_HOOK):
+            hook = channel.removeprefix(_HOOK)
+            if hook not in hooks:
+                place.wrong("unknown_hook", f"webhooks.yaml has no hook {hook!r}")
+        elif channel not in ("email", "slack"):
+            place.wrong("bad_value", f"{channel!r} is not email, slack or webhook:<a hook's name>")
+    return channels
+
+
+def _stand_ins(person: Cursor, name: str, everybody: Collection[str]) -> tuple[str, ...]:
+    stand_ins = person.texts("stand_ins")
+    for index, stand_in in enumerate(stand_ins):
+        place = person.at("stand_ins", index)
+        if stand_in not in everybody:
+            place.wrong("unknown_person", f"nobody is {stand_in!r}")
+        elif stand_in == name:
+            place.wrong("bad_value", f"{name!r} cannot stand in for themselves")
+    return tuple(sorted(stand_ins))
 
 
 def read_agents(file: Cursor, people: People) -> dict[str, Agent]:

@@ -124,7 +124,7 @@ def _display(tool: Cursor) -> Iterator[Field]:
     seen: set[str] = set()
     for place in tool.at("display").items():
         if not place.expect_members(
-            required=("path", "label", "kind"), optional=("currency", "currency_path")
+            required=("path", "label", "kind"), optional=("currency", "currency_path", "summary")
         ):
             continue
         path, kind = place.text("path"), place.text("kind")
@@ -153,6 +153,7 @@ def _display(tool: Cursor) -> Iterator[Field]:
             kind=FieldKind(kind),
             currency=currency,
             currency_path=currency_path,
+            summary=place.flag("summary"),
         )
 
 

@@ -9,7 +9,9 @@ The steps, numbered as in the code:
    false. Both allow: `Allow`.
 5. A principal that was denied is asked again with `approved` true. Still denied: `Deny`. If not,
    each rule that forbade the first time is a requirement; those of both principals add up.
-6. Distinct people who are eligible can fill all places at once. If nobody could: `Deny`.
+6. Whoever is away at the time of the call has their place filled by their stand-in, if that is
+   somebody who may approve this call.
+7. Distinct people who are eligible can fill all places at once. If nobody could: `Deny`.
 
 What holds: nothing here raises for a bad call; an evaluation error in any rule denies, because
 Cedar skips a rule that fails and a skipped forbid would allow; approval can only remove the rules
@@ -30,7 +32,8 @@ from approvals.core.bundle.asks import DEFAULT_TTL
 from approvals.core.bundle.rules import position
 from approvals.core.bundle.shapes import pointer_token
 from approvals.core.ceremony import Decision, StepUp
-from approvals.core.quorum import Requirement, Vote, assign
+from approvals.core.quorum import Vote, assign
+from approvals.core.requirement import Requirement
 from approvals.core.verdict import USAGE_COUNTERS, Allow, Deny, DenyCode, Escalate, Facts, Verdict
 
 if TYPE_CHECKING:
@@ -227,13 +230,17 @@ def _allowed(occasion: _Occasion, answers: Sequence[cedarpy.AuthzResult]) -> Ver
     if occasion.tool.opaque:
         # What rules could not look into is decided by the tool's owner, whatever permitted it.
         owner = occasion.tool.owner
+        eligible, stand_ins = _present(
+            occasion, occasion.bundle.members(owner), occasion.excluded()
+        )
         requirement = Requirement(
             rule=OPAQUE,
             reason="Rules cannot look into this tool's arguments, so its owner decides",
             approvers=(owner,),
-            eligible=tuple(sorted(occasion.bundle.members(owner) - occasion.excluded())),
+            eligible=eligible,
             quorum=1,
             step_up=StepUp.PASSKEY,
+            stand_ins=stand_ins,
         )
         return _escalate((requirement,), ttl=DEFAULT_TTL)
     return Allow(rules=tuple(sorted({rule for answer in answers for rule in _rules(answer)})))
@@ -275,20 +282,42 @@ def _requirement(occasion: _Occasion, rule: Rule, asks: Asks) -> Requirement:
     excluded = occasion.excluded()
     if asks.exclude_owner:
         excluded |= {occasion.agent.owner}
+    eligible, stand_ins = _present(occasion, members, excluded)
     weak = occasion.tool.opaque and not asks.step_up.covers(StepUp.PASSKEY)
     return Requirement(
         rule=rule.id,
         reason=rule.reason or rule.id,
         approvers=asks.approvers,
-        eligible=tuple(sorted(members - excluded)),
+        eligible=eligible,
         quorum=asks.quorum,
         step_up=StepUp.PASSKEY if weak else asks.step_up,
         escalate=asks.escalate,
+        stand_ins=stand_ins,
     )
 
 
+def _present(
+    occasion: _Occasion, members: frozenset[str], excluded: frozenset[str]
+) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """6. Who is eligible at the time of the call, and which of them for whom, both sorted.
+
+    Somebody excluded is nobody's stand-in and has none: the user of a call must not gain an
+    approver of their own choice by being away.
+    """
+    eligible: set[str] = set()
+    stand_ins: list[tuple[str, str]] = []
+    for member in members - excluded:
+        acting = occasion.bundle.acting_for(member, occasion.facts.now, never=excluded)
+        if acting is None:
+            continue
+        eligible.add(acting)
+        if acting != member:
+            stand_ins.append((acting, member))
+    return tuple(sorted(eligible)), tuple(sorted(stand_ins))
+
+
 def _escalate(requirements: tuple[Requirement, ...], *, ttl: int) -> Escalate | Deny:
-    """6. A request, if everybody's yes would be enough."""
+    """7. A request, if everybody's yes would be enough."""
     rules = tuple(requirement.rule for requirement in requirements)
     everybody = sorted({who for requirement in requirements for who in requirement.eligible})
     votes = [

@@ -1,0 +1,222 @@
+"""A chat account that belongs to a person, and what a click there may decide.
+
+What holds: an account is linked by a code that its owner got while signed in with a passkey, bound
+to the team's and the account's id, never by name or address; one account is one person's, and a
+person has one for each channel; a click can always deny, and approves only where every rule is
+content with a signed-in channel; a signed callback is taken once, by whichever process.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from approvals import log
+from approvals.core.ceremony import Decision, StepUp
+from approvals.core.errors import Conflict, Forbidden, Invalid, TransitionError
+from approvals.core.events import Event, EventType
+from approvals.core.quorum import Vote
+from approvals.flow import passkeys, proof
+from approvals.flow.outbox import NoticeKind, tell
+from approvals.flow.service import DEFAULT_TENANT, token_hash
+from approvals.flow.sight import needs_whole, visible_to
+from approvals.flow.signin import Session
+from approvals.flow.vote import LONGEST_REASON, count, may_vote
+from approvals.store.accounts import Account
+
+if TYPE_CHECKING:
+    from approvals.core.requests import State
+    from approvals.flow.proof import Ceremony
+    from approvals.flow.service import Service
+    from approvals.store import Tx
+
+CODE_SECONDS = 600
+CALLBACK_SECONDS = 3600
+ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+CODE_LENGTH = 12
+
+
+@dataclass(frozen=True, slots=True)
+class LinkCode:
+    """A code to type in the chat, told once."""
+
+    code: str
+    expires: int
+
+
+def begin_link(service: Service, session: Session) -> Ceremony:
+    """Start linking a chat account: a challenge for a passkey that the person has.
+
+    A stolen session must not be able to link a stranger's account, which could then click.
+    """
+    return proof.ask(service, session, purpose="link")
+
+
+def start_link(
+    service: Service, session: Session, channel: str, ceremony_id: str, credential: object
+) -> LinkCode:
+    """Give a person who used their passkey a code for their chat account; earlier codes end.
+
+    Raises:
+        Conflict: the challenge was used, is too old or was somebody else's (`ceremony_used`).
+        EvidenceError: the assertion does not hold, or is not by a passkey of theirs.
+    """
+    assertion = passkeys.read_assertion(credential)
+    code = "".join(secrets.choice(ALPHABET) for _ in range(CODE_LENGTH))
+    with service.store.begin() as tx:
+        proof.check(
+            service, tx, session, purpose="link", ceremony_id=ceremony_id, assertion=assertion
+        )
+        expires = tx.now + CODE_SECONDS
+        tx.accounts.put_code(
+            code_hash=token_hash(code),
+            tenant=session.tenant,
+            channel=channel,
+            person=session.person,
+            expires=expires,
+        )
+    return LinkCode(code, expires)
+
+
+def finish_link(service: Service, *, channel: str, team: str, account: str, code: str) -> str:
+    """Link the account that typed the code; gives the person it belongs to.
+
+    Raises:
+        Conflict: the code is wrong, used or too old (`link_code`), or the account or the person
+            is linked already (`account_linked`).
+    """
+    with service.store.begin() as tx:
+        found = tx.accounts.use_code(token_hash(code.strip().upper()), channel=channel, now=tx.now)
+        if found is None:
+            raise Conflict("this code is wrong, used or too old", code="link_code")
+        tenant, person = found
+        bundle = service.current_bundle(tx, tenant).bundle
+        if person not in bundle.people:
+            raise Conflict("this code is wrong, used or too old", code="link_code")
+        if not tx.accounts.link(Account(channel, team, account, tenant, person, tx.now)):
+            raise Conflict("this account, or this person, is linked already", code="account_linked")
+        _log(
+            kind=EventType.ACCOUNT_LINKED,
+            tx=tx,
+            account=(channel, team, account),
+            tenant=tenant,
+            person=person,
+        )
+        tell(
+            tx,
+            bundle,
+            NoticeKind.ACCOUNT_LINKED,
+            tenant=tenant,
+            persons=(person,),
+            subject=f"{channel}:{team}:{account}:{tx.now}",
+        )
+    return person
+
+
+def unlink(service: Service, session: Session, channel: str) -> None:
+    """Forget the person's account on a channel."""
+    with service.store.begin() as tx:
+        known = tx.accounts.of(tenant=session.tenant, channel=channel, person=session.person)
+        if known is not None and tx.accounts.unlink(
+            tenant=session.tenant, channel=channel, person=session.person
+        ):
+            _log(
+                kind=EventType.ACCOUNT_UNLINKED,
+                tx=tx,
+                account=(channel, known.team, known.account),
+                tenant=session.tenant,
+                person=session.person,
+            )
+
+
+def linked(service: Service, session: Session, channel: str) -> Account | None:
+    """The person's account on a channel."""
+    with service.store.read() as tx:
+        return tx.accounts.of(tenant=session.tenant, channel=channel, person=session.person)
+
+
+def person_of(service: Service, *, channel: str, team: str, account: str) -> Session | None:
+    """Who an account belongs to: nobody once they left people.yaml or lost every passkey."""
+    with service.store.read() as tx:
+        known = tx.accounts.who(channel=channel, team=team, account=account)
+        if known is None:
+            return None
+        person = service.current_bundle(tx, known.tenant).bundle.people.get(known.person)
+        if person is None or not tx.people.passkeys(tenant=known.tenant, person=known.person):
+            return None
+        return Session(known.tenant, known.person, person.name, tx.now, tx.now)
+
+
+def once(service: Service, digest: str) -> bool:
+    """Take a signed callback: true for the first who does, also after a restart or elsewhere."""
+    with service.store.begin() as tx:
+        tx.accounts.forget_callbacks(before=tx.now - CALLBACK_SECONDS)
+        return tx.accounts.once(digest, tenant=DEFAULT_TENANT, now=tx.now)
+
+
+def click(
+    service: Service,
+    session: Session,
+    request_id: str,
+    decision: Decision,
+    *,
+    reason: str | None,
+    channel: str,
+) -> State:
+    """Count a click of a linked person; gives the request's new state.
+
+    Raises:
+        NotFound: no such request for this person.
+        Forbidden: it asks for a passkey, or for the whole to be seen (`step_up_needed`).
+        TransitionError: it is over, they are not asked, or they have voted.
+        Invalid: the reason is too long (`reason`).
+    """
+    if reason is not None and len(reason) > LONGEST_REASON:
+        raise Invalid(
+            f"a reason has at most {LONGEST_REASON} characters", code="reason", place="/reason"
+        )
+    with service.store.begin() as tx:
+        stored = visible_to(tx, session, request_id, lock=True)
+        may_vote(tx, stored, session)
+        if decision is Decision.APPROVE and (
+            needs_whole(stored)
+            or any(
+                each.step_up is not StepUp.SESSION for each in stored.request.document.requirements
+            )
+        ):
+            raise Forbidden("open the page and use your passkey", code="step_up_needed")
+        vote = Vote(
+            approver=session.person,
+            decision=decision,
+            step_up=StepUp.SESSION,
+            time=tx.now,
+            statement=None,
+            evidence=None,
+            reason=reason,
+            channel=channel,
+        )
+        try:
+            return count(service, tx, stored, vote)
+        except TransitionError as error:
+            if error.code == "step_up_too_low":
+                raise Forbidden(
+                    "open the page and use your passkey", code="step_up_needed"
+                ) from error
+            raise
+
+
+def _log(
+    *, kind: EventType, tx: Tx, account: tuple[str, str, str], tenant: str, person: str
+) -> None:
+    channel, team, name = account
+    log.append(
+        tx,
+        Event(
+            type=kind,
+            time=tx.now,
+            tenant=tenant,
+            public={"channel": channel},
+            personal={"person": person, "team": team, "account": name},
+        ),
+    )

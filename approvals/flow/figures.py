@@ -1,0 +1,112 @@
+"""How people decide: how much, how often yes, how fast; for operators, to see who is worn down.
+
+What holds: figures are made of the votes of the last 30 days and of nothing else; who is not an
+operator is told that there is no such page.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+import orjson
+
+from approvals.core.errors import NotFound
+from approvals.flow.brief import name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from approvals.flow.service import Service
+    from approvals.flow.signin import Session
+    from approvals.store.attention import CastVote
+
+DAYS = 30
+QUICK_SECONDS = 10
+"""Who answers sooner than this has hardly read what they answer."""
+MOST_VOTES = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """The votes of one approver, or on one rule. `median` is in seconds, opened to vote."""
+
+    name: str
+    decided: int
+    approved: int
+    median: float
+    quick: int
+
+    @property
+    def approve_rate(self) -> float:
+        """The part that were approvals, 0 to 1."""
+        return self.approved / self.decided
+
+    @property
+    def quick_rate(self) -> float:
+        """The part that came within `QUICK_SECONDS`, 0 to 1."""
+        return self.quick / self.decided
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """All figures, most decided first. `cut` is true where older votes are left out."""
+
+    now: int
+    since: int
+    approvers: tuple[Figure, ...]
+    rules: tuple[Figure, ...]
+    cut: bool
+
+
+def figures(service: Service, session: Session) -> Figures:
+    """How people decided lately.
+
+    Raises:
+        NotFound: the person is not an operator; it looks as if there were no such page.
+    """
+    with service.store.read() as tx:
+        bundle = service.current_bundle(tx, session.tenant).bundle
+        # A person's own id must not make them an operator: only the group counts.
+        if session.person not in bundle.groups.get(service.settings.operators_group, ()):
+            raise NotFound("no such page")
+        since = tx.now - DAYS * 86_400
+        votes = tx.attention.votes_since(tenant=session.tenant, since=since, limit=MOST_VOTES + 1)
+        cut = len(votes) > MOST_VOTES
+        votes = votes[:MOST_VOTES]
+        by_person: dict[str, list[CastVote]] = {}
+        by_rule: dict[str, list[CastVote]] = {}
+        for vote in votes:
+            by_person.setdefault(vote.person, []).append(vote)
+            for rule in _rules(vote):
+                by_rule.setdefault(rule, []).append(vote)
+        return Figures(
+            now=tx.now,
+            since=since,
+            approvers=_sorted(
+                _figure(name_of(bundle, who), them) for who, them in by_person.items()
+            ),
+            rules=_sorted(_figure(rule, them) for rule, them in by_rule.items()),
+            cut=cut,
+        )
+
+
+def _rules(vote: CastVote) -> list[str]:
+    """The rules for which this vote was asked."""
+    requirements = orjson.loads(vote.document)["requirements"]
+    return [each["rule"] for each in requirements if vote.person in each["eligible"]]
+
+
+def _figure(name: str, votes: list[CastVote]) -> Figure:
+    return Figure(
+        name=name,
+        decided=len(votes),
+        approved=sum(vote.approves for vote in votes),
+        median=median(vote.seconds for vote in votes),
+        quick=sum(vote.seconds <= QUICK_SECONDS for vote in votes),
+    )
+
+
+def _sorted(found: Iterable[Figure]) -> tuple[Figure, ...]:
+    return tuple(sorted(found, key=lambda figure: (-figure.decided, figure.name)))

@@ -1,0 +1,109 @@
+"""Telling people: notices are put into the outbox with the change that they tell of.
+
+What holds: a notice commits with its cause or not at all; the same thing is told to the same person
+on the same channel once; how many notices requests can cause is capped for each person, whatever
+agents do. What is beyond a cap is not lost: it waits in the person's inbox.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from approvals.flow.service import new_occasion
+from approvals.store.notices import Notice
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from approvals.config import Settings
+    from approvals.core.bundle import Bundle
+    from approvals.store import Tx
+
+OUTBOX = "outbox"
+"""The topic that wakes whoever delivers."""
+
+HOUR = 3600
+
+
+class NoticeKind(StrEnum):
+    """What people are told. `REQUEST` is one living notice, from the asking to the end."""
+
+    REQUEST = "request"
+    REMINDER = "reminder"
+    DIGEST = "digest"
+    PASSKEY_ENROLLED = "passkey.enrolled"
+    ACCOUNT_LINKED = "account.linked"
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How many notices of requests one person gets in an hour: because of one agent, and in all."""
+
+    agent_hour: int
+    hour: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Caps:
+        """The caps that are set."""
+        return cls(settings.notice_cap_agent_hour, settings.notice_cap_hour)
+
+
+def tell(
+    tx: Tx,
+    bundle: Bundle,
+    kind: NoticeKind,
+    *,
+    tenant: str,
+    persons: Iterable[str],
+    subject: str,
+    agent: str | None = None,
+    caps: Caps | None = None,
+) -> int:
+    """Put a notice for each person and each of their channels into the outbox; gives how many.
+
+    `agent` is whose request it is about: such notices are counted against `caps`.
+    """
+    told = 0
+    for name in persons:
+        person = bundle.people.get(name)
+        if person is None:
+            continue
+        for channel in person.channels:
+            if caps is not None and _capped(tx, caps, tenant=tenant, person=name, agent=agent):
+                break
+            told += tx.notices.put(
+                Notice(
+                    id=f"ntc_{new_occasion()}",
+                    tenant=tenant,
+                    kind=kind.value,
+                    person=name,
+                    channel=channel,
+                    subject=subject,
+                    agent=agent,
+                    revision=1,
+                    sent=0,
+                    attempts=0,
+                    reference=None,
+                    created=tx.now,
+                )
+            )
+    if told:
+        tx.announce(OUTBOX)
+    return told
+
+
+def stir(tx: Tx, *, tenant: str, subject: str) -> None:
+    """There is more to tell about a request: its notices are due again."""
+    if tx.notices.stir(tenant=tenant, kind=NoticeKind.REQUEST.value, subject=subject, now=tx.now):
+        tx.announce(OUTBOX)
+
+
+def _capped(tx: Tx, caps: Caps, *, tenant: str, person: str, agent: str | None) -> bool:
+    since = tx.now - HOUR
+    return (
+        tx.notices.told_since(tenant=tenant, person=person, since=since) >= caps.hour
+        or tx.notices.told_since(tenant=tenant, person=person, since=since, agent=agent)
+        >= caps.agent_hour
+    )

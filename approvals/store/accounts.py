@@ -1,0 +1,133 @@
+"""Linked chat accounts, the codes that link them, and callbacks that were taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, update
+from sqlmodel import col, select
+
+from approvals.store.rows import AccountRow, CallbackRow, LinkCodeRow
+from approvals.store.statements import changed, insert_new, insert_row
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A chat account and the person it belongs to."""
+
+    channel: str
+    team: str
+    account: str
+    tenant: str
+    person: str
+    created: int
+
+
+class Accounts:
+    """The chat accounts of a transaction."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def put_code(
+        self, *, code_hash: str, tenant: str, channel: str, person: str, expires: int
+    ) -> None:
+        """Remember a code; earlier open ones of the person for this channel end."""
+        self._session.execute(
+            update(LinkCodeRow)
+            .where(
+                col(LinkCodeRow.tenant) == tenant,
+                col(LinkCodeRow.channel) == channel,
+                col(LinkCodeRow.person) == person,
+                col(LinkCodeRow.state) == "open",
+            )
+            .values(state="replaced")
+        )
+        insert_row(
+            self._session,
+            LinkCodeRow,
+            {
+                "code_hash": code_hash,
+                "tenant": tenant,
+                "channel": channel,
+                "person": person,
+                "state": "open",
+                "expires": expires,
+            },
+        )
+
+    def use_code(self, code_hash: str, *, channel: str, now: int) -> tuple[str, str] | None:
+        """Use an open code: (tenant, person) for exactly one caller."""
+        used = self._session.execute(
+            update(LinkCodeRow)
+            .where(
+                col(LinkCodeRow.code_hash) == code_hash,
+                col(LinkCodeRow.channel) == channel,
+                col(LinkCodeRow.state) == "open",
+                col(LinkCodeRow.expires) > now,
+            )
+            .values(state="used")
+        )
+        if changed(used) != 1:
+            return None
+        row = self._session.get_one(LinkCodeRow, code_hash)
+        return row.tenant, row.person
+
+    def link(self, account: Account) -> bool:
+        """Bind an account to its person. False if it is bound, or the person has another."""
+        return insert_new(
+            self._session,
+            AccountRow,
+            {name: getattr(account, name) for name in Account.__slots__},
+        )
+
+    def unlink(self, *, tenant: str, channel: str, person: str) -> bool:
+        """Forget the person's account. True if there was one."""
+        return (
+            changed(
+                self._session.execute(
+                    delete(AccountRow).where(
+                        col(AccountRow.tenant) == tenant,
+                        col(AccountRow.channel) == channel,
+                        col(AccountRow.person) == person,
+                    )
+                )
+            )
+            == 1
+        )
+
+    def who(self, *, channel: str, team: str, account: str) -> Account | None:
+        """The person of a chat account."""
+        row = self._session.get(AccountRow, (channel, team, account))
+        return None if row is None else _account(row)
+
+    def of(self, *, tenant: str, channel: str, person: str) -> Account | None:
+        """The chat account of a person."""
+        row = self._session.exec(
+            select(AccountRow).where(
+                AccountRow.tenant == tenant,
+                AccountRow.channel == channel,
+                AccountRow.person == person,
+            )
+        ).first()
+        return None if row is None else _account(row)
+
+    def once(self, digest: str, *, tenant: str, now: int) -> bool:
+        """Take a callback: true for the first who does, in whichever process."""
+        return insert_new(
+            self._session, CallbackRow, {"digest": digest, "tenant": tenant, "created": now}
+        )
+
+    def forget_callbacks(self, *, before: int) -> int:
+        """Forget callbacks that are too old to be taken again anyway."""
+        return changed(
+            self._session.execute(delete(CallbackRow).where(col(CallbackRow.created) < before))
+        )
+
+
+def _account(row: AccountRow) -> Account:
+    return Account(**{name: getattr(row, name) for name in Account.__slots__})

@@ -1,0 +1,152 @@
+"""Socket Mode: Slack's interactions over a connection that the service itself opens.
+
+The connection is authenticated by the app's token and TLS, so nothing is signed; each envelope is
+taken once, by whichever process. It is acknowledged after it was dealt with: where the service
+cannot answer it is not, and Slack tells the person that it did not work.
+"""
+
+from __future__ import annotations
+
+import threading
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import structlog
+from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.socket_mode.builtin import SocketModeClient
+from slack_sdk.socket_mode.response import SocketModeResponse
+
+from approvals.core.errors import AssentError, Unauthenticated
+from approvals.flow import chat
+from integrations.slack import ids
+from integrations.slack.client import quiet, web_client
+from integrations.slack.interactions import Answer, Interactions
+from integrations.slack.signature import once_digest, refused
+
+if TYPE_CHECKING:
+    from slack_sdk.socket_mode.client import BaseSocketModeClient
+    from slack_sdk.socket_mode.request import SocketModeRequest
+
+    from approvals.flow.service import Service
+
+FIRST_WAIT: Final = 1.0
+LONGEST_WAIT: Final = 60.0
+
+_log = structlog.get_logger(__name__)
+
+
+class SlackSocket:
+    """A connection to Slack for interactions, opened again whenever it ends."""
+
+    def __init__(self, service: Service) -> None:
+        """Prepare; `start` connects. Needs `slack_app_token` and `slack_bot_token`."""
+        settings = service.settings
+        if settings.slack_app_token is None or settings.slack_bot_token is None:
+            raise AssentError("Socket Mode needs an app token and a bot token", code="config")
+        self._service = service
+        web = web_client(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
+        self._interactions = Interactions(service, web)
+        self._client = _Client(
+            app_token=settings.slack_app_token.get_secret_value(),
+            web_client=web,
+            api_url=settings.slack_api_url,
+        )
+        self._client.socket_mode_request_listeners.append(self._taken)
+        self._stopping = threading.Event()
+        self._connecting = threading.Thread(
+            target=self._connect, name="assent-slack-socket", daemon=True
+        )
+
+    def start(self) -> None:
+        """Connect, in a thread of its own: that Slack is away does not stop the service."""
+        self._connecting.start()
+
+    def stop(self) -> None:
+        """Close the connection."""
+        self._stopping.set()
+        if self._connecting.is_alive():
+            self._connecting.join()
+        self._client.close()
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection now."""
+        return self._client.is_connected()
+
+    def _connect(self) -> None:
+        wait = FIRST_WAIT
+        while not self._stopping.is_set():
+            try:
+                self._client.connect()
+            except SlackApiError as error:
+                _log.warning("slack_socket", error=str(error.response.get("error")))
+            except (OSError, HTTPException, SlackClientError) as error:
+                _log.warning("slack_socket", error=type(error).__name__)
+            else:
+                if self._client.is_connected():
+                    return  # from here on the SDK's own monitor keeps it open
+            self._client.wss_uri = None
+            self._stopping.wait(wait)
+            wait = min(wait * 2, LONGEST_WAIT)
+
+    def _taken(self, _client: BaseSocketModeClient, request: SocketModeRequest) -> None:
+        """Deal with an envelope and acknowledge it."""
+        try:
+            answer = self._dealt_with(request)
+        except Unauthenticated as error:
+            _log.warning("slack_envelope", error=error.code)
+            answer = Answer()
+        except AssentError as error:
+            # Not acknowledged: Slack tells the person that it did not work.
+            _log.warning("slack_envelope", error=error.code)
+            return
+        body: dict[str, Any] | None = None if answer.body is None else dict(answer.body)
+        self._client.send_socket_mode_response(SocketModeResponse(request.envelope_id, body))
+        if answer.then is not None:
+            answer.then()
+
+    def _dealt_with(self, request: SocketModeRequest) -> Answer:
+        envelope = request.envelope_id
+        if not ids.ENVELOPE.fullmatch(envelope):
+            raise refused()
+        if request.type not in {"interactive", "slash_commands"}:
+            return Answer()
+        if not chat.once(self._service, once_digest("envelope", envelope)):
+            return Answer()
+        if request.type == "interactive":
+            return self._interactions.interaction(request.payload)
+        return self._interactions.command(request.payload)
+
+
+class _Client(SocketModeClient):
+    """The SDK's client, which connects to Slack's hosts alone and speaks plainly to none of them.
+
+    The SDK connects to whatever address it is given, and without TLS where the port is not 443.
+    """
+
+    def __init__(self, *, api_url: str, **options: Any) -> None:
+        self._api_url = api_url
+        super().__init__(logger=quiet, proxy=None, **options)
+        if urlsplit(api_url).scheme == "http":
+            self.proxy = None
+
+    def issue_new_wss_url(self) -> str:
+        """An address for one connection, from Slack.
+
+        Raises:
+            SlackClientError: it leads elsewhere.
+        """
+        url = super().issue_new_wss_url()
+        parts, api = urlsplit(url), urlsplit(self._api_url)
+        if api.scheme == "http":
+            known = parts.scheme == "ws" and parts.netloc == api.netloc
+        else:
+            known = (
+                parts.scheme == "wss"
+                and parts.port in {None, 443}
+                and f".{parts.hostname}".endswith((".slack.com", f".{api.hostname}"))
+            )
+        if not known:
+            raise SlackClientError("the connection is offered at an address that is not Slack's")
+        return url

@@ -1,0 +1,7 @@
+"""Webhooks: notices for anything else, signed, to registered hosts only."""
+
+from __future__ import annotations
+
+from integrations.webhook.channel import WebhookChannel
+
+__all__ = ["WebhookChannel"]

@@ -1,0 +1,424 @@
+"""Sending through a real mail server, and through servers that are away, slow, odd or hostile."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from approvals.config import Settings, load
+from approvals.core.errors import AssentError
+from approvals.flow.deliver import SEND_SECONDS, GiveUp, TryAgain
+from approvals.flow.outbox import NoticeKind
+from integrations.email import EmailChannel, smtp
+from tests.email.mails import (
+    BRIEF,
+    ENDED,
+    PASSWORD,
+    USER,
+    Post,
+    contexts,
+    mail_server,
+    message,
+    part,
+)
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+def settings(port: int, **changed: Any) -> Settings:
+    given: dict[str, Any] = {
+        "smtp_host": "127.0.0.1",
+        "smtp_port": port,
+        "smtp_security": "none",
+        "mail_from": "assent@company.example",
+        **changed,
+    }
+    return load(**given)
+
+
+def channel(port: int, tls: ssl.SSLContext | None = None, **changed: Any) -> EmailChannel:
+    return EmailChannel(settings(port, **changed), tls=tls)
+
+
+def try_again(sending: EmailChannel, code: str) -> TryAgain:
+    with pytest.raises(TryAgain) as caught:
+        sending.send(message(), None)
+    assert caught.value.code == code
+    return caught.value
+
+
+# What is sent when
+
+
+def test_a_request_is_two_mails_and_nothing_in_between() -> None:
+    post = Post()
+    with mail_server(post) as port:
+        sending = channel(port)
+        reference = sending.send(message(), None)
+        assert reference is not None
+        voted = replace(BRIEF, progress=((BRIEF.reasons[0], 1, 2),))
+        assert sending.send(message(voted, revision=2), reference) is None
+        assert len(post.mails) == 1
+        last = sending.send(message(ENDED, revision=3), reference)
+        assert last is not None
+        assert sending.send(message(ENDED, revision=4), last) is None
+    first, ended = post.mails
+    assert json.loads(reference) == {"first": first["Message-ID"], "last": False}
+    assert json.loads(last) == {"first": first["Message-ID"], "last": True}
+    assert ended["In-Reply-To"] == first["Message-ID"]
+    assert part(ended, "plain").startswith("Approved by Ada Okafor, Ben Silva\n")
+    assert [(sender, to) for sender, to, _ in post.received] == [
+        ("assent@company.example", ["ada@example.com"])
+    ] * 2
+
+
+def test_who_never_heard_of_it_does_not_hear_of_its_end() -> None:
+    post = Post()
+    with mail_server(post) as port:
+        assert channel(port).send(message(ENDED), None) is None
+    assert post.mails == []
+
+
+@pytest.mark.parametrize("kind", [kind for kind in NoticeKind if kind is not NoticeKind.REQUEST])
+def test_everything_else_is_one_mail(kind: NoticeKind) -> None:
+    post = Post()
+    brief = BRIEF if kind is NoticeKind.REMINDER else None
+    with mail_server(post) as port:
+        assert channel(port).send(message(brief, kind), None) is None
+    assert len(post.mails) == 1
+
+
+@pytest.mark.parametrize("kind", [NoticeKind.REQUEST, NoticeKind.REMINDER])
+def test_a_notice_of_a_request_that_is_gone_is_given_up(kind: NoticeKind) -> None:
+    with pytest.raises(GiveUp) as caught:
+        channel(1).send(message(None, kind), None)
+    assert caught.value.code == "request_gone"
+
+
+@pytest.mark.parametrize(
+    ("address", "code"), [(None, "no_address"), ("ada@example.com\r\nBcc: e@x.example", "address")]
+)
+def test_without_one_plain_address_nothing_is_sent(address: str | None, code: str) -> None:
+    with pytest.raises(GiveUp) as caught:
+        channel(1).send(message(address=address), None)
+    assert caught.value.code == code
+
+
+def test_there_is_no_channel_without_a_mail_server() -> None:
+    with pytest.raises(AssentError) as caught:
+        EmailChannel(load())
+    assert (caught.value.code, caught.value.place) == ("config", "ASSENT_SMTP_HOST")
+
+
+# TLS and authentication
+
+
+def test_starttls_and_a_password(tmp_path: Path) -> None:
+    server, client = contexts(tmp_path)
+    post = Post()
+    with mail_server(post, starttls=server, login=True) as port:
+        channel(
+            port,
+            client,
+            smtp_host="localhost",
+            smtp_security="starttls",
+            smtp_username=USER,
+            smtp_password=PASSWORD,
+        ).send(message(), None)
+    assert post.peers == [(True, True)]
+
+
+def test_tls_from_the_first_byte(tmp_path: Path) -> None:
+    server, client = contexts(tmp_path)
+    post = Post()
+    with mail_server(post, implicit=server, login=True) as port:
+        channel(
+            port,
+            client,
+            smtp_host="localhost",
+            smtp_security="tls",
+            smtp_username=USER,
+            smtp_password=PASSWORD,
+        ).send(message(), None)
+    assert post.peers == [(False, True)]  # which is what aiosmtpd makes of it
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+@pytest.mark.parametrize("fault", ["another name", "nobody knows it"])
+def test_a_certificate_that_is_not_the_servers_stops_it(
+    tmp_path: Path, security: str, fault: str
+) -> None:
+    server, client = contexts(
+        tmp_path, name="mail.example" if fault == "another name" else "localhost"
+    )
+    if fault == "nobody knows it":
+        _, client = contexts(tmp_path, name="other.example")
+    post = Post()
+    starttls, implicit = (server, None) if security == "starttls" else (None, server)
+    with mail_server(post, starttls=starttls, implicit=implicit) as port:
+        sending = channel(port, client, smtp_host="localhost", smtp_security=security)
+        assert try_again(sending, "smtp_certificate").after == smtp.LONG
+    assert post.commands == []
+
+
+def test_a_server_without_starttls_hears_neither_mail_nor_password() -> None:
+    """Whoever sits in between can take the offer of TLS out of the greeting."""
+    heard: list[bytes] = []
+
+    def stripped(connection: socket.socket) -> None:
+        connection.sendall(b"220 mail.example\r\n")
+        heard.append(connection.recv(1000))
+        connection.sendall(b"250-mail.example\r\n250-AUTH PLAIN LOGIN\r\n250 SIZE 1000\r\n")
+        while got := connection.recv(1000):
+            heard.append(got)
+
+    with speaking(stripped) as port:
+        sending = channel(
+            port, smtp_security="starttls", smtp_username=USER, smtp_password=PASSWORD
+        )
+        assert try_again(sending, "smtp_tls").after == smtp.LONG
+    assert b"".join(heard) == b"ehlo company.example\r\n"
+
+
+def test_what_was_said_before_tls_is_forgotten(tmp_path: Path) -> None:
+    """Somebody in between adds an answer behind the one to STARTTLS, to be read as said in TLS."""
+    server, client = contexts(tmp_path)
+    inside: list[bytes] = []
+
+    def injecting(connection: socket.socket) -> None:
+        connection.sendall(b"220 mail.example\r\n")
+        connection.recv(1000)
+        connection.sendall(b"250-mail.example\r\n250 STARTTLS\r\n")
+        connection.recv(1000)
+        connection.sendall(b"220 go\r\n250-mail.example\r\n250 AUTH PLAIN\r\n")
+        with server.wrap_socket(connection, server_side=True) as secure:
+            inside.append(secure.recv(1000))
+            secure.sendall(b"250 mail.example\r\n")
+            inside.append(secure.recv(1000))
+
+    with speaking(injecting) as port:
+        sending = channel(
+            port,
+            client,
+            smtp_host="localhost",
+            smtp_security="starttls",
+            smtp_username=USER,
+            smtp_password=PASSWORD,
+        )
+        # The injected bytes are no TLS: either TLS fails of them, or they are never looked at.
+        with pytest.raises(TryAgain):
+            sending.send(message(), None)
+    assert not any(b"AUTH" in each for each in inside)
+
+
+def test_a_wrong_password_waits_for_an_operator(tmp_path: Path) -> None:
+    server, client = contexts(tmp_path)
+    post = Post()
+    with mail_server(post, starttls=server, login=True) as port:
+        sending = channel(
+            port,
+            client,
+            smtp_host="localhost",
+            smtp_security="starttls",
+            smtp_username=USER,
+            smtp_password="wrong",
+        )
+        assert try_again(sending, "smtp_auth").after == smtp.LONG
+    assert post.mails == []
+
+
+def test_a_server_that_wants_a_password_that_is_not_set(tmp_path: Path) -> None:
+    server, client = contexts(tmp_path)
+    with mail_server(Post(), starttls=server, login=True) as port:
+        sending = channel(port, client, smtp_host="localhost", smtp_security="starttls")
+        assert try_again(sending, "smtp_sender").after == smtp.LONG
+
+
+def test_a_server_that_takes_no_passwords(tmp_path: Path) -> None:
+    server, client = contexts(tmp_path)
+    post = Post()
+    with mail_server(post, starttls=server) as port:
+        sending = channel(
+            port,
+            client,
+            smtp_host="localhost",
+            smtp_security="starttls",
+            smtp_username=USER,
+            smtp_password=PASSWORD,
+        )
+        assert try_again(sending, "smtp_auth").after == smtp.LONG
+    assert post.commands == []
+
+
+def test_a_password_is_not_said_in_the_clear() -> None:
+    with mail_server(Post()) as port:
+        sending = channel(port, smtp_username=USER, smtp_password=PASSWORD)
+        assert try_again(sending, "smtp_tls").after == smtp.LONG
+
+
+# What a server answers
+
+
+@pytest.mark.parametrize(
+    ("command", "answer", "outcome", "code", "after"),
+    [
+        ("RCPT", "450 4.2.1 busy", TryAgain, "smtp_recipient", None),
+        ("RCPT", "451 4.7.1 greylisted", TryAgain, "smtp_recipient", None),
+        ("RCPT", "421 4.3.2 shutting down", TryAgain, "smtp_recipient", None),
+        ("RCPT", "550 5.1.1 no such user", GiveUp, "smtp_recipient", None),
+        ("RCPT", "553 5.1.3 bad address", GiveUp, "smtp_recipient", None),
+        ("RCPT", "530 5.7.0 authenticate first", TryAgain, "smtp_recipient", 900),
+        ("MAIL", "451 4.3.0 later", TryAgain, "smtp_sender", None),
+        ("MAIL", "550 5.7.1 not from you", TryAgain, "smtp_sender", 900),
+        ("DATA", "452 4.3.1 disk full", TryAgain, "smtp_refused", None),
+        ("DATA", "554 5.6.0 not wanted", GiveUp, "smtp_refused", None),
+    ],
+    ids=lambda value: str(value)[:3] if isinstance(value, str) else "",
+)
+def test_what_an_answer_means(
+    command: str, answer: str, outcome: type[AssentError], code: str, after: int | None
+) -> None:
+    post = Post(answers={command: [answer]})
+    with mail_server(post) as port:
+        with pytest.raises(outcome) as caught:
+            channel(port).send(message(), None)
+        assert caught.value.code == code
+        assert getattr(caught.value, "after", None) == after
+        if outcome is TryAgain:  # greylisting: the same mail, a little later
+            channel(port).send(message(), None)
+    assert len(post.mails) == (1 if outcome is TryAgain else 0)
+
+
+def test_another_way_of_saying_yes_to_a_recipient() -> None:
+    post = Post(answers={"RCPT": ["251 will forward"]})
+    with mail_server(post) as port:
+        channel(port).send(message(), None)
+    assert len(post.mails) == 1
+
+
+def test_a_server_that_goes_away_while_it_is_sent_a_mail() -> None:
+    post = Post()
+    with mail_server(post, breaking=True) as port:
+        try_again(channel(port), "smtp_away")
+    assert post.mails == []
+
+
+def test_a_server_that_takes_a_mail_and_does_not_say_so_gets_a_second_copy_that_shows() -> None:
+    post = Post(cut_after="DATA")
+    with mail_server(post) as port:
+        try_again(channel(port), "smtp_away")
+        channel(port).send(message(revision=2), None)
+    first, second = post.mails
+    assert first["Message-ID"] == second["Message-ID"]
+    assert first["X-Assent-Notice"] == second["X-Assent-Notice"]
+
+
+def test_nobody_listens() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    try_again(channel(port), "smtp_away")
+
+
+def test_a_host_that_does_not_resolve() -> None:
+    sending = channel(25, smtp_host="mail.invalid", smtp_security="starttls")
+    try_again(sending, "smtp_away")
+
+
+# Servers that are none
+
+
+@contextlib.contextmanager
+def speaking(say: Callable[[socket.socket], object]) -> Iterator[int]:
+    """Something that listens and says what it wants; gives its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.settimeout(20)
+                    say(connection)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listening.getsockname()[1]
+        thread.join(20)
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (b"", "smtp_away"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", "smtp_greeting"),
+        (b"\x00\xff\xfe\r\n", "smtp_greeting"),
+        (b"554 no\r\n", "smtp_greeting"),
+        (b"220", "smtp_away"),
+        (b"220 " + b"x" * 20_000 + b"\r\n", "smtp_nonsense"),
+        (b"220 hello\r\n999 what\r\n999 what\r\n", "smtp_nonsense"),
+        (b"220 hello\r\n250 hello\r\n250 yes\r\n250 yes\r\n250 not 354\r\n", "smtp_refused"),
+        (b"220 hello\r\n250 hello\r\n354 what\r\n", "smtp_sender"),
+    ],
+    ids=lambda value: str(len(value)) if isinstance(value, bytes) else value,
+)
+def test_what_is_no_mail_server_is_tried_again(said: bytes, code: str) -> None:
+    def say(connection: socket.socket) -> None:
+        connection.sendall(said)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(1000):
+            pass
+
+    with speaking(say) as port:
+        try_again(channel(port), code)
+
+
+def test_a_challenge_that_is_no_base64(tmp_path: Path) -> None:
+    server, client = contexts(tmp_path)
+
+    def challenge(connection: socket.socket) -> None:
+        with server.wrap_socket(connection, server_side=True) as secure:
+            secure.sendall(b"220 hello\r\n")
+            secure.recv(1000)
+            secure.sendall(b"250-hello\r\n250 AUTH CRAM-MD5\r\n")
+            secure.recv(1000)
+            secure.sendall(b"334 a\r\n")
+            secure.recv(1000)
+
+    with speaking(challenge) as port:
+        sending = channel(
+            port,
+            client,
+            smtp_host="localhost",
+            smtp_security="tls",
+            smtp_username=USER,
+            smtp_password=PASSWORD,
+        )
+        try_again(sending, "smtp_auth")
+
+
+def test_a_server_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes in time, and the mail never gets through."""
+    monkeypatch.setattr(smtp, "WHOLE_SECONDS", 0.5)
+    stop = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(b"220-")
+        while not stop.wait(0.02):
+            connection.sendall(b"x")
+
+    with speaking(drip) as port:
+        try_again(channel(port), "smtp_slow")
+        stop.set()
+
+
+def test_sending_ends_within_the_time_that_a_lease_allows_for() -> None:
+    assert smtp.STEP_SECONDS < smtp.WHOLE_SECONDS < SEND_SECONDS

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from approvals.core.errors import AssentError
+from approvals.core.events import parse_leaf
+from approvals.core.requests import State
+from approvals.flow import chat
+from approvals.flow.activate import activate
+from approvals.flow.deliver import LEASE_SECONDS, PATIENCE, GiveUp, Message, TryAgain, deliver
+from tests.service import PEOPLE, TOOLS, bundle_files
+
+if TYPE_CHECKING:
+    from approvals.core.ceremony import Decision
+    from tests.service import Running
+
+WITH_MAIL = PEOPLE.replace("Ada Okafor}", "Ada Okafor, email: ada@example.com}").replace(
+    "Ben Silva}", "Ben Silva, email: ben@example.com}"
+)
+
+
+@dataclass
+class Recorder:
+    """A channel that keeps what it is given, and fails as it is told."""
+
+    name: str = "email"
+    sent: list[tuple[Message, str | None]] = field(default_factory=list)
+    fails: list[AssentError] = field(default_factory=list)
+
+    def send(self, message: Message, reference: str | None) -> str | None:
+        if self.fails:
+            raise self.fails.pop(0)
+        self.sent.append((message, reference))
+        return f"ref-of-{message.id}"
+
+
+@pytest.fixture
+def mailing(running: Running) -> Running:
+    files = bundle_files(running.enforcer_key.public_jwk(), people_yaml=WITH_MAIL)
+    activate(running.service, tenant="default", files=files)
+    return running
+
+
+def later_by(running: Running, monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
+    store = running.service.store
+    honest = store._now
+    monkeypatch.setattr(store, "_now", lambda session: honest(session) + seconds)
+
+
+def drain(running: Running, channel: Recorder) -> int:
+    total = 0
+    while taken := deliver(running.service, channel, worker="w"):
+        total += taken
+    return total
+
+
+def test_everybody_who_is_asked_is_told_once(mailing: Running) -> None:
+    request = mailing.opened(explanation="trust me")
+    channel = Recorder()
+    drain(mailing, channel)
+    assert sorted(message.recipient.id for message, _ in channel.sent) == ["ada", "ben"]
+    assert {message.brief.request_id for message, _ in channel.sent if message.brief} == {request}
+    assert drain(mailing, channel) == 0
+    mailing.opened(explanation="again")
+    assert drain(mailing, channel) == 0
+
+
+def test_what_changes_is_told_again_under_the_same_id(mailing: Running) -> None:
+    request = mailing.opened()
+    channel = Recorder()
+    drain(mailing, channel)
+    first = {message.recipient.id: message.id for message, _ in channel.sent}
+    channel.sent.clear()
+    mailing.decide("ada", request)
+    mailing.decide("ben", request)
+    drain(mailing, channel)
+    # Two changes before it was sent are one message.
+    assert {message.recipient.id: message.id for message, _ in channel.sent} == first
+    for message, reference in channel.sent:
+        assert reference == f"ref-of-{message.id}"
+        assert message.brief is not None
+        assert message.brief.state is State.APPROVED
+
+
+def test_a_channel_that_is_away_is_tried_again_and_loses_nothing(
+    mailing: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mailing.opened()
+    channel = Recorder(fails=[TryAgain("away"), TryAgain("limited", after=700)])
+    assert drain(mailing, channel) == 2
+    assert channel.sent == []
+    later_by(mailing, monkeypatch, 60)
+    drain(mailing, channel)
+    assert len(channel.sent) == 1
+    later_by(mailing, monkeypatch, 700)
+    drain(mailing, channel)
+    assert len({message.recipient.id for message, _ in channel.sent}) == 2
+
+
+def test_what_can_never_be_sent_is_given_up_for_all_to_see(
+    mailing: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mailing.opened()
+    channel = Recorder(fails=[GiveUp("no_such_user")])
+    drain(mailing, channel)
+    assert len(channel.sent) == 1
+    mailing.opened("900.00")
+    channel.fails = [TryAgain("away"), TryAgain("away")]
+    drain(mailing, channel)
+    later_by(mailing, monkeypatch, PATIENCE + 1)
+    channel.fails = [TryAgain("away"), TryAgain("away")]
+    drain(mailing, channel)
+    assert drain(mailing, channel) == 0
+    with mailing.service.store.read() as tx:
+        leaves = [parse_leaf(each.leaf) for each in tx.log.staged(limit=1000)]
+    errors = [leaf.public["error"] for leaf in leaves if leaf.type.value == "notice.given_up"]
+    assert errors == ["no_such_user", "away", "away"]
+
+
+def test_many_workers_send_each_notice_once(mailing: Running) -> None:
+    for number in range(8):
+        mailing.opened(f"{600 + number}.00", user="cleo")
+    channel = Recorder()
+    with ThreadPoolExecutor(8) as pool:
+        list(
+            pool.map(
+                lambda n: deliver(mailing.service, channel, worker=f"w{n}", limit=3), range(24)
+            )
+        )
+    drain(mailing, channel)
+    ids = [message.id for message, _ in channel.sent]
+    assert len(ids) == len(set(ids)) == 16
+
+
+def test_what_a_dead_worker_held_is_sent_by_another_under_the_same_id(
+    mailing: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mailing.opened()
+
+    class Dies(Recorder):
+        def send(self, message: Message, reference: str | None) -> str | None:
+            super().send(message, reference)
+            raise KeyboardInterrupt
+
+    dying = Dies()
+    with pytest.raises(KeyboardInterrupt):
+        deliver(mailing.service, dying, worker="dying")
+    channel = Recorder()
+    assert drain(mailing, channel) == 0
+    later_by(mailing, monkeypatch, LEASE_SECONDS + 1)
+    drain(mailing, channel)
+    assert dying.sent[0][0].id in {message.id for message, _ in channel.sent}
+    assert len(channel.sent) == 2
+
+
+def test_only_what_the_tools_owner_marked_leaves_in_a_notice(mailing: Running) -> None:
+    marked = TOOLS.replace(
+        "kind: money, currency: EUR}", "kind: money, currency: EUR, summary: true}"
+    )
+    files = bundle_files(
+        mailing.enforcer_key.public_jwk(), people_yaml=WITH_MAIL, tools_yaml=marked
+    )
+    activate(mailing.service, tenant="default", files=files)
+    mailing.opened(args={"memo": "canary-memo"}, explanation="canary-prose")
+    channel = Recorder()
+    drain(mailing, channel)
+    for message, _ in channel.sent:
+        assert message.brief is not None
+        assert message.brief.fields == (("Amount", "750.00 EUR"),)
+        assert message.brief.hidden == 2
+        assert "canary" not in repr(message)
+        assert "vendor@example.com" not in repr(message)
+
+
+def link_code(running: Running, person: str) -> str:
+    session = running.sessions[person]
+    begun = chat.begin_link(running.service, session)
+    credential = running.passkeys[person].authenticate(begun.options)
+    return chat.start_link(running.service, session, "slack", begun.id, credential).code
+
+
+def linked(running: Running, person: str = "ada", account: str = "U1") -> None:
+    code = link_code(running, person)
+    assert (
+        chat.finish_link(
+            running.service, channel="slack", team="T1", account=account, code=code.lower()
+        )
+        == person
+    )
+
+
+def code_of(action: object, *args: object, **named: object) -> str:
+    with pytest.raises(AssentError) as caught:
+        action(*args, **named)  # type: ignore[operator]  # a function of flow
+    return caught.value.code
+
+
+def test_an_account_is_linked_by_a_code_that_is_used_once(running: Running) -> None:
+    code = link_code(running, "ada")
+    take = {"channel": "slack", "team": "T1", "code": code}
+    assert chat.finish_link(running.service, account="U1", **take) == "ada"
+    assert code_of(chat.finish_link, running.service, account="U2", **take) == "link_code"
+    found = chat.person_of(running.service, channel="slack", team="T1", account="U1")
+    assert found is not None
+    assert found.person == "ada"
+    assert chat.person_of(running.service, channel="slack", team="T2", account="U1") is None
+    again = link_code(running, "ben")
+    other = {**take, "code": again}
+    assert code_of(chat.finish_link, running.service, account="U1", **other) == "account_linked"
+    chat.unlink(running.service, running.sessions["ada"], "slack")
+    assert chat.person_of(running.service, channel="slack", team="T1", account="U1") is None
+
+
+def click(running: Running, person: str, request: str, decision: Decision) -> State:
+    return chat.click(
+        running.service,
+        running.sessions[person],
+        request,
+        decision,
+        reason=None,
+        channel="slack",
+    )
+
+
+def test_a_click_denies_and_does_not_approve_where_a_passkey_is_asked(running: Running) -> None:
+    from approvals.core.ceremony import Decision  # noqa: PLC0415 - used here only
+
+    request = running.opened()
+    assert code_of(click, running, "ada", request, Decision.APPROVE) == "step_up_needed"
+    assert click(running, "ada", request, Decision.DENY) is State.DENIED
+    assert code_of(click, running, "ben", request, Decision.DENY) == "not_pending"
+
+
+def test_a_click_approves_where_a_session_is_enough(running: Running) -> None:
+    from approvals.core.ceremony import Decision  # noqa: PLC0415 - used here only
+    from tests.service import RULES  # noqa: PLC0415 - used here only
+
+    files = bundle_files(
+        running.enforcer_key.public_jwk(),
+        policies_payments_cedar=RULES.replace('@step_up("passkey")', '@step_up("session")'),
+    )
+    activate(running.service, tenant="default", files=files)
+    request = running.opened("20.00")
+    assert click(running, "ada", request, Decision.APPROVE) is State.APPROVED
+
+
+def test_a_callback_is_taken_once(running: Running) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(lambda _: chat.once(running.service, "digest"), range(32)))
+    assert taken.count(True) == 1

@@ -52,6 +52,7 @@ people:
 groups:
   finance: [ada, bo, cleo]
   sales: [uma, ada]
+  operators: [ada]
 """
 
 AGENTS = """\

@@ -10,13 +10,14 @@ from slack_sdk.errors import SlackClientError
 from approvals.core.errors import AssentError
 from integrations.slack.socket import SlackSocket
 from tests.service import RULES
-from tests.slack.counterpart import Counterpart
 from tests.slack.records import Fault, refusal
 from tests.slack.workplace import Workplace, workplace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.slack.counterpart import Counterpart
 
 
 def until(condition: Callable[[], object]) -> None:

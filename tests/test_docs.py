@@ -21,6 +21,8 @@ from approvals import api
 from approvals.cli.application import application
 from approvals.config import Settings
 from approvals.core.errors import REASONS
+from approvals.core.verdict import DenyCode
+from approvals.flow import limits
 from approvals.guard import CallRefused
 from tests.company import NOW, Company
 
@@ -241,8 +243,17 @@ def test_the_protocol_names_every_route_of_the_api() -> None:
 
 
 def test_the_protocol_lists_every_problem_that_the_api_can_answer_with() -> None:
-    """Codes of people's own pages (enrolment, sign-in, voting) are not part of the protocol."""
-    pages = {"enrol.py", "signin.py", "passkeys.py", "vote.py", "activate.py"}
+    """Codes of people's own pages and channels (enrolment, voting, clicks) are not part of it."""
+    pages = {
+        "activate.py",
+        "chat.py",
+        "deliver.py",
+        "enrol.py",
+        "passkeys.py",
+        "proof.py",
+        "signin.py",
+        "vote.py",
+    }
     code = re.compile(r'(?:code=|problem\(\s*\d+, )"([a-z_]+)"')
     used = {
         found
@@ -255,6 +266,7 @@ def test_the_protocol_lists_every_problem_that_the_api_can_answer_with() -> None
     assert {"consumed", "target_not_guarded"} <= listed
     assert len(used) > 10
     assert used - listed == set()
+    assert {limits.COOLING_DOWN, limits.TOO_MANY_OPEN} | set(DenyCode) <= listed
 
 
 def test_the_protocol_says_what_every_vector_is_for() -> None:

@@ -32,6 +32,7 @@ from tests.guarding import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +130,17 @@ def test_a_denial_is_refused_with_the_persons_words_as_data(company: Running) ->
     )
     error = refused("denied", waited.result)
     assert (error.comment, error.request_id) == ("not this month", request_id)
+    assert error.retry_after == 0
+
+
+def test_a_denied_call_that_comes_back_is_told_when_to_ask(tmp_path: Path) -> None:
+    with served(tmp_path / "home", cooldown=600) as company, use(guard(company)):
+        company.decide("ada", park(lambda: transfer(5)), decision=Decision.DENY)
+        error = refused("policy", lambda: transfer(5))
+        assert error.place == "cooling_down"
+        assert error.retry_after is not None
+        assert 500 < error.retry_after <= 600
+        assert f"ask again in {error.retry_after} seconds" in error.message
 
 
 class Meddling(Client):

@@ -145,6 +145,7 @@ class Client:
                     code=answer.text("code"),
                     rules=answer.texts("rules"),
                     reasons=answer.texts("reasons"),
+                    retry_after=answer.number_or_none("retry_after"),
                 )
             case "escalate":
                 request = answer.inner("request")

@@ -8,7 +8,9 @@ cannot answer it is not, and Slack tells the person that it did not work.
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from http.client import HTTPException
+from socket import SHUT_RDWR
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -67,7 +69,7 @@ class SlackSocket:
         self._stopping.set()
         if self._connecting.is_alive():
             self._connecting.join()
-        self._client.close()
+        self._client.hang_up()
 
     @property
     def connected(self) -> bool:
@@ -130,6 +132,16 @@ class _Client(SocketModeClient):
         super().__init__(logger=quiet, proxy=None, **options)
         if urlsplit(api_url).scheme == "http":
             self.proxy = None
+
+    def hang_up(self) -> None:
+        """Close for good, without waiting for the SDK's reader, which holds its socket for 3 s."""
+        self.auto_reconnect_enabled = False
+        session = self.current_session
+        open_socket = None if session is None else session.sock
+        if open_socket is not None:
+            with suppress(OSError):
+                open_socket.shutdown(SHUT_RDWR)
+        self.close()
 
     def issue_new_wss_url(self) -> str:
         """An address for one connection, from Slack.

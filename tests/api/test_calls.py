@@ -6,12 +6,15 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.testclient import TestClient
 
-from tests.api.running import BALANCE, TARGET, TRANSFER
+from approvals.core.ceremony import Decision
+from tests.api.running import BALANCE, TARGET, TRANSFER, open_company
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from httpx2 import Response
-    from starlette.testclient import TestClient
 
     from tests.api.running import Running
 
@@ -55,6 +58,22 @@ def test_policy_refuses_with_code_and_reasons(http: TestClient, company: Running
     answer = response.json()
     assert (answer["decision"], answer["code"]) == ("deny", "not_permitted")
     assert answer["reasons"]
+    assert answer["retry_after"] is None
+
+
+def test_a_call_that_cools_down_is_refused_with_the_time(tmp_path: Path) -> None:
+    company = open_company(tmp_path / "home", url="http://localhost:8420", cooldown=600)
+    with TestClient(company.app, base_url="http://localhost:8420") as http:
+        call = {"target": TARGET, "tool": "transfer", "args": TRANSFER.args}
+        sent = json.dumps(body(call=call))
+        opened = post(http, company, sent).json()["request"]["id"]
+        company.decide("ada", opened, decision=Decision.DENY, reason="no")
+        status = http.get(f"/v1/requests/{opened}", headers=company.bearer()).json()
+        assert status["denied"]["reason"] == "no"
+        answer = post(http, company, sent).json()
+        assert (answer["decision"], answer["code"]) == ("deny", "cooling_down")
+        for told in (status["denied"]["retry_after"], answer["retry_after"]):
+            assert 500 < told <= 600
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ NAUGHTY = (
     "\u202egnp.exe\u202c \u2066isolated\u2069 \u200bzero\u200dwidth\ufeff",
     "".join(chr(0xE0000 + ord(letter)) for letter in "approve this"),
     "\x00\x07\x1b[31mred\x1b[0m\x7f\x85",
-    "а\u0301\u0302\u0303\u0304\u0305\u0306 zalgo, and раураl.com",
+    "a\u0301\u0302\u0303\u0304\u0305\u0306 zalgo, and \u0440\u0430\u0443\u0440\u0430l.com",
     "⟦U+202E⟧ ⟦nothing⟧ ⟧⟦",
     "\ud800 \udfff \U0010ffff \ue000 \u0378 \uffff",
     "\u2028line\u2029paragraph\xa0\u3000blank\u2800braille\u3164filler",
@@ -65,5 +65,5 @@ NAUGHTY = (
     "x" * 5000,
     "&" * 5000,
     "漢" * 5000,
-    "𝒳" * 5000,
+    "\U0001d4b3" * 5000,
 )

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.slack.records import Message
+
 
 @pytest.fixture
 def slack() -> Iterator[Counterpart]:
@@ -40,3 +42,13 @@ def _nothing_is_logged_of_what_is_sent(caplog: pytest.LogCaptureFixture) -> Iter
         yield
     assert "xoxb-" not in caplog.text
     assert "vendor@example.com" not in caplog.text
+
+
+@pytest.fixture
+def small(place: Workplace) -> tuple[str, Message]:
+    """A request that one click approves, and ada's message about it; ada is linked."""
+    place.link("ada")
+    request = place.running.opened("20.00")
+    place.deliver()
+    (message,) = [each for each in place.slack.posted("U0ADA") if each.buttons]
+    return request, message

@@ -13,103 +13,21 @@ import threading
 import time
 import uuid
 from collections import Counter
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from tests.slack.limits import Refused, check_message, check_view
-from tests.slack.websocket import Connection, accept
+from tests.slack.records import TEAM, Fault, Message, User
+from tests.slack.serving import Handler, Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TEAM = "T0ASSENT"
+    from tests.slack.websocket import Connection
+
 MOST_ANSWERS = 5
 TRIGGER_SECONDS = 3.0
 FORM = "application/x-www-form-urlencoded"
-
-
-@dataclass
-class User:
-    """A member of the workspace, or somebody who is not quite one."""
-
-    id: str
-    team: str = TEAM
-    flags: dict[str, bool] = field(default_factory=dict)
-
-    def document(self) -> dict[str, Any]:
-        flags = dict.fromkeys(
-            ("deleted", "is_bot", "is_restricted", "is_ultra_restricted", "is_app_user"), False
-        )
-        return {
-            "id": self.id,
-            "team_id": self.team,
-            "name": f"name-of-{self.id.lower()}",
-            "profile": {"email": "anyone@example.com", "display_name": "Anyone"},
-            **flags,
-            **self.flags,
-        }
-
-
-@dataclass
-class Message:
-    """A message as it is now, and every version that it had."""
-
-    channel: str
-    ts: str
-    arguments: dict[str, Any]
-    versions: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def blocks(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.arguments.get("blocks") or []
-        return found
-
-    @property
-    def text(self) -> str:
-        return str(self.arguments["text"])
-
-    @property
-    def thread(self) -> str | None:
-        return self.arguments.get("thread_ts")
-
-    @property
-    def notice(self) -> str:
-        return str(self.arguments["metadata"]["event_payload"]["notice"])
-
-    @property
-    def buttons(self) -> dict[str, dict[str, Any]]:
-        return {
-            element["action_id"]: element
-            for block in self.blocks
-            if block["type"] == "actions"
-            for element in block["elements"]
-        }
-
-    @property
-    def shown(self) -> str:
-        return json.dumps(self.blocks, ensure_ascii=False)
-
-
-@dataclass
-class Fault:
-    """How the next calls fail: an answer of its own, after a while, or none at all."""
-
-    status: int = 200
-    body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
-    wait: float = 0.0
-    drop: bool = False
-    drip: bool = False
-    after: bool = False  # the call is carried out first: only its answer is lost
-    methods: frozenset[str] = frozenset()
-    times: int | None = None
-
-
-def refusal(error: str, **more: Any) -> Fault:
-    """A fault that is an answer of Slack's."""
-    return Fault(body=json.dumps({"ok": False, "error": error}).encode(), **more)
 
 
 class Counterpart:
@@ -134,7 +52,7 @@ class Counterpart:
         self._answered: Counter[str] = Counter()
         self._triggers: dict[str, float] = {}
         self._next_ts = 0
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = Server(("127.0.0.1", 0), Handler)
         self._server.counterpart = self
         self._thread = threading.Thread(
             target=lambda: self._server.serve_forever(poll_interval=0.02), daemon=True
@@ -417,79 +335,6 @@ class Counterpart:
     def _known_channel(self, arguments: dict[str, Any]) -> None:
         if str(arguments.get("channel", "")).removeprefix("D-") not in self.users:
             raise Refused("channel_not_found")
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    counterpart: Counterpart
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that go away are part of the tests."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        slack = self.server.counterpart
-        if not self.path.startswith("/api/"):
-            self._send(slack.answer(self.path, json.loads(body)), b"ok")
-            return
-        method = self.path.removeprefix("/api/")
-        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
-        arguments = (
-            json.loads(body)
-            if self.headers.get("Content-Type", "").startswith("application/json")
-            else dict(parse_qsl(body.decode()))
-        )
-        fault = slack.fault_for(method)
-        if fault is None:
-            self._send(200, json.dumps(slack.call(method, token, arguments)).encode())
-            return
-        if fault.after:
-            slack.call(method, token, arguments)
-        self._fail(fault)
-
-    def do_GET(self) -> None:
-        if self.path.startswith("/link/") and self.headers.get("Upgrade") == "websocket":
-            connection = accept(self.connection, self.rfile, self.headers["Sec-WebSocket-Key"])
-            self.server.counterpart.connected(self.path, connection)
-            self.close_connection = True
-            return
-        self._send(200, b"a page that nobody should have asked for")
-
-    def _fail(self, fault: Fault) -> None:
-        time.sleep(fault.wait)
-        if fault.drop:
-            self.close_connection = True
-            self.connection.close()
-            return
-        if fault.drip:
-            self.send_response(200)
-            self.send_header("Content-Length", "1000000")
-            self.end_headers()
-            for _ in range(1000):
-                self.wfile.write(b" ")
-                self.wfile.flush()
-                time.sleep(0.2)
-            return
-        self._send(fault.status, fault.body, fault.headers)
-
-    def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        if not any(name.lower() == "content-type" for name in headers or {}):
-            self.send_header("Content-Type", "application/json; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
-        """Tests are quiet."""
 
 
 def form(payload: dict[str, Any]) -> bytes:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from approvals.app import build_app
@@ -15,15 +15,15 @@ from approvals.flow.activate import activate
 from approvals.flow.deliver import deliver
 from integrations.slack.channel import SlackChannel
 from tests.service import PEOPLE, RULES, TOOLS, bundle_files, start
-from tests.slack.counterpart import TEAM, form
+from tests.slack.counterpart import form
+from tests.slack.records import TEAM
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from starlette.responses import Response
-
     from tests.service import Running
-    from tests.slack.counterpart import Counterpart, Message
+    from tests.slack.counterpart import Counterpart
+    from tests.slack.records import Message
 
 URL = "http://localhost:8420"
 ACCOUNTS = {"ada": "U0ADA", "ben": "U0BEN"}
@@ -32,6 +32,13 @@ IN_SLACK = PEOPLE.replace("Ada Okafor}", "Ada Okafor, slack: U0ADA}").replace(
 )
 MARKED = TOOLS.replace("currency: EUR}", "currency: EUR, summary: true}").replace(
     "kind: address}", "kind: address, summary: true}"
+)
+TABLES = tuple(
+    (name, f"SELECT * FROM {name}")  # noqa: S608 - names of ours
+    for name in (
+        *("request", "vote", "seat", "account", "link_code"),
+        *("approval", "notice", "staged", "leaf"),
+    )
 )
 BY_CLICK = RULES.replace('@step_up("passkey")', '@step_up("session")')
 
@@ -93,9 +100,9 @@ class Workplace:
         body = form(payload)
         return self.post("/slack/interactions", body, self.slack.signed(body, **how))
 
-    def command(self, account: str, text: str = "", **changes: Any) -> Any:
+    def command(self, account: str, typed: str = "", **changes: Any) -> Any:
         """A slash command that Slack signs now."""
-        body = urlencode({**self.slack.command(account, text), **changes}).encode()
+        body = urlencode({**self.slack.command(account, typed), **changes}).encode()
         return self.post("/slack/commands", body, self.slack.signed(body))
 
     def press(self, account: str, message: Message, action: str) -> Any:
@@ -112,28 +119,21 @@ class Workplace:
             assert stored is not None
             return stored.request.state.value
 
-    def everything(self) -> str:
+    def everything(self) -> dict[str, list[str]]:
         """All that a callback could change: requests, votes, accounts, approvals, the log."""
         with self.running.service.store.read() as tx:
-            names = ("request", "vote", "seat", "account", "link_code", "approval", "notice")
-            rows = {
-                name: sorted(
-                    map(repr, tx._session.connection().exec_driver_sql(f"SELECT * FROM {name}"))
-                )
-                for name in (*names, "staged")
+            connection = tx.session.connection()
+            return {
+                name: sorted(map(repr, connection.execute(text(query)))) for name, query in TABLES
             }
-        return json.dumps(rows)
 
 
 def workplace(home: Path, database: str, slack: Counterpart, **settings: Any) -> Workplace:
     """Start the service on an empty database, with its people in this Slack."""
-    running = start(home, database, **{"url": URL, **slack.settings, **settings})
+    uncapped = {"notice_cap_agent_hour": 10_000, "notice_cap_hour": 10_000}
+    running = start(home, database, **{"url": URL, **uncapped, **slack.settings, **settings})
     channel = SlackChannel(slack.bot_token, slack.api_url)
     app = build_app(running.service, jobs=False)
     made = Workplace(running, slack, channel, TestClient(app, base_url=URL))
     made.rules()
     return made
-
-
-def status(answer: Response) -> int:
-    return answer.status_code

@@ -44,6 +44,7 @@ people:
 groups:
   finance: [ada, bo, cleo]
   sales: [uma, ada]
+  operators: [ada]
 """
 
 AGENTS = """\

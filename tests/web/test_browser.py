@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from contextlib import closing
@@ -346,3 +347,56 @@ def test_a_further_passkey_is_made_with_one_that_is_held(site: Site, arrive: Arr
     page.route("**/me/passkeys/begin", plug_in_a_key)
     page.get_by_role("button", name="Add a passkey").click()
     expect(page.locator(".keys li")).to_have_count(2)
+
+
+def test_approving_waits_until_there_was_time_to_read(tmp_path: Path, arrive: Arrive) -> None:
+    with running_site(tmp_path, view_seconds=3) as site:
+        ada = arrive(site).enrol("ada")
+        request_id = site.submit("refund", amount="40.00", to="Uma")
+        page = ada.page
+        page.goto(f"{site.url}/r/{request_id}")
+        approve = page.locator("#approve")
+        expect(approve).to_have_attribute("aria-disabled", "true")
+        expect(approve).to_have_accessible_description(re.compile("in a moment"))
+        expect(page.locator("#deny")).not_to_have_attribute("aria-disabled", "true")
+        approve.focus()
+        page.keyboard.press("Enter")  # says why, and leads to no decision
+        expect(page.locator("#spoken")).to_contain_text("You can approve in a moment")
+        expect(page.locator("#form-approve")).to_be_hidden()
+        answer = ada.post(f"/r/{request_id}/decide/begin", {"decision": "approve"})
+        assert (answer["status"], answer["code"]) == (409, "looked_too_briefly")
+
+        expect(approve).not_to_have_attribute("aria-disabled", "true", timeout=10_000)
+        expect(approve).to_be_focused()
+        page.reload()  # looked at once, it need not be waited for again
+        expect(approve).not_to_have_attribute("aria-disabled", "true", timeout=500)
+        ada.approve()
+        expect(headline(page)).to_have_text("Approved")
+
+
+def test_a_deny_need_not_wait(tmp_path: Path, arrive: Arrive) -> None:
+    with running_site(tmp_path, view_seconds=60) as site:
+        ada = arrive(site).enrol("ada")
+        page = ada.page
+        page.goto(f"{site.url}/r/{site.submit('refund', amount='40.00', to='Uma')}")
+        ada.deny()
+        expect(headline(page)).to_have_text("Denied by Ada Lund")
+        assert ada.complaints == []
+
+
+def test_an_operator_sees_how_people_decide(site: Site, arrive: Arrive) -> None:
+    ada = arrive(site, viewport=PHONE).enrol("ada")
+    for amount in ("40.00", "41.00"):
+        ada.open(site.submit("refund", amount=amount, to="Uma"))
+        ada.approve()
+        expect(headline(ada.page)).to_have_text("Approved")
+    page = ada.page
+    page.goto(f"{site.url}/figures")
+    plot = page.get_by_role("img", name="Median time and approve rate of each approver")
+    expect(plot).to_be_visible()
+    expect(plot.locator("circle")).to_have_count(1)
+    row = page.get_by_role("row", name="Ada Lund")
+    expect(row.get_by_role("cell").nth(1)).to_have_text("2")
+    expect(row.get_by_role("cell").nth(2)).to_contain_text("100")
+    expect(page.get_by_role("row", name="refunds")).to_be_visible()
+    assert ada.complaints == []

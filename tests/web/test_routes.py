@@ -311,6 +311,7 @@ def test_a_credential_that_is_none_is_refused_by_name(
     site: Site, ada: Visit, credential: dict[str, Any]
 ) -> None:
     request_id = site.submit(amount="650.00", to="Northwind")
+    ada.post(f"/r/{request_id}/seen")
     begun = ada.post(f"/r/{request_id}/decide/begin", {"decision": "approve"}).json()
     answer = ada.post(
         f"/r/{request_id}/decide/finish",
@@ -330,6 +331,7 @@ def test_a_reason_that_is_too_long_is_refused_before_anything_is_counted(
 def test_a_page_cannot_finish_a_decision_on_another_request(site: Site, ada: Visit) -> None:
     shown = site.submit(amount="652.00", to="Northwind")
     other = site.submit(amount="653.00", to="Northwind")
+    ada.post(f"/r/{other}/seen")
     begun = ada.post(f"/r/{other}/decide/begin", {"decision": "approve"}).json()
     assert ada.passkey is not None
     credential = ada.passkey.authenticate(begun["options"])
@@ -390,3 +392,24 @@ def test_one_person_cannot_hold_streams_without_end(ada: Visit) -> None:
     finally:
         for stream in held:
             stream.__exit__(None, None, None)
+
+
+def test_figures_are_for_operators_and_otherwise_not_there(ada: Visit, arrive: Arrive) -> None:
+    assert "How people decide" in ada.get("/figures").text
+    bo = arrive().enrol("bo")
+    drop = re.compile(r'data-now="\d+"')
+    nothing, figures = bo.get("/nope"), bo.get("/figures")
+    assert nothing.status_code == figures.status_code == 404
+    assert drop.sub("", nothing.text) == drop.sub("", figures.text)
+    assert arrive().get("/figures").headers["location"] == "/signin?next=/figures"
+
+
+def test_only_a_post_counts_as_a_look(site: Site, ada: Visit) -> None:
+    request_id = site.submit(amount="655.00", to="Northwind")
+    for look in (ada.get(f"/r/{request_id}"), ada.get(f"/r/{request_id}/seen")):
+        assert look.status_code in {200, 405}
+    answer = ada.post(f"/r/{request_id}/decide/begin", {"decision": "approve"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "looked_too_briefly")
+    assert ada.post(f"/r/{request_id}/seen").json() == {"wait": 0}
+    answer = ada.post(f"/r/{request_id}/decide/begin", {"decision": "approve"})
+    assert answer.status_code == 200

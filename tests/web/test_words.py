@@ -13,15 +13,17 @@ from hypothesis import strategies as st
 from approvals.core import display
 from approvals.core.requests import State
 from approvals.flow import look
+from approvals.flow.figures import Figure, Figures
 from approvals.flow.look import OutcomeView, RequestView
 from approvals.flow.signin import Session
 from tests.web.site import open_site, submit_directly
 from web.marks import marked
 from web.pages import rendered
 from web.paths import local_path
+from web.present.figures import BOTTOM, LEFT, RIGHT, TOP, figures_page
 from web.present.payload import cut
 from web.present.request import request_page, split_target
-from web.times import clock, iso, span
+from web.times import clock, iso, lasted, span
 
 TAGS = re.compile(r"<[^>]*>")
 
@@ -256,3 +258,68 @@ def test_who_may_not_decide_is_shown_the_whole(view: RequestView) -> None:
     asked = request_page(replace(long, may_decide=False, why_not="own_request"))
     assert not asked.folded
     assert asked.payload.whole
+
+
+def test_how_often_it_was_asked_and_when_it_may_be_again_is_said(view: RequestView) -> None:
+    assert "asked 3 times" in drawn(replace(view, repeats=2))
+    over = replace(view, state=State.DENIED, may_decide=False, why_not="not_pending")
+    again = "Nobody is asked about the same call again until"
+    assert again in drawn(replace(over, asked_again_at=view.now + 60))
+    assert again not in drawn(replace(over, asked_again_at=view.now))
+
+
+@pytest.mark.parametrize(
+    ("looked", "folded", "described"),
+    [(True, False, None), (False, False, "look"), (False, True, "gate"), (True, True, "gate")],
+)
+def test_approve_says_what_it_waits_for(
+    view: RequestView,
+    looked: bool,  # noqa: FBT001 - a parameter of the table above
+    folded: bool,  # noqa: FBT001 - likewise
+    described: str | None,
+) -> None:
+    page = drawn(replace(view, looked=looked, needs_whole=folded, opened_whole=False))
+    found = re.search(r'id="approve"[^>]*?(?: aria-describedby="(\w+)")?>', page)
+    assert found is not None
+    assert found[1] == described
+    assert ("data-seen" in page) is not looked
+    assert described is None or f'id="{described}"' in page
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s"), (59, "59 s"), (65, "1 min 05 s"), (7500, "2 h 05 min")]
+)
+def test_a_length_of_time(seconds: int, text: str) -> None:
+    assert lasted(seconds) == text
+
+
+def figure(name: str, median: float, approved: int, decided: int = 10) -> Figure:
+    return Figure(name, decided, approved, median, 0)
+
+
+def test_the_plot_places_each_approver_and_labels_all() -> None:
+    found = Figures(
+        now=0,
+        since=0,
+        approvers=(
+            figure("a", 1.0, 10),
+            figure("b", 1.0, 10),
+            figure("c", 3600.0, 0),
+            figure("d<script>", 90_000.0, 5),
+        ),
+        rules=(figure("r", 5.0, 1),),
+        cut=False,
+    )
+    page = figures_page(found)
+    assert page.plot is not None
+    assert page.plot.dots[0] == page.plot.dots[1] == (LEFT, TOP)
+    assert page.plot.dots[2][1] == BOTTOM
+    assert all(LEFT <= x <= RIGHT and TOP <= y <= BOTTOM for x, y in page.plot.dots)
+    assert [mark.text for mark in page.plot.labels] == ["1, 2", "3", "4"]
+    assert page.plot.longest == "1 week"
+    text = rendered("figures.html", {"f": page, "person": "Ada"})
+    assert text.count('r="5"') == 4
+    assert "<script>" not in text
+    assert "Nobody has decided" in rendered(
+        "figures.html", {"f": figures_page(replace(found, approvers=())), "person": "Ada"}
+    )

@@ -850,6 +850,44 @@ def place_of(approval: Approval, expected: str, *, by: Verifier = PINNED) -> str
     return caught.value.place
 
 
+@pytest.mark.parametrize(
+    ("claimed", "expected", "place"),
+    [
+        ({"issuer": "other"}, "issuer", "iss"),
+        ({"audience": "other"}, "audience", "aud"),
+        ({"tenant": "other"}, "tenant", "tenant"),
+        ({"expires": NOW + 10**4}, "lifetime", "exp"),
+        ({"issued": NOW + 60, "not_before": NOW + 60}, "not_yet_valid", "nbf"),
+        ({"issued": NOW - 90, "not_before": NOW - 90, "expires": NOW - 60}, "expired", "exp"),
+        ({"tool": "other"}, "call_mismatch", "authorization_details[0]"),
+        ({"precondition": "etag"}, "precondition", "precondition"),
+        ({"jti": "abc"}, "malformed", "approval.jti"),
+    ],
+)
+def test_a_rejection_names_the_claim(claimed: dict[str, Any], expected: str, place: str) -> None:
+    assert place_of(replace(COMPANY.approval(), **claimed), expected) == place
+
+
+def test_a_rejection_names_the_agent_the_user_the_basis_and_the_signature() -> None:
+    token = COMPANY.token(COMPANY.approval())
+    found = []
+    for sent, pinned in (
+        (token, {"agent": "other"}),
+        (token, {"user": "other"}),
+        (COMPANY.token(COMPANY.allowed()), {}),
+        (token[:-8] + "A" * 8, {}),
+    ):
+        with pytest.raises(ApprovalRejected) as caught:
+            PINNED.verify(sent, CALL, now=NOW, **pinned)
+        found.append((caught.value.reason, caught.value.place))
+    assert found == [
+        ("agent_mismatch", "act.sub"),
+        ("user_mismatch", "sub"),
+        ("basis", "basis"),
+        ("signature", "signature"),
+    ]
+
+
 def test_a_rejection_says_which_vote_does_not_hold() -> None:
     known = COMPANY.directory
     left = replace(known, people=tuple(it for it in known.people if it.id != "ben"))

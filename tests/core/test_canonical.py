@@ -153,6 +153,14 @@ def test_numbers_keep_their_kind() -> None:
 def test_fractions_of_either_sign_are_read() -> None:
     """Would catch a refusal of -0 that takes zero or other negative numbers along."""
     assert canonical.parse(b"[-1.5, -1.50, -1e-7, 0.0, 0.5]") == [-1.5, -1.5, -1e-7, 0, 0.5]
+    largest = canonical.MAX_INTEGER
+    assert canonical.parse(f"[{largest}.0, -{largest}.0]".encode()) == [largest, -largest]
+
+
+def test_a_fault_of_syntax_is_placed() -> None:
+    with pytest.raises(AdmissionError) as refusal:
+        canonical.parse(b"[1,\n 2,]")
+    assert (refusal.value.code, refusal.value.place) == ("not_json", "line 2 column 4")
 
 
 def test_size_is_bounded_before_anything_is_read() -> None:

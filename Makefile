@@ -46,8 +46,8 @@ system-packages:
 	@sh .ci/system-packages chromium postgresql
 
 # The demo needs no test tools. A development environment serves the demo as well.
-$(DEMO_READY): requirements/server.txt requirements/build.txt $(INPUTS)
-	@test -e $(DEV_READY) || sh .ci/environment build server
+$(DEMO_READY): requirements/server.txt requirements/build.txt requirements/demo.txt $(INPUTS)
+	@test -e $(DEV_READY) || sh .ci/environment build server demo
 	@touch $@
 
 $(DEV_READY): requirements/dev.txt $(INPUTS)

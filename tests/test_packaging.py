@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCKS = ("base", "server", "build", "dev")
+LOCKS = ("base", "server", "build", "demo", "dev")
 TEST_TOOLS = (
     *("pytest", "pluggy", "iniconfig", "packaging", "pygments"),
     *("hypothesis", "sortedcontainers"),
@@ -193,7 +193,7 @@ def test_a_lock_names_versions_and_hashes_and_no_place(lock: str) -> None:
     assert not re.search(r"://|file:|find-links|index-url|/home/|/tmp/", text)
 
 
-@pytest.mark.parametrize("lock", ["base", "server", "build"])
+@pytest.mark.parametrize("lock", ["base", "server", "build", "demo"])
 def test_what_is_deployed_is_what_was_tested(lock: str) -> None:
     assert read(lock).items() <= read("dev").items()
 
@@ -202,12 +202,14 @@ def test_the_locks_hold_every_declared_dependency(project: dict[str, Any]) -> No
     def names(lines: Sequence[Any]) -> set[str]:
         return {re.split(r"[\[<>=,; ]", line)[0].lower() for line in lines if isinstance(line, str)}
 
+    extras, groups = project["project"]["optional-dependencies"], project["dependency-groups"]
     base = names(project["project"]["dependencies"])
-    server = names(project["project"]["optional-dependencies"]["server"])
+    server = names([*extras["server"], *extras["slack"]])
     assert base <= read("base").keys()
     assert base | server <= read("server").keys()
-    assert names(project["dependency-groups"]["build"]) <= read("build").keys()
-    assert names(project["dependency-groups"]["dev"]) | base | server <= read("dev").keys()
+    for group in ("build", "demo"):
+        assert names(groups[group]) <= read(group).keys()
+    assert names(groups["dev"]) | base | server <= read("dev").keys()
 
 
 def test_the_build_backend_is_locked(project: dict[str, Any]) -> None:

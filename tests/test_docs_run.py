@@ -16,6 +16,7 @@ from approvals.core.bundle.cedar_schema import schema_document
 from approvals.core.cases import run_tests
 from approvals.core.ceremony import StepUp
 from approvals.core.errors import REASONS
+from approvals.core.registry import HOOK_EVENTS
 from approvals.core.verdict import USAGE_COUNTERS
 from approvals.flow.activate import activate
 from approvals.flow.directory import directory as signed_directory
@@ -46,6 +47,15 @@ def test_the_pages_bundle_is_in_order_and_passes_its_cases() -> None:
     assert {result.case.outcome for result in results} == {"allow", "deny", "escalate"}
 
 
+def test_the_people_and_hooks_of_the_page_fit_its_bundle() -> None:
+    people, hooks = blocks(POLICY.partition("## How people are told")[2], "yaml")
+    bundle = Bundle.load(files() | {"people.yaml": people, "webhooks.yaml": hooks})
+    assert bundle.people["bo"].channels == ("slack", "webhook:pager")
+    assert [absence.stand_in for absence in bundle.people["ada"].absences] == ["bo"]
+    assert set(bundle.hooks) == {"pager"}
+    assert all(f"`{name}`" in POLICY or f" {name}" in hooks for name in HOOK_EVENTS)
+
+
 def named() -> set[str]:
     """Whatever the page shows as code: in a sentence, a table or a file."""
     return set(re.findall(r"[\w-]+", " ".join(re.findall(r"`([^`\n]+)`", POLICY))))
@@ -74,7 +84,7 @@ def test_every_member_of_every_file_is_on_the_page() -> None:
         source = module.read_text("utf-8")
         for call in re.findall(r"expect_members\((.*?)\)(?: or|:|\n)", source, re.DOTALL):
             expected |= set(re.findall(r'"(\w+)"', call))
-    written = set(re.findall(r"(\w+):", "".join(files().values())))
+    written = set(re.findall(r"(\w+):", "".join(blocks(POLICY, "yaml"))))
     assert {"definition_digest", "currency_path", "risk_groups"} <= expected
     assert expected - written - named() - {"crv", "kty", "x"} == set()
 

@@ -10,11 +10,16 @@ from approvals import log
 from approvals.core import evidence_file
 from approvals.core.errors import Conflict
 from approvals.flow import cancel, consume, report, status
+from approvals.flow.activate import activate
 from approvals.flow.directory import directory
 from approvals.flow.evidence import evidence
+from approvals.flow.follow import follow
 from approvals.flow.submit import Allowed
+from tests.service import RULES, bundle_files
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.service import Running
 
 
@@ -54,6 +59,25 @@ def test_evidence_of_a_request_that_was_not_approved_holds(running: Running, end
         running.decide("ben", request, "deny", "no")
     if end == "cancel":
         cancel.cancel(running.service, running.caller, request)
+    assert check(running, request) == {}
+
+
+def test_evidence_of_a_request_that_was_followed_up_holds(
+    running: Running, later: Callable[[int], None]
+) -> None:
+    """Being reminded of and escalated is told in the log; the file need not say it besides."""
+    rules = RULES.replace(
+        '@approvers("finance")', '@approvers("finance | managers") @escalate("5m: managers")'
+    )
+    files = bundle_files(running.enforcer_key.public_jwk(), policies_payments_cedar=rules)
+    activate(running.service, tenant="default", files=files)
+    request = running.opened()
+    later(500)
+    assert follow(running.service) == 1
+    log.sequence(running.service.store, running.service.keys, now=int(time.time()))
+    told = evidence(running.service, running.caller, request)["events"]
+    assert isinstance(told, list)
+    assert len(told) == 3
     assert check(running, request) == {}
 
 

@@ -112,7 +112,14 @@ _OF_AN_APPROVAL = frozenset(
         EventType.OUTCOME_REPORTED,
     }
 )
-_ANY_NUMBER = frozenset({EventType.REQUEST_REPEATED, EventType.APPROVAL_REFUSED})
+_ANY_NUMBER = frozenset(
+    {
+        EventType.REQUEST_REPEATED,
+        EventType.REQUEST_ESCALATED,
+        EventType.REQUEST_REMINDED,
+        EventType.APPROVAL_REFUSED,
+    }
+)
 _AT_MOST_ONCE = frozenset(
     {
         EventType.REQUEST_EXPIRED,

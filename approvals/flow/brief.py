@@ -31,7 +31,8 @@ class Brief:
 
     `fields` are (label, value); `hidden` counts what is on the page only; `progress` are (reason,
     filled, quorum); `decided` are (name, decision). `ended` says what it came to, or is None while
-    it waits. `may_click` is true where a click in a signed-in channel is step-up enough.
+    it waits. `may_click` is true where a click in a signed-in channel is step-up enough, and the
+    notice shows all that there is to see: nothing is hidden and nothing is flagged.
     """
 
     request_id: str
@@ -75,6 +76,7 @@ def brief(service: Service, tx: Tx, stored: StoredRequest) -> Brief:
     tool = bundle.tool(call["target"], call["tool"])
     summary = {field.path for field in tool.display if field.summary} if tool else set()
     fields = [field for field in shown["fields"] if field["path"] in summary]
+    hidden = len(shown["fields"]) - len(fields) + len(shown["unchecked"])
     state = effective_state(stored.request, now=tx.now)
     return Brief(
         request_id=stored.id,
@@ -88,7 +90,7 @@ def brief(service: Service, tx: Tx, stored: StoredRequest) -> Brief:
         risk=() if tool is None else tool.groups,
         reasons=tuple(each.reason for each in document.requirements),
         fields=tuple((field["label"], _value(field)) for field in fields),
-        hidden=len(shown["fields"]) - len(fields) + len(shown["unchecked"]),
+        hidden=hidden,
         fingerprint=display.fingerprint(document.call_hash),
         created=document.created,
         expires=document.expires,
@@ -103,6 +105,9 @@ def brief(service: Service, tx: Tx, stored: StoredRequest) -> Brief:
         repeats=stored.repeats,
         url=service.url(f"/r/{stored.id}"),
         may_click=not needs_whole(stored)
+        and not hidden
+        and not shown["flags"]
+        and not any(field["flags"] for field in fields)
         and all(each.step_up is StepUp.SESSION for each in document.requirements),
     )
 

@@ -18,9 +18,10 @@ from approvals.core.errors import Conflict, Forbidden, Invalid, TransitionError
 from approvals.core.events import Event, EventType
 from approvals.core.quorum import Vote
 from approvals.flow import passkeys, proof
+from approvals.flow.brief import brief
 from approvals.flow.outbox import NoticeKind, tell
 from approvals.flow.service import DEFAULT_TENANT, token_hash
-from approvals.flow.sight import needs_whole, visible_to
+from approvals.flow.sight import visible_to
 from approvals.flow.signin import Session
 from approvals.flow.vote import LONGEST_REASON, count, may_vote
 from approvals.store.accounts import Account
@@ -179,12 +180,8 @@ def click(
     with service.store.begin() as tx:
         stored = visible_to(tx, session, request_id, lock=True)
         may_vote(tx, stored, session)
-        if decision is Decision.APPROVE and (
-            needs_whole(stored)
-            or any(
-                each.step_up is not StepUp.SESSION for each in stored.request.document.requirements
-            )
-        ):
+        # What the notice shows decides here as well: a click may come from an old one, or be made.
+        if decision is Decision.APPROVE and not brief(service, tx, stored).may_click:
             raise Forbidden("open the page and use your passkey", code="step_up_needed")
         vote = Vote(
             approver=session.person,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,11 +24,7 @@ def running(tmp_path: Path, database_url: str) -> Iterator[Running]:
 
 @pytest.fixture
 def later(running: Running, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Lets so many seconds pass for the service, at once."""
-    store = running.service.store
-
-    def pass_by(seconds: int) -> None:
-        honest = store._now
-        monkeypatch.setattr(store, "_now", lambda session: honest(session) + seconds)
-
-    return pass_by
+    """Stops the service's clock, and lets so many seconds pass on it, at once."""
+    passed = [int(time.time())]
+    monkeypatch.setattr(running.service.store, "_now", lambda _session: sum(passed))
+    return passed.append

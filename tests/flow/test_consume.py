@@ -14,6 +14,8 @@ from approvals.flow.submit import Allowed
 from tests.service import ENFORCER, RULES, TARGET, bundle_files
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from approvals.core.evidence_file import Receipt
     from tests.service import Running
 
@@ -82,30 +84,21 @@ def test_a_stranger_finds_no_approval(running: Running) -> None:
 
 
 def test_an_expired_approval_is_not_spent_whether_or_not_a_job_ran(
-    running: Running, monkeypatch: pytest.MonkeyPatch
+    running: Running, later: Callable[[int], None]
 ) -> None:
     jti, call_hash = approved(running)
-    later = later_by(running, monkeypatch, 301)
+    later(301)
     assert spend(running, jti, call_hash) == "expired"
     assert expire.expire(running.service) == 1
     assert expire.expire(running.service) == 0
     assert "approval.lapsed" in events(running)
     assert spend(running, jti, call_hash) == "expired"
-    assert later > 0
 
 
-def later_by(running: Running, monkeypatch: pytest.MonkeyPatch, seconds: int) -> int:
-    """Let the database's clock stand `seconds` later, in all that the store does from now on."""
-    store = running.service.store
-    honest = store._now
-    monkeypatch.setattr(store, "_now", lambda session: honest(session) + seconds)
-    return seconds
-
-
-def test_a_request_expires_without_a_job(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_expires_without_a_job(running: Running, later: Callable[[int], None]) -> None:
     request = running.opened()
     running.decide("ada", request)
-    later_by(running, monkeypatch, 901)
+    later(901)
     with pytest.raises(AssentError) as caught:
         running.decide("ben", request)
     assert caught.value.code == "not_pending"

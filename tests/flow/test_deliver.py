@@ -15,6 +15,8 @@ from approvals.flow.deliver import LEASE_SECONDS, PATIENCE, GiveUp, Message, Try
 from tests.service import PEOPLE, TOOLS, bundle_files
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from approvals.core.ceremony import Decision
     from tests.service import Running
 
@@ -43,12 +45,6 @@ def mailing(running: Running) -> Running:
     files = bundle_files(running.enforcer_key.public_jwk(), people_yaml=WITH_MAIL)
     activate(running.service, tenant="default", files=files)
     return running
-
-
-def later_by(running: Running, monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
-    store = running.service.store
-    honest = store._now
-    monkeypatch.setattr(store, "_now", lambda session: honest(session) + seconds)
 
 
 def drain(running: Running, channel: Recorder) -> int:
@@ -87,22 +83,22 @@ def test_what_changes_is_told_again_under_the_same_id(mailing: Running) -> None:
 
 
 def test_a_channel_that_is_away_is_tried_again_and_loses_nothing(
-    mailing: Running, monkeypatch: pytest.MonkeyPatch
+    mailing: Running, later: Callable[[int], None]
 ) -> None:
     mailing.opened()
     channel = Recorder(fails=[TryAgain("away"), TryAgain("limited", after=700)])
     assert drain(mailing, channel) == 2
     assert channel.sent == []
-    later_by(mailing, monkeypatch, 60)
+    later(60)
     drain(mailing, channel)
     assert len(channel.sent) == 1
-    later_by(mailing, monkeypatch, 700)
+    later(700)
     drain(mailing, channel)
     assert len({message.recipient.id for message, _ in channel.sent}) == 2
 
 
 def test_what_can_never_be_sent_is_given_up_for_all_to_see(
-    mailing: Running, monkeypatch: pytest.MonkeyPatch
+    mailing: Running, later: Callable[[int], None]
 ) -> None:
     mailing.opened()
     channel = Recorder(fails=[GiveUp("no_such_user")])
@@ -111,7 +107,7 @@ def test_what_can_never_be_sent_is_given_up_for_all_to_see(
     mailing.opened("900.00")
     channel.fails = [TryAgain("away"), TryAgain("away")]
     drain(mailing, channel)
-    later_by(mailing, monkeypatch, PATIENCE + 1)
+    later(PATIENCE + 1)
     channel.fails = [TryAgain("away"), TryAgain("away")]
     drain(mailing, channel)
     assert drain(mailing, channel) == 0
@@ -137,7 +133,7 @@ def test_many_workers_send_each_notice_once(mailing: Running) -> None:
 
 
 def test_what_a_dead_worker_held_is_sent_by_another_under_the_same_id(
-    mailing: Running, monkeypatch: pytest.MonkeyPatch
+    mailing: Running, later: Callable[[int], None]
 ) -> None:
     mailing.opened()
 
@@ -151,7 +147,7 @@ def test_what_a_dead_worker_held_is_sent_by_another_under_the_same_id(
         deliver(mailing.service, dying, worker="dying")
     channel = Recorder()
     assert drain(mailing, channel) == 0
-    later_by(mailing, monkeypatch, LEASE_SECONDS + 1)
+    later(LEASE_SECONDS + 1)
     drain(mailing, channel)
     assert dying.sent[0][0].id in {message.id for message, _ in channel.sent}
     assert len(channel.sent) == 2
@@ -235,17 +231,27 @@ def test_a_click_denies_and_does_not_approve_where_a_passkey_is_asked(running: R
     assert code_of(click, running, "ben", request, Decision.DENY) == "not_pending"
 
 
-def test_a_click_approves_where_a_session_is_enough(running: Running) -> None:
+@pytest.mark.parametrize("shown", [True, False], ids=["all shown", "a field kept back"])
+def test_a_click_approves_where_a_session_is_enough_and_all_is_shown(
+    running: Running,
+    shown: bool,  # noqa: FBT001 - a parameter of the table above
+) -> None:
     from approvals.core.ceremony import Decision  # noqa: PLC0415 - used here only
     from tests.service import RULES  # noqa: PLC0415 - used here only
 
     files = bundle_files(
         running.enforcer_key.public_jwk(),
         policies_payments_cedar=RULES.replace('@step_up("passkey")', '@step_up("session")'),
+        tools_yaml=TOOLS.replace("currency: EUR}", "currency: EUR, summary: true}").replace(
+            "kind: address}", f"kind: address, summary: {str(shown).lower()}}}"
+        ),
     )
     activate(running.service, tenant="default", files=files)
     request = running.opened("20.00")
-    assert click(running, "ada", request, Decision.APPROVE) is State.APPROVED
+    if shown:
+        assert click(running, "ada", request, Decision.APPROVE) is State.APPROVED
+    else:
+        assert code_of(click, running, "ada", request, Decision.APPROVE) == "step_up_needed"
 
 
 def test_a_callback_is_taken_once(running: Running) -> None:

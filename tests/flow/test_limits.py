@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from approvals.core.canonical import Json
     from approvals.store.notices import Notice
     from tests.service import Running
 
@@ -59,7 +60,11 @@ def limited(home: Path, database: str, **settings: Any) -> Running:
 
 def ask(running: Running, number: int, *, agent: str = "billing-agent", **more: Any) -> Answer:
     """A transfer unlike any other: the agent changes a field a little each time."""
-    args = {"amount": "750.00", "to": "vendor@example.com", "memo": f"no. {number}"}
+    args: dict[str, Json] = {
+        "amount": "750.00",
+        "to": "vendor@example.com",
+        "memo": f"no. {number}",
+    }
     return submit(
         running.service,
         running.caller,

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sqlmodel import Session, SQLModel, select
+
 from approvals.app import build_app
 from approvals.client import Client
 from approvals.config import load
@@ -18,6 +20,7 @@ from approvals.flow import activate, directory, enrol, submit
 from approvals.flow.caller import Caller, Submission
 from approvals.flow.service import DEFAULT_TENANT, Service
 from approvals.guard import Guard
+from approvals.store import rows
 from approvals.verifier import Verifier
 from tests.company import new_key, public_jwk
 from tests.service import UNLIMITED, open_service, serving
@@ -208,13 +211,14 @@ def open_site(
     public: str | None = None,
     jobs: bool = True,
     view_seconds: int = 0,
+    **more: Any,
 ) -> Site:
     """The company's service, not yet listening. `public` is its address if that is not `url`."""
     settings = load(
         home=home,
         url=public or url,
         log_interval=0.05,
-        **{**UNLIMITED, "view_seconds": view_seconds},
+        **{**UNLIMITED, "view_seconds": view_seconds, **more},
     )
     service = open_service(settings)
     jwk = new_key()
@@ -232,8 +236,9 @@ def running_site(
     public: str | None = None,
     jobs: bool = True,
     view_seconds: int = 0,
+    **more: Any,
 ) -> Iterator[Site]:
-    """The company's service on a free port of this machine."""
+    """The company's service on a free port of this machine; `more` are further settings."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
@@ -244,17 +249,45 @@ def running_site(
             public=public,
             jobs=jobs,
             view_seconds=view_seconds,
+            **more,
         )
         with serving(site.app, listening):
             yield site
 
 
-def submit_directly(site: Site, tool: str, *, user: str = "uma", **args: Json) -> str:
+def submit_directly(
+    site: Site,
+    tool: str,
+    *,
+    user: str = "uma",
+    task: str | None = None,
+    explanation: str | None = None,
+    **args: Json,
+) -> str:
     """Submit a call without the network; gives the request's id."""
-    answer = submit.submit(
-        site.service,
-        Caller(DEFAULT_TENANT, ENFORCER, (PAYMENTS,)),
-        Submission(call=ToolCall(PAYMENTS, tool, args), agent=AGENT, user=user, body_digest="none"),
+    submission = Submission(
+        call=ToolCall(PAYMENTS, tool, args),
+        agent=AGENT,
+        user=user,
+        body_digest="none",
+        task=task,
+        explanation=explanation,
     )
+    answer = submit.submit(site.service, Caller(DEFAULT_TENANT, ENFORCER, (PAYMENTS,)), submission)
     assert isinstance(answer, submit.Opened)
     return answer.id
+
+
+def everything(site: Site) -> dict[str, list[Any]]:
+    """Every row of every table."""
+    tables = [
+        table
+        for table in vars(rows).values()
+        if isinstance(table, type) and issubclass(table, SQLModel) and hasattr(table, "__table__")
+    ]
+    assert len(tables) > 10
+    with Session(site.service.store._engine) as session:
+        return {
+            table.__name__: sorted(repr(row.model_dump()) for row in session.exec(select(table)))
+            for table in tables
+        }

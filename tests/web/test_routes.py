@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import pytest
 from fastapi.routing import APIRoute
-from sqlmodel import Session, SQLModel, select
 
 import web
-from approvals.store import rows
-from tests.web.site import Site, running_site
+from tests.web.site import Site, everything, running_site
 from tests.web.visits import HTML, Visit
 
 if TYPE_CHECKING:
@@ -69,21 +67,6 @@ def page_routes() -> list[tuple[str, str]]:
 
 def address(path: str) -> str:
     return path.replace("{request_id}", NO_ONE).replace("{token}", "t" * 43)
-
-
-def everything(site: Site) -> dict[str, list[Any]]:
-    """Every row of every table."""
-    tables = [
-        table
-        for table in vars(rows).values()
-        if isinstance(table, type) and issubclass(table, SQLModel) and hasattr(table, "__table__")
-    ]
-    assert len(tables) > 10
-    with Session(site.service.store._engine) as session:
-        return {
-            table.__name__: sorted(repr(row.model_dump()) for row in session.exec(select(table)))
-            for table in tables
-        }
 
 
 FOREIGN: list[dict[str, str | None]] = [

@@ -92,8 +92,9 @@ def test_what_two_people_approved_passes() -> None:
 
 
 def test_without_a_directory_the_services_word_is_enough() -> None:
-    accepted(COMPANY.token(COMPANY.allowed()), by=TRUSTING)
-    accepted(COMPANY.token(COMPANY.approval()), by=TRUSTING)
+    for approval in (COMPANY.allowed(), COMPANY.approval()):
+        verified = accepted(COMPANY.token(approval), by=TRUSTING)
+        assert (verified.jti, verified.approval) == (approval.jti, approval)
 
 
 def test_a_directory_and_keys_may_be_given_as_documents() -> None:

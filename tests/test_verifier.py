@@ -762,6 +762,14 @@ def test_nor_a_vote_out_of_its_time(time: int) -> None:
     assert reason_for(with_votes(approval, replace(ada, time=time), ben)) == "evidence"
 
 
+@pytest.mark.parametrize("time", [NOW - 60, NOW + 20])
+def test_a_vote_counts_in_the_first_and_the_last_second_of_its_time(time: int) -> None:
+    document = COMPANY.request()
+    vote = COMPANY.vote("ada", document, iat=time, exp=time + 200)
+    votes = [replace(vote, time=time), COMPANY.vote("ben", document)]
+    accepted(COMPANY.token(COMPANY.approval(document, votes)))
+
+
 def test_nor_a_decision_kept_in_a_drawer() -> None:
     later = NOW + 840 + 700
     kept = COMPANY.approval(issued=later, not_before=later, expires=later + 300)

@@ -92,8 +92,9 @@ def test_what_two_people_approved_passes() -> None:
 
 
 def test_without_a_directory_the_services_word_is_enough() -> None:
-    accepted(COMPANY.token(COMPANY.allowed()), by=TRUSTING)
-    accepted(COMPANY.token(COMPANY.approval()), by=TRUSTING)
+    for approval in (COMPANY.allowed(), COMPANY.approval()):
+        verified = accepted(COMPANY.token(approval), by=TRUSTING)
+        assert (verified.jti, verified.approval) == (approval.jti, approval)
 
 
 def test_a_directory_and_keys_may_be_given_as_documents() -> None:
@@ -759,6 +760,14 @@ def test_nor_a_vote_out_of_its_time(time: int) -> None:
     approval = COMPANY.approval()
     ada, ben = approval.approvals
     assert reason_for(with_votes(approval, replace(ada, time=time), ben)) == "evidence"
+
+
+@pytest.mark.parametrize("time", [NOW - 60, NOW + 20])
+def test_a_vote_counts_in_the_first_and_the_last_second_of_its_time(time: int) -> None:
+    document = COMPANY.request()
+    vote = COMPANY.vote("ada", document, iat=time, exp=time + 200)
+    votes = [replace(vote, time=time), COMPANY.vote("ben", document)]
+    accepted(COMPANY.token(COMPANY.approval(document, votes)))
 
 
 def test_nor_a_decision_kept_in_a_drawer() -> None:

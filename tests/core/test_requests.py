@@ -25,7 +25,7 @@ from approvals.core.requests import (
     revoke,
 )
 from approvals.core.requirement import Requirement
-from tests.company import Company, digest_of
+from tests.company import NOW, Company, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -454,6 +454,7 @@ def mutated(path: tuple[str | int, ...], value: object) -> dict[str, Any]:
         (("expires",), 1.5, "request.expires"),
         (("expires",), 10**12, "request.expires"),
         (("expires",), 1, "request.expires"),
+        (("expires",), NOW - 60, "request.expires"),  # when it was created
         (("requirements",), {}, "request.requirements"),
         (("requirements", 0), "any", "request.requirements[0]"),
         (("requirements", 0, "quorum"), 0, "request.requirements[0].quorum"),

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from approvals.core import canonical
 from approvals.flow.activate import activate
 from approvals.flow.deliver import deliver
 from approvals.flow.service import DEFAULT_TENANT
@@ -61,6 +60,10 @@ class Office:
         """The newest message in Slack that has a button."""
         return [each for each in self.slack.posted(ADA) if each.buttons][-1]
 
+    def posted(self) -> list[dict[str, Any]]:
+        """What the webhook was told."""
+        return [json.loads(body) for body in self.hook.bodies]
+
     def addresses(self) -> dict[str, set[str]]:
         """Every address in everything that was sent, by the channel that sent it."""
         mails = [
@@ -69,9 +72,9 @@ class Office:
             for text in (*map(str, mail.values()), part(mail, "plain"), part(mail, "html"))
         ]
         messages = [json.dumps(message.versions) for message in self.slack.messages]
-        bodies = [canonical.encode(json.loads(body)).decode() for body in self.hook.bodies]
+        bodies = [json.dumps(body) for body in self.posted()]
         return {
-            name: {found for text in texts for found in ADDRESS.findall(text)}
+            name: {found.rstrip(".,") for text in texts for found in ADDRESS.findall(text)}
             for name, texts in (("mail", mails), ("slack", messages), ("webhook", bodies))
         }
 

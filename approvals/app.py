@@ -58,14 +58,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def build_app(service: Service, *, jobs: bool = True) -> FastAPI:
     """The application over an open service, which it closes when it is shut down."""
-    delivery = Delivery(service, connect.channels(service) if jobs else [])
-    socket = connect.socket(service) if jobs else None
+    # Made here, so that a channel that cannot be stops the start.
+    channels = connect.channels(service) if jobs else []
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        work: list[Jobs | Delivery | SlackSocket] = [Jobs(service), delivery] if jobs else []
-        if socket is not None:
-            work.append(socket)
+        work: list[Jobs | Delivery | SlackSocket] = []
+        if jobs:
+            work = [Jobs(service), Delivery(service, channels)]
+            socket = connect.socket(service)
+            if socket is not None:
+                work.append(socket)
         room.waiting.start()
         for each in work:
             each.start()

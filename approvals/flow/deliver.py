@@ -174,7 +174,11 @@ def compose(service: Service, notice: Notice) -> Message | None:
 
 def _digest(tx: Tx, notice: Notice) -> tuple[str, ...]:
     asked = tx.requests.asked(tenant=notice.tenant, person=notice.person, limit=200)
-    waiting = sum(line.state is State.PENDING and line.expires > tx.now for line in asked)
+    voted = tx.requests.voted_on([line.id for line in asked], person=notice.person)
+    waiting = sum(
+        line.state is State.PENDING and line.expires > tx.now and line.id not in voted
+        for line in asked
+    )
     recent = [line for line in asked if line.created > tx.now - PATIENCE]
     decided = sum(line.state in {State.APPROVED, State.DENIED} for line in recent)
     expired = sum(line.state is State.EXPIRED for line in recent)

@@ -18,7 +18,7 @@ import httpx2
 
 from approvals.client import Client
 from approvals.core.errors import AssentError
-from examples import story
+from examples import bells_story, story
 from examples.agent import database
 from examples.agent.software_person import PageRefusedError
 from examples.cast import Cast
@@ -73,6 +73,7 @@ def _tell(tell: Narrator, *, attended: bool) -> None:
         begun = stage.assent_json("init", "--bundle", stage.bundle.name)
         tell.good(f"Bundle {begun['bundle'][:16]}… checked, its cases passed, active.")
         tell.command("assent serve")
+        stage.start_bells()
         stage.start()
         tell.good(f"The service runs at {stage.url}, on SQLite in {stage.home}")
         key = json.loads((stage.root / "enforcer.json").read_text(encoding="utf-8"))
@@ -88,7 +89,9 @@ def _tell(tell: Narrator, *, attended: bool) -> None:
         note = story.reading(it)
         story.forbidden(it, note)
         parked = story.waiting(it)
+        told = bells_story.asked(it, parked)
         story.deciding(it, parked)
+        bells_story.ended(it, told)
         token = story.approval(it, parked)
         story.running(it, token)
         story.denied(it)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.rule import Rule
@@ -90,15 +90,16 @@ class Narrator:
         grid.add_column(overflow="fold")
         for label, value in rows:
             grid.add_row(Text(label), Text(value))
-        self._console.print(
-            Panel(grid, title=title, title_align="left", border_style=style, padding=(0, 1))
-        )
-        self._pause(2)
+        self.panel(title, grid, style=style)
 
     def document(self, title: str, value: Mapping[str, Any], *, style: str = "magenta") -> None:
         """A JSON document in a panel."""
         text = _laid_out(value)
         body = Syntax(text, "json", background_color="default", word_wrap=True)
+        self.panel(title, body, style=style)
+
+    def panel(self, title: str, body: RenderableType, *, style: str) -> None:
+        """Anything in a panel."""
         self._console.print(
             Panel(body, title=title, title_align="left", border_style=style, padding=(0, 1))
         )

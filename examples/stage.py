@@ -1,7 +1,8 @@
 """Where the demo plays: a folder made for it, the real service as a process, and `assent`.
 
 What holds: everything is inside one temporary folder; whatever way the story ends (also Ctrl-C) the
-service is stopped as an operator would stop it and the folder is removed.
+service is stopped as an operator would stop it, so are the servers beside it, and the folder is
+removed.
 """
 
 import json
@@ -20,6 +21,7 @@ from typing import Any, Self
 import httpx2
 import yaml
 
+from examples.bells import Bells
 from examples.narrator import StoryBrokeError
 
 COMPANY = Path(__file__).parent / "company"
@@ -36,6 +38,7 @@ class Stage:
         self.bundle = self.root / "bundle"
         self.pins = self.root / "pins"
         self.url = f"http://localhost:{_free_port()}"
+        self.bells = Bells()
         self._service: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -44,6 +47,7 @@ class Stage:
     def __exit__(self, *_: object) -> None:
         try:
             self.stop()
+            self.bells.stop()
         finally:
             shutil.rmtree(self.root, ignore_errors=True)
 
@@ -59,6 +63,11 @@ class Stage:
             enforcer["keys"] = [dict(public_jwk)]
         path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
         return tuple(document["enforcers"])
+
+    def start_bells(self) -> None:
+        """Start the mail server and the Slack, with the company's people in it."""
+        people = yaml.safe_load((self.bundle / "people.yaml").read_text(encoding="utf-8"))["people"]
+        self.bells.start(person["slack"] for person in people.values() if "slack" in person)
 
     def assent(self, *arguments: str, codes: Sequence[int] = (0,)) -> str:
         """Run `assent` as a process of its own and return what it printed."""
@@ -134,6 +143,7 @@ class Stage:
             **kept,
             "ASSENT_HOME": str(self.home),
             "ASSENT_URL": self.url,
+            **self.bells.settings,
             "COLUMNS": "74",  # what they print is shown indented, on 80 columns
             "PYTHONPATH": str(COMPANY.parents[1]),
         }

@@ -136,6 +136,7 @@ def waiting(it: Company) -> Waits:
 
 def deciding(it: Company, parked: Waits) -> None:
     """Two people look at the page and sign."""
+    it.tell.chapter("Two people decide")
     page = it.cast.read("tomas", parked.url)
     shown = [*page.facts[:12], ("Fingerprint", page.fingerprint)]
     it.tell.facts("What Tomás reads on the page", shown, style="yellow")

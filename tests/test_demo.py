@@ -42,7 +42,14 @@ def test_the_story_goes_as_told(tmp_path: Path) -> None:
     for told in (
         "software passkeys play the people",
         "No agent transfers 50000 or more",
+        "Slack itself cannot be reached from a demo",
+        "Subject: Approval asked: Transfer money",
+        "within Slack's limits",
+        "Neither holds the account number",
         "What Tomás reads on the page",
+        "the buttons are gone",
+        "Approved by Tomás Lindqvist, Priya Raman",
+        "In-Reply-To: <ntc_",
         "agent-approval+jwt",
         "[call_mismatch]",
         "[signature]",
@@ -54,7 +61,7 @@ def test_the_story_goes_as_told(tmp_path: Path) -> None:
         assert told in story, told
     document = json.loads(done.stdout)
     assert document["ok"] is True
-    assert {step["chapter"] for step in document["steps"]} == set(range(1, 10))
+    assert {step["chapter"] for step in document["steps"]} == set(range(1, 12))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -22,11 +22,9 @@ from tests.webhook.hosts import Host, host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from email.message import EmailMessage
     from pathlib import Path
 
     from approvals.flow.deliver import Channel
-    from tests.slack.records import Message
 
 Found = TypeVar("Found")
 
@@ -51,14 +49,6 @@ class Office:
         for channel in self.channels:
             while deliver(self.site.service, channel, worker="w"):
                 pass
-
-    def mail(self, number: int = -1) -> EmailMessage:
-        """One of the mails that came."""
-        return self.post.mails[number]
-
-    def message(self) -> Message:
-        """The newest message in Slack that has a button."""
-        return [each for each in self.slack.posted(ADA) if each.buttons][-1]
 
     def posted(self) -> list[dict[str, Any]]:
         """What the webhook was told."""

@@ -59,7 +59,7 @@ def limited(home: Path, database: str, **settings: Any) -> Running:
 
 def ask(running: Running, number: int, *, agent: str = "billing-agent", **more: Any) -> Answer:
     """A transfer unlike any other: the agent changes a field a little each time."""
-    args = {"amount": "750.00", "to": "vendor@example.com", "memo": f"no. {number}"}
+    args: dict[str, Any] = {"amount": "750.00", "to": "vendor@example.com", "memo": f"no. {number}"}
     return submit(
         running.service,
         running.caller,

@@ -312,8 +312,10 @@ def test_the_plot_places_each_approver_and_labels_all() -> None:
     )
     page = figures_page(found)
     assert page.plot is not None
-    assert page.plot.dots[0] == page.plot.dots[1] == (LEFT, TOP)
-    assert page.plot.dots[2][1] == BOTTOM
+    first, second, third, _fourth = page.plot.dots
+    assert first == second
+    assert first == pytest.approx((LEFT, TOP))
+    assert third[1] == pytest.approx(BOTTOM)
     assert all(LEFT <= x <= RIGHT and TOP <= y <= BOTTOM for x, y in page.plot.dots)
     assert [mark.text for mark in page.plot.labels] == ["1, 2", "3", "4"]
     assert page.plot.longest == "1 week"

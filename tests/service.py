@@ -245,7 +245,7 @@ class Running(Peopled):
         return answer.id
 
 
-UNLIMITED = {"cooldown": 0, "open_per_agent": 5000, "open_per_tool": 5000, "view_seconds": 0}
+UNLIMITED = {"cooldown": 0, "open_per_agent": 10_000, "open_per_tool": 10_000, "view_seconds": 0}
 """Settings for tests of something else: nobody waits, and agents may ask as much as they like."""
 
 

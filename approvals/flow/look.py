@@ -231,7 +231,7 @@ def request(service: Service, session: Session, request_id: str) -> RequestView:
             may_decide=why_not is None,
             why_not=why_not,
             needs_whole=needs_whole(stored),
-            opened_whole=tx.requests.opened_whole(request_id=stored.id, person=session.person),
+            opened_whole=tx.attention.opened_whole(request_id=stored.id, person=session.person),
             looked=to_look(tx, service.settings, session, stored.id) == 0,
             asked_again_at=asked_again_at(service.settings, stored.request),
             outcome=_outcome(tx, stored),

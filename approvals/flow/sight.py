@@ -47,7 +47,7 @@ def opened_whole(service: Service, session: Session, request_id: str) -> None:
     """
     with service.store.begin() as tx:
         visible_to(tx, session, request_id)
-        tx.requests.mark_opened(request_id=request_id, person=session.person, now=tx.now)
+        tx.attention.mark_opened(request_id=request_id, person=session.person, now=tx.now)
 
 
 def seen(service: Service, session: Session, request_id: str) -> int:

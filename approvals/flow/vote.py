@@ -170,7 +170,7 @@ def _must_have_seen(
     """Nobody approves what they have not had before them; denying is never made harder."""
     if decision is Decision.DENY:
         return
-    if needs_whole(stored) and not tx.requests.opened_whole(
+    if needs_whole(stored) and not tx.attention.opened_whole(
         request_id=stored.id, person=session.person
     ):
         raise Conflict("open the whole of what will run first", code="whole_not_seen")

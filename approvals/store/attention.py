@@ -115,6 +115,23 @@ class Attention:
             .values(first_seen=now)
         )
 
+    def opened_whole(self, *, request_id: str, person: str) -> bool:
+        """Has the person opened the whole of what will run?"""
+        row = self._session.get(SeatRow, (request_id, person))
+        return row is not None and row.opened_whole is not None
+
+    def mark_opened(self, *, request_id: str, person: str, now: int) -> None:
+        """Remember when the person first opened the whole of what will run."""
+        self._session.execute(
+            update(SeatRow)
+            .where(
+                col(SeatRow.request) == request_id,
+                col(SeatRow.person) == person,
+                col(SeatRow.opened_whole).is_(None),
+            )
+            .values(opened_whole=now)
+        )
+
     # -- following up -----------------------------------------------------------------------
 
     def to_follow(self, *, now: int, limit: int) -> list[tuple[str, str]]:

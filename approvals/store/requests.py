@@ -349,23 +349,6 @@ class Requests:
         """Is the person asked about this request?"""
         return self._session.get(SeatRow, (request_id, person)) is not None
 
-    def opened_whole(self, *, request_id: str, person: str) -> bool:
-        """Has the person opened the whole of what will run?"""
-        row = self._session.get(SeatRow, (request_id, person))
-        return row is not None and row.opened_whole is not None
-
-    def mark_opened(self, *, request_id: str, person: str, now: int) -> None:
-        """Remember when the person first opened the whole of what will run."""
-        self._session.execute(
-            update(SeatRow)
-            .where(
-                col(SeatRow.request) == request_id,
-                col(SeatRow.person) == person,
-                col(SeatRow.opened_whole).is_(None),
-            )
-            .values(opened_whole=now)
-        )
-
     def _stored(self, row: RequestRow) -> StoredRequest:
         votes = self._session.exec(
             select(VoteRow).where(VoteRow.request == row.id).order_by(col(VoteRow.position))

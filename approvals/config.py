@@ -120,7 +120,8 @@ class Settings(BaseSettings):
     slack_bot_token: SecretStr | None = Field(
         default=None, description="Bot token (xoxb-…). Unset: nothing is sent to Slack."
     )
-    slack_signing_secret: SecretStr | None = Field(
+    # Whoever guesses it is Slack: a placeholder or a blank must not open the routes.
+    slack_signing_secret: Annotated[SecretStr, Field(min_length=16)] | None = Field(
         default=None,
         description="Signing secret of the Slack app, for interactions over HTTP. Unset: the "
         "routes that Slack calls do not exist.",

@@ -164,3 +164,10 @@ def test_every_setting_is_described_and_has_a_default() -> None:
 def test_a_home_under_the_users_folder_is_found(tmp_path: Path) -> None:
     assert load(home="~/assent").home == tmp_path / "assent"
     assert load(home="here").home == Path.cwd() / "here"
+
+
+@pytest.mark.parametrize("secret", ["", " ", "changeme"])
+def test_a_signing_secret_that_can_be_guessed_opens_no_routes(secret: str) -> None:
+    error = refused(slack_signing_secret=secret)
+    assert error.place == "ASSENT_SLACK_SIGNING_SECRET"
+    assert not secret.strip() or secret not in str(error)

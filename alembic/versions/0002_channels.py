@@ -36,6 +36,7 @@ def upgrade() -> None:
         sa.Column("reference", sa.Text(), nullable=True),
         sa.Column("error", sa.String(), nullable=True),
         sa.Column("created", BIG, nullable=False),
+        sa.Column("due", BIG, nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("tenant", "kind", "person", "channel", "subject", name="notice_once"),
     )

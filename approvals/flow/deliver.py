@@ -101,13 +101,18 @@ class Channel(Protocol):
 
 
 def deliver(service: Service, channel: Channel, *, worker: str, limit: int = 20) -> int:
-    """Deliver what is due on a channel; gives how many rows were taken."""
+    """Deliver what is due on a channel; gives how many rows were taken.
+
+    What one notice breaks in a channel holds up no other: it is put off like one that could not be
+    sent, and raised once the rest is done.
+    """
     lease = f"{worker}:{new_occasion()}"
     begun = time.monotonic()
     with service.store.begin() as tx:
         taken = tx.notices.claim(
             channel=channel.name, lease=lease, now=tx.now, until=tx.now + LEASE_SECONDS, limit=limit
         )
+    broken: Exception | None = None
     for notice in taken:
         if time.monotonic() - begun > LEASE_SECONDS - SEND_SECONDS:
             # The rest could still be under way when another may take it: leave it to the next.
@@ -120,9 +125,15 @@ def deliver(service: Service, channel: Channel, *, worker: str, limit: int = 20)
             _put_off(service, notice, lease, code=error.code, after=error.after)
         except GiveUp as error:
             _give_up(service, notice, lease, code=error.code)
+        except Exception as error:  # noqa: BLE001 - raised below; who waits behind it would starve
+            code = error.code if isinstance(error, AssentError) else "broken"
+            _put_off(service, notice, lease, code=code, after=None)
+            broken = error
         else:
             with service.store.begin() as tx:
                 tx.notices.settle(notice.id, lease=lease, sent=notice.revision, reference=reference)
+    if broken is not None:
+        raise broken
     return len(taken)
 
 
@@ -200,7 +211,7 @@ def _put_off(
 ) -> None:
     attempts = notice.attempts + counts
     with service.store.begin() as tx:
-        if tx.now - notice.created > PATIENCE and counts:
+        if tx.now - notice.due > PATIENCE and counts:
             _log_given_up(
                 tx, notice, code, done=tx.notices.give_up(notice.id, lease=lease, error=code)
             )

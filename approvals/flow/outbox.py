@@ -87,6 +87,7 @@ def tell(
                     attempts=0,
                     reference=None,
                     created=tx.now,
+                    due=tx.now,
                 )
             )
     if told:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, update
+from sqlalchemy import case, func, update
 from sqlmodel import col, or_, select
 
 from approvals.store.rows import NoticeRow
@@ -29,6 +29,7 @@ class Notice:
     """One thing one person is to be told on one channel: `kind` is what, `subject` about which id.
 
     `reference` is what the channel gave when it sent: what it needs to change or follow it up.
+    `due` is since when there is something that it has not been told.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Notice:
     attempts: int
     reference: str | None
     created: int
+    due: int
 
 
 class Notices:
@@ -81,6 +83,7 @@ class Notices:
 
     def stir(self, *, tenant: str, kind: str, subject: str, now: int) -> int:
         """There is more to tell about the subject; gives how many notices are due again."""
+        due = col(NoticeRow.due)
         return changed(
             self._session.execute(
                 update(NoticeRow)
@@ -90,7 +93,12 @@ class Notices:
                     col(NoticeRow.subject) == subject,
                     col(NoticeRow.state) == WAITING,
                 )
-                .values(revision=NoticeRow.revision + 1, next_try=now, attempts=0)
+                .values(
+                    revision=NoticeRow.revision + 1,
+                    next_try=now,
+                    attempts=0,
+                    due=case((col(NoticeRow.revision) == col(NoticeRow.sent), now), else_=due),
+                )
             )
         )
 

@@ -289,7 +289,7 @@ class NoticeRow(SQLModel, table=True):
 
     `revision` counts what there is to tell; `sent` is the revision that was delivered. A worker
     holds a row by its `lease` until `lease_until`. `reference` is what the channel needs to
-    change or follow up what it sent.
+    change or follow up what it sent. `due` is since when there is something untold.
     """
 
     __tablename__ = "notice"
@@ -310,6 +310,7 @@ class NoticeRow(SQLModel, table=True):
     reference: str | None = Field(default=None, sa_type=Text)
     error: str | None = None
     created: int = Field(sa_type=BIG)
+    due: int = Field(sa_type=BIG)
     __table_args__ = (
         Index("notice_due", "channel", "state", "next_try"),
         Index("notice_cap", "tenant", "person", "agent", "created"),

@@ -30,8 +30,8 @@ _DECIDES_NOTHING: Final = (
     "nothing either."
 )
 _NOT_YOU: Final = (
-    "If it was not you, tell whoever runs Assent at once: they can end your sessions and your "
-    "passkeys with one command."
+    "If it was not you, tell whoever runs Assent at once: once they take you out of the people who "
+    "decide, nobody can sign in or decide in your name."
 )
 _DECIDED: Final = {Decision.APPROVE: "approved", Decision.DENY: "denied"}
 _LONGEST_VALUE: Final = 2000

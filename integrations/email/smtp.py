@@ -16,7 +16,7 @@ import socket
 import ssl
 import threading
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
@@ -51,7 +51,7 @@ class Server:
     host: str
     port: int
     security: Literal["starttls", "tls", "none"]
-    login: tuple[str, str] | None
+    login: tuple[str, str] | None = field(repr=False)
     hello: str
     tls: ssl.SSLContext
 

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from approvals.flow.deliver import GiveUp, TryAgain
+from approvals.flow.outbox import NoticeKind
 from integrations.slack import blocks, notes
 from integrations.slack.client import SLACK_API, SlackError, ask, web_client
 from integrations.slack.ids import ACCOUNT
@@ -28,6 +29,8 @@ CHANNEL: Final = "slack"
 
 OPERATORS_WAIT: Final = 600
 """Seconds until a token that does not work is tried again: somebody has to see it and act."""
+
+_WARNINGS: Final = frozenset({NoticeKind.ACCOUNT_LINKED, NoticeKind.PASSKEY_ENROLLED})
 
 _TOKEN: Final = frozenset(
     {
@@ -206,8 +209,11 @@ def _told(message: Message, channel: str, ts: str) -> Posted:
 
 def _account(message: Message) -> str:
     """The linked account, or else the one in people.yaml, which is told things and decides none."""
-    linked = message.recipient.account
-    account = message.recipient.slack if linked is None else linked[1]
+    linked, reviewed = message.recipient.account, message.recipient.slack
+    account = reviewed if linked is None else linked[1]
+    if message.kind in _WARNINGS and reviewed is not None:
+        # Whoever got a stranger's account linked would otherwise be the only one who is warned.
+        account = reviewed
     if account is None or not ACCOUNT.fullmatch(account):
         raise GiveUp("slack_no_account")
     return account

@@ -171,7 +171,7 @@ def _seconds(retry_after: str | None) -> int | None:
         return max(1, min(int(retry_after[:9]), _LONGEST_WAIT))
     try:
         at = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):  # a year, or a zone, of thirty digits
         return None
     left = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - time.time())
     return max(1, min(left, _LONGEST_WAIT))

@@ -56,6 +56,11 @@ def try_again(sending: EmailChannel, code: str) -> TryAgain:
     return caught.value
 
 
+def test_no_password_is_in_what_is_shown_of_a_server() -> None:
+    sending = channel(25, smtp_username=USER, smtp_password=PASSWORD)
+    assert PASSWORD not in repr(vars(sending))
+
+
 # What is sent when
 
 

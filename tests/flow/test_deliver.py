@@ -12,6 +12,7 @@ from approvals.core.requests import State
 from approvals.flow import chat
 from approvals.flow.activate import activate
 from approvals.flow.deliver import LEASE_SECONDS, PATIENCE, GiveUp, Message, TryAgain, deliver
+from approvals.flow.outbox import stir
 from tests.service import PEOPLE, TOOLS, bundle_files
 
 if TYPE_CHECKING:
@@ -115,6 +116,69 @@ def test_what_can_never_be_sent_is_given_up_for_all_to_see(
         leaves = [parse_leaf(each.leaf) for each in tx.log.staged(limit=1000)]
     errors = [leaf.public["error"] for leaf in leaves if leaf.type.value == "notice.given_up"]
     assert errors == ["no_such_user", "away", "away"]
+
+
+def test_a_message_that_breaks_its_channel_holds_up_no_other(
+    mailing: Running, later: Callable[[int], None]
+) -> None:
+    mailing.opened()
+    mailing.opened("900.00")
+
+    class Breaks(Recorder):
+        breaking: str | None = None
+
+        def send(self, message: Message, reference: str | None) -> str | None:
+            self.breaking = self.breaking or message.id
+            if message.id == self.breaking:
+                raise OverflowError("what a peer said was too much")
+            return super().send(message, reference)
+
+    channel = Breaks()
+    with pytest.raises(OverflowError):
+        deliver(mailing.service, channel, worker="w")
+    assert len(channel.sent) == 3
+    # It is tried again later, and at last given up for all to see.
+    assert drain(mailing, channel) == 0
+    later(PATIENCE + 1)
+    with pytest.raises(OverflowError):
+        deliver(mailing.service, channel, worker="w")
+    with mailing.service.store.read() as tx:
+        leaves = [parse_leaf(each.leaf) for each in tx.log.staged(limit=1000)]
+    errors = [leaf.public["error"] for leaf in leaves if leaf.type.value == "notice.given_up"]
+    assert errors == ["broken"]
+
+
+def test_what_changes_after_days_has_a_day_of_its_own_to_be_told(
+    mailing: Running, later: Callable[[int], None]
+) -> None:
+    request = mailing.opened()
+    channel = Recorder()
+    drain(mailing, channel)
+    channel.sent.clear()
+    later(PATIENCE + 1)
+    with mailing.service.store.begin() as tx:
+        stir(tx, tenant="default", subject=request)
+    channel.fails = [TryAgain("away"), TryAgain("away")]
+    assert drain(mailing, channel) == 2
+    later(60)
+    drain(mailing, channel)
+    assert len(channel.sent) == 2
+    with mailing.service.store.begin() as tx:
+        stir(tx, tenant="default", subject=request)
+    channel.fails = [TryAgain("away"), TryAgain("away")]
+    drain(mailing, channel)
+    later(PATIENCE - 60)
+    with mailing.service.store.begin() as tx:
+        stir(tx, tenant="default", subject=request)  # more to tell does not prolong the wait
+    later(120)
+    channel.fails = [TryAgain("away"), TryAgain("away")]
+    drain(mailing, channel)
+    with mailing.service.store.read() as tx:
+        states = [
+            leaf.type.value
+            for leaf in (parse_leaf(each.leaf) for each in tx.log.staged(limit=1000))
+        ]
+    assert states.count("notice.given_up") == 2
 
 
 def test_many_workers_send_each_notice_once(mailing: Running) -> None:

@@ -260,6 +260,17 @@ def test_the_linked_account_is_told_and_not_the_one_in_the_file(slack: Counterpa
     assert [message.channel for message in slack.messages] == ["D-U0ADA"]
 
 
+@pytest.mark.parametrize("kind", [NoticeKind.ACCOUNT_LINKED, NoticeKind.PASSKEY_ENROLLED])
+def test_a_warning_goes_to_the_account_that_was_reviewed(
+    slack: Counterpart, kind: NoticeKind
+) -> None:
+    """Whoever got a stranger's account linked would otherwise be the only one to be told."""
+    who = Recipient("ada", "Ada", None, "U0ADA", ("T0ASSENT", "U0BEN"))
+    warning = a_message(kind=kind, recipient=who, brief=None)
+    SlackChannel(slack.bot_token, slack.api_url).send(warning, None)
+    assert [message.channel for message in slack.messages] == ["D-U0ADA"]
+
+
 def test_a_wrong_token_is_the_operators_to_mend(slack: Counterpart) -> None:
     caught = outcome(SlackChannel("xoxb-wrong", slack.api_url), a_message())
     assert isinstance(caught, TryAgain)

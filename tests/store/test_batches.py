@@ -44,6 +44,7 @@ def notice(number: int, *, kind: str = "request") -> Notice:
         attempts=0,
         reference=None,
         created=number,
+        due=number,
     )
 
 

@@ -177,6 +177,18 @@ def test_a_hook_is_told_only_what_it_is_registered_for(running: Running) -> None
             "hook_busy",
             86_400,
         ),
+        (
+            answer("503 Away", f"Retry-After: Mon, 01 Jan {'9' * 30} 00:00:00 GMT"),
+            TryAgain,
+            "hook_busy",
+            None,
+        ),
+        (
+            answer("503 Away", f"Retry-After: Mon, 01 Jan 2030 00:00:00 +{'9' * 30}"),
+            TryAgain,
+            "hook_busy",
+            None,
+        ),
         (answer("500 Oh"), TryAgain, "hook_busy", None),
         (answer("301 Moved", "Location: https://evil.example/"), TryAgain, "hook_refused", None),
         (answer("400 What"), TryAgain, "hook_refused", None),
@@ -184,7 +196,7 @@ def test_a_hook_is_told_only_what_it_is_registered_for(running: Running) -> None
         (answer("404 Where"), TryAgain, "hook_refused", None),
         (b"nonsense\r\n\r\n", TryAgain, "hook_nonsense", None),
     ],
-    ids=range(17),
+    ids=range(19),
 )
 def test_what_an_answer_means(
     running: Running,

@@ -261,6 +261,9 @@ def test_a_host_without_tls_hears_nothing() -> None:
         ),
         (b"HTTP/1.1 500 Oh\r\nX-Retry-After: 5\r\n\r\n", 500, None),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 60_000 + b"\r\n\r\n", 200, None),
+        # A pattern that tries every way to part these blanks never ends, and holds every thread.
+        (b"HTTP/1.1 503 Away\r\nRetry-After:" + b" " * 60_000 + b"\rX\r\n\r\n", 503, None),
+        (b"HTTP/1.1 503 Away\r\nRetry-After:" + b" " * 60_000 + b"\r\n\r\n", 503, ""),
     ],
     ids=lambda value: str(len(value)) if isinstance(value, bytes) else "",
 )

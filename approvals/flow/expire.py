@@ -22,7 +22,7 @@ FORGOTTEN = 2_000
 def expire(service: Service) -> int:
     """Record requests whose time has passed and approvals that were never spent; gives how many.
 
-    Challenges and signed-in browsers whose time has passed are forgotten.
+    Challenges, signed-in browsers and codes whose time has passed are forgotten.
     Idempotent, and safe in any number of processes: each is recorded by whoever changes its row.
     """
     with service.store.read() as tx:

@@ -14,6 +14,7 @@ from approvals.store.rows import (
     CeremonyRow,
     HandleRow,
     InvitationRow,
+    LinkCodeRow,
     PasskeyRow,
     SessionRow,
 )
@@ -214,12 +215,16 @@ class People:
         return any(
             self._session.exec(select(row.expires).where(row.expires <= now).limit(1)).first()
             is not None
-            for row in (CeremonyRow, SessionRow)
+            for row in (CeremonyRow, SessionRow, LinkCodeRow)
         )
 
     def forget_outlived(self, *, now: int, limit: int) -> None:
-        """Delete challenges and signed-in browsers whose time has passed, a few at a time."""
-        for row, key in ((CeremonyRow, CeremonyRow.id), (SessionRow, SessionRow.token_hash)):
+        """Delete challenges, signed-in browsers and codes whose time has passed, a few at a time."""
+        for row, key in (
+            (CeremonyRow, CeremonyRow.id),
+            (SessionRow, SessionRow.token_hash),
+            (LinkCodeRow, LinkCodeRow.code_hash),
+        ):
             over = select(key).where(row.expires <= now).limit(limit)
             self._session.execute(delete(row).where(col(key).in_(over)), execution_options=_UNSEEN)
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from sqlmodel import func, select
 
-from approvals.flow import expire, signin
-from approvals.store.rows import CeremonyRow, SessionRow
+from approvals.flow import chat, expire, signin
+from approvals.store.rows import CeremonyRow, LinkCodeRow, SessionRow
 
 if TYPE_CHECKING:
     import pytest
@@ -36,3 +36,19 @@ def test_challenges_and_sessions_are_forgotten_when_their_time_has_passed(
         expire.expire(running.service)
         assert kept(running) == left
     assert signin.session(running.service, running.tokens["ada"]) is None
+
+
+def test_codes_for_chat_accounts_are_forgotten_when_their_time_has_passed(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        begun = chat.begin_link(running.service, running.sessions["ada"])
+        credential = running.passkeys["ada"].authenticate(begun.options)
+        chat.start_link(running.service, running.sessions["ada"], "slack", begun.id, credential)
+    store = running.service.store
+    honest = store._now
+    for later, left in ((0, 3), (chat.CODE_SECONDS, 0)):
+        monkeypatch.setattr(store, "_now", lambda session, by=later: honest(session) + by)
+        expire.expire(running.service)
+        with store.read() as tx:
+            assert tx.session.exec(select(func.count()).select_from(LinkCodeRow)).one() == left

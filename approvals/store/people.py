@@ -219,7 +219,7 @@ class People:
         )
 
     def forget_outlived(self, *, now: int, limit: int) -> None:
-        """Delete challenges, signed-in browsers and codes whose time has passed, a few at a time."""
+        """Delete challenges, browsers and codes whose time has passed, a few at a time."""
         for row, key in (
             (CeremonyRow, CeremonyRow.id),
             (SessionRow, SessionRow.token_hash),

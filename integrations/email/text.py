@@ -78,7 +78,7 @@ def _lines(text: str, width: int) -> Iterator[str]:
     used, after_blank = 0, 0
     for unit in _UNIT.findall(text):
         size = columns(unit)
-        if used + size > width and line:
+        while used + size > width and line:
             ends = after_blank or len(line)
             yield "".join(line[:ends])
             line = line[ends:]

@@ -31,7 +31,14 @@ def main() -> None:
         bury()
         child = os.fork()
         if child == 0:
-            settings = load(home=home, database=database, url=url)
+            settings = load(
+                home=home,
+                database=database,
+                url=url,
+                view_seconds=0,
+                open_per_agent=5000,
+                open_per_tool=5000,
+            )
             uvicorn.run(
                 create_app(settings), host="127.0.0.1", port=int(port), log_level="critical"
             )

@@ -129,6 +129,7 @@ def _transfer(  # noqa: PLR0917 - one story, told once
     for person in ("ada", "ben"):
         page = f"{url}/r/{answer.id}/decide"
         web = {"origin": url, "cookie": f"assent={running.tokens[person]}"}
+        browser.post(f"{url}/r/{answer.id}/seen", json={}, headers=web)
         begun = browser.post(f"{page}/begin", json={"decision": "approve"}, headers=web)
         if begun.status_code != 200:
             continue

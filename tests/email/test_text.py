@@ -95,6 +95,10 @@ def test_wrapping_loses_nothing_and_keeps_to_its_place(text: str, indent: int, w
     assert "".join(line[indent:] for line in lines) == shown.replace("\n", "")
 
 
+def test_what_is_left_after_a_break_is_broken_again() -> None:
+    assert wrapped("a bcdefg" + "漢", "", 7).split("\n") == ["a ", "bcdefg", "漢"]
+
+
 def test_lines_break_after_a_blank_and_never_within_a_drawing() -> None:
     assert wrapped("one two three", "", 8).split("\n") == ["one two ", "three"]
     assert wrapped("abcdefghij", "", 4).split("\n") == ["abcd", "efgh", "ij"]

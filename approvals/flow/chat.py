@@ -28,7 +28,7 @@ from approvals.store.accounts import Account
 
 if TYPE_CHECKING:
     from approvals.core.requests import State
-    from approvals.flow.proof import Ceremony
+    from approvals.flow.challenges import Ceremony
     from approvals.flow.service import Service
     from approvals.store import Tx
 

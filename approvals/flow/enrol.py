@@ -16,9 +16,9 @@ from approvals.core import b64
 from approvals.core.errors import Conflict, NotFound
 from approvals.core.events import Event, EventType
 from approvals.flow import passkeys, proof
+from approvals.flow.challenges import Ceremony, give, new_challenge, take
 from approvals.flow.outbox import NoticeKind, tell
-from approvals.flow.proof import Ceremony
-from approvals.flow.service import new_occasion, new_token, token_hash
+from approvals.flow.service import new_token, token_hash
 from approvals.flow.signin import Session, open_session
 from approvals.store.people import Ceremony as StoredCeremony
 from approvals.store.people import Invitation as StoredInvitation
@@ -106,7 +106,7 @@ def finish(service: Service, ceremony_id: str, credential: object) -> str:
         EvidenceError: the passkey does not hold.
     """
     with service.store.begin() as tx:
-        taken = _take(tx, ceremony_id)
+        taken = take(tx, ceremony_id, "enrol")
         if taken.subject is None:
             raise Conflict("this challenge is for a further passkey", code="ceremony_used")
         if not tx.people.use_invitation(taken.subject, now=tx.now):
@@ -140,7 +140,7 @@ def finish_further(
 ) -> None:
     """Enrol one more passkey of the signed-in person; raises as `finish` does."""
     with service.store.begin() as tx:
-        taken = _take(tx, ceremony_id)
+        taken = take(tx, ceremony_id, "enrol")
         if taken.subject is not None or (taken.tenant, taken.person) != (
             session.tenant,
             session.person,
@@ -169,19 +169,15 @@ def _known(service: Service, tx: Tx, tenant: str, person: str) -> Person:
 
 def _begin(service: Service, tx: Tx, tenant: str, person: str, *, subject: str | None) -> Ceremony:
     known = _known(service, tx, tenant, person)
-    challenge = secrets.token_bytes(32)
-    ceremony_id = f"cer_{new_occasion()}"
-    tx.people.open_ceremony(
-        StoredCeremony(
-            id=ceremony_id,
-            tenant=tenant,
-            kind="enrol",
-            person=person,
-            subject=subject,
-            challenge=challenge,
-            statement=None,
-            expires=tx.now + service.settings.statement_life,
-        )
+    challenge = new_challenge()
+    ceremony_id = give(
+        service,
+        tx,
+        "enrol",
+        challenge=challenge,
+        tenant=tenant,
+        person=person,
+        subject=subject,
     )
     return Ceremony(
         ceremony_id,
@@ -196,13 +192,6 @@ def _begin(service: Service, tx: Tx, tenant: str, person: str, *, subject: str |
             known=tx.people.passkeys(tenant=tenant, person=person),
         ),
     )
-
-
-def _take(tx: Tx, ceremony_id: str) -> StoredCeremony:
-    taken = tx.people.take_ceremony(ceremony_id, kind="enrol", now=tx.now)
-    if taken is None:
-        raise proof.stale()
-    return taken
 
 
 def _enrol(service: Service, tx: Tx, taken: StoredCeremony, credential: object) -> str:

@@ -5,15 +5,12 @@ For what a stolen session must not be able to do: enrol a passkey, link a chat a
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from approvals.core import b64
-from approvals.core.errors import Conflict, EvidenceError
+from approvals.core.errors import EvidenceError
 from approvals.flow import passkeys
-from approvals.flow.service import new_occasion
-from approvals.store.people import Ceremony as StoredCeremony
+from approvals.flow.challenges import Ceremony, give, new_challenge, stale, take
 
 if TYPE_CHECKING:
     from approvals.flow.passkeys import Assertion
@@ -22,30 +19,17 @@ if TYPE_CHECKING:
     from approvals.store import Tx
 
 
-@dataclass(frozen=True, slots=True)
-class Ceremony:
-    """A challenge for the browser: `options` go to the WebAuthn call as they are."""
-
-    id: str
-    options: dict[str, Any]
-
-
 def ask(service: Service, session: Session, *, purpose: str) -> Ceremony:
     """Give a challenge, good for one purpose, to a passkey that the person has."""
-    challenge = secrets.token_bytes(32)
-    ceremony_id = f"cer_{new_occasion()}"
+    challenge = new_challenge()
     with service.store.begin() as tx:
-        tx.people.open_ceremony(
-            StoredCeremony(
-                id=ceremony_id,
-                tenant=session.tenant,
-                kind=purpose,
-                person=session.person,
-                subject=None,
-                challenge=challenge,
-                statement=None,
-                expires=tx.now + service.settings.statement_life,
-            )
+        ceremony_id = give(
+            service,
+            tx,
+            purpose,
+            challenge=challenge,
+            tenant=session.tenant,
+            person=session.person,
         )
         held = tx.people.passkeys(tenant=session.tenant, person=session.person)
     return Ceremony(
@@ -70,9 +54,9 @@ def check(
             (`ceremony_used`).
         EvidenceError: the assertion does not hold, or is not by a passkey of theirs.
     """
-    taken = tx.people.take_ceremony(ceremony_id, kind=purpose, now=tx.now)
+    taken = take(tx, ceremony_id, purpose)
     owner = (session.tenant, session.person)
-    if taken is None or (taken.tenant, taken.person) != owner:
+    if (taken.tenant, taken.person) != owner:
         raise stale()
     held = tx.people.passkey(b64.encode(assertion.credential_id))
     if held is None or (held.tenant, held.person) != owner:
@@ -81,8 +65,3 @@ def check(
         service.settings, assertion, challenge=taken.challenge, enrolled=held
     )
     tx.people.used(held.credential_id, sign_count=seen.sign_count, backup_state=seen.backup_state)
-
-
-def stale() -> Conflict:
-    """A challenge that cannot be answered any more."""
-    return Conflict("this challenge was used or is too old; start again", code="ceremony_used")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from approvals import log
 from approvals.core import b64
-from approvals.core.errors import Conflict, Unauthenticated
+from approvals.core.errors import Unauthenticated
 from approvals.core.events import Event, EventType
 from approvals.flow import passkeys
-from approvals.flow.service import DEFAULT_TENANT, new_occasion, new_token, token_hash
-from approvals.store.people import Ceremony as StoredCeremony
+from approvals.flow.challenges import Ceremony, give, new_challenge, take
+from approvals.flow.service import DEFAULT_TENANT, new_token, token_hash
 
 if TYPE_CHECKING:
     from approvals.flow.service import Service
@@ -30,32 +29,12 @@ class Session:
     expires: int
 
 
-@dataclass(frozen=True, slots=True)
-class SignInChallenge:
-    """A challenge for the browser: `options` go to the WebAuthn call as they are."""
-
-    id: str
-    options: dict[str, Any]
-
-
-def begin(service: Service) -> SignInChallenge:
+def begin(service: Service) -> Ceremony:
     """Start a sign-in: any resident passkey of this service may answer."""
-    challenge = secrets.token_bytes(32)
-    ceremony_id = f"cer_{new_occasion()}"
+    challenge = new_challenge()
     with service.store.begin() as tx:
-        tx.people.open_ceremony(
-            StoredCeremony(
-                id=ceremony_id,
-                tenant=DEFAULT_TENANT,
-                kind="signin",
-                person=None,
-                subject=None,
-                challenge=challenge,
-                statement=None,
-                expires=tx.now + service.settings.statement_life,
-            )
-        )
-    return SignInChallenge(
+        ceremony_id = give(service, tx, "signin", challenge=challenge, tenant=DEFAULT_TENANT)
+    return Ceremony(
         ceremony_id,
         passkeys.request_options(service.settings, challenge=challenge, allowed=()),
     )
@@ -71,11 +50,7 @@ def finish(service: Service, ceremony_id: str, credential: object) -> str:
     """
     assertion = passkeys.read_assertion(credential)
     with service.store.begin() as tx:
-        taken = tx.people.take_ceremony(ceremony_id, kind="signin", now=tx.now)
-        if taken is None:
-            raise Conflict(
-                "this challenge was used or is too old; start again", code="ceremony_used"
-            )
+        taken = take(tx, ceremony_id, "signin")
         enrolled = tx.people.passkey(b64.encode(assertion.credential_id))
         if enrolled is None or enrolled.tenant != taken.tenant:
             raise Unauthenticated("this passkey is not enrolled here", code="unknown_passkey")

@@ -25,12 +25,11 @@ from approvals.core.events import Event, EventType
 from approvals.core.quorum import Vote, assign
 from approvals.core.requests import State, cast
 from approvals.flow import passkeys
+from approvals.flow.challenges import give
 from approvals.flow.issue import issue
-from approvals.flow.service import new_occasion
 from approvals.flow.sight import needs_whole, to_look, visible_to
 from approvals.flow.status import effective_state
 from approvals.flow.transition import announce, end
-from approvals.store.people import Ceremony as StoredCeremony
 
 if TYPE_CHECKING:
     from approvals.core.requests import Request
@@ -80,18 +79,15 @@ def begin(
             iat=tx.now,
             exp=tx.now + service.settings.statement_life,
         )
-        ceremony_id = f"cer_{new_occasion()}"
-        tx.people.open_ceremony(
-            StoredCeremony(
-                id=ceremony_id,
-                tenant=session.tenant,
-                kind="decide",
-                person=session.person,
-                subject=request_id,
-                challenge=challenge(statement),
-                statement=canonical.encode(statement.document()).decode(),
-                expires=statement.exp,
-            )
+        ceremony_id = give(
+            service,
+            tx,
+            "decide",
+            challenge=challenge(statement),
+            tenant=session.tenant,
+            person=session.person,
+            subject=request_id,
+            statement=canonical.encode(statement.document()).decode(),
         )
         return DecisionChallenge(
             ceremony_id,

@@ -11,12 +11,9 @@ import os
 import random
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -34,10 +31,11 @@ from approvals.client import (
 )
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.events import parse_leaf
+from tests.crash.processes import free_port, launcher
 from tests.service import ENFORCER, TARGET, Running, start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from sqlalchemy import Executable
 
@@ -74,12 +72,14 @@ def test_nothing_acknowledged_is_lost(
         for number in range(CLIENTS)
     ]
     moments = random.Random(SEED)  # noqa: S311 - moments to kill at, not secrets
-    with _launcher(tmp_path / "assent", database, url, port) as launcher:
+    with launcher(
+        "tests.crash.launcher", str(tmp_path / "assent"), database, url, str(port)
+    ) as launch:
         for client in clients:
             client.start()
         try:
             for _ in range(kills):
-                child = launcher()
+                child = launch()
                 _wait_until_it_listens(port)
                 time.sleep(moments.uniform(0.0, 0.4))
                 os.kill(child, signal.SIGKILL)
@@ -200,44 +200,6 @@ def _select(table: str) -> Executable:
     from sqlalchemy import table as named  # noqa: PLC0415 - used here only
 
     return select(column("jti")).select_from(named(table))
-
-
-@contextlib.contextmanager
-def _launcher(home: Path, database: str, url: str, port: int) -> Iterator[Callable[[], int]]:
-    process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
-        [sys.executable, "-m", "tests.crash.launcher", str(home), database, url, str(port)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    sender, receiver = process.stdin, process.stdout
-    child = 0
-
-    def launch() -> int:
-        nonlocal child
-        sender.write("start\n")
-        sender.flush()
-        child = int(receiver.readline())
-        return child
-
-    try:
-        yield launch
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-        sender.close()
-        receiver.close()
-        process.wait(timeout=20)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_until_it_listens(port: int) -> None:

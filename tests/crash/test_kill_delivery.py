@@ -10,24 +10,20 @@ import email.policy
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from aiosmtpd.controller import Controller
 
 from approvals.flow.activate import activate
-from tests.crash.test_kill import free_port
+from tests.crash.processes import free_port, launcher
 from tests.service import PEOPLE, bundle_files, start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -80,7 +76,9 @@ def test_every_notice_arrives(
     controller.start()
     moments = random.Random(SEED)  # noqa: S311 - moments to kill at, not secrets
     try:
-        with _launcher(tmp_path / "assent", database, controller.port) as launch:
+        with launcher(
+            "tests.crash.deliverer", str(tmp_path / "assent"), database, str(controller.port)
+        ) as launch:
             for number in range(kills):
                 if number < REQUESTS:
                     running.opened(f"{1000 + number}.00", user="cleo")
@@ -127,34 +125,3 @@ def _wait_until_nothing_is_due(running: Running) -> None:
                 return
         time.sleep(0.05)
     pytest.fail("notices are still due")
-
-
-@contextmanager
-def _launcher(home: Path, database: str, smtp_port: int) -> Iterator[Callable[[], int]]:
-    process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
-        [sys.executable, "-m", "tests.crash.deliverer", str(home), database, str(smtp_port)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    sender, receiver = process.stdin, process.stdout
-    child = 0
-
-    def launch() -> int:
-        nonlocal child
-        sender.write("start\n")
-        sender.flush()
-        child = int(receiver.readline())
-        return child
-
-    try:
-        yield launch
-    finally:
-        with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-        sender.close()
-        receiver.close()
-        process.wait(timeout=20)

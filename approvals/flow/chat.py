@@ -170,6 +170,7 @@ def click(
     Raises:
         NotFound: no such request for this person.
         Forbidden: it asks for a passkey, or for the whole to be seen (`step_up_needed`).
+        Conflict: it was opened too short a while ago to have been read (`looked_too_briefly`).
         TransitionError: it is over, they are not asked, or they have voted.
         Invalid: the reason is too long (`reason`).
     """
@@ -183,6 +184,11 @@ def click(
         # What the notice shows decides here as well: a click may come from an old one, or be made.
         if decision is Decision.APPROVE and not brief(service, tx, stored).may_click:
             raise Forbidden("open the page and use your passkey", code="step_up_needed")
+        if decision is Decision.APPROVE and (
+            tx.now < stored.request.document.created + service.settings.view_seconds
+        ):
+            # Nobody can have had it before them for longer than it has been there.
+            raise Conflict("take a moment to read what will run first", code="looked_too_briefly")
         vote = Vote(
             approver=session.person,
             decision=decision,

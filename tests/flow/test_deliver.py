@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
 
+from approvals.core.ceremony import Decision
 from approvals.core.errors import AssentError
 from approvals.core.events import parse_leaf
 from approvals.core.requests import State
@@ -13,12 +15,12 @@ from approvals.flow import chat
 from approvals.flow.activate import activate
 from approvals.flow.deliver import LEASE_SECONDS, PATIENCE, GiveUp, Message, TryAgain, deliver
 from approvals.flow.outbox import stir
-from tests.service import PEOPLE, TOOLS, bundle_files
+from tests.service import PEOPLE, RULES, TOOLS, bundle_files, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from approvals.core.ceremony import Decision
     from tests.service import Running
 
 WITH_MAIL = PEOPLE.replace("Ada Okafor}", "Ada Okafor, email: ada@example.com}").replace(
@@ -287,7 +289,6 @@ def click(running: Running, person: str, request: str, decision: Decision) -> St
 
 
 def test_a_click_denies_and_does_not_approve_where_a_passkey_is_asked(running: Running) -> None:
-    from approvals.core.ceremony import Decision  # noqa: PLC0415 - used here only
 
     request = running.opened()
     assert code_of(click, running, "ada", request, Decision.APPROVE) == "step_up_needed"
@@ -300,8 +301,6 @@ def test_a_click_approves_where_a_session_is_enough_and_all_is_shown(
     running: Running,
     shown: bool,  # noqa: FBT001 - a parameter of the table above
 ) -> None:
-    from approvals.core.ceremony import Decision  # noqa: PLC0415 - used here only
-    from tests.service import RULES  # noqa: PLC0415 - used here only
 
     files = bundle_files(
         running.enforcer_key.public_jwk(),
@@ -316,6 +315,28 @@ def test_a_click_approves_where_a_session_is_enough_and_all_is_shown(
         assert click(running, "ada", request, Decision.APPROVE) is State.APPROVED
     else:
         assert code_of(click, running, "ada", request, Decision.APPROVE) == "step_up_needed"
+
+
+def test_a_click_waits_until_the_request_can_have_been_read(
+    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = start(tmp_path, sqlite_url, view_seconds=5)
+    files = bundle_files(
+        running.enforcer_key.public_jwk(),
+        policies_payments_cedar=RULES.replace('@step_up("passkey")', '@step_up("session")'),
+        tools_yaml=TOOLS.replace("currency: EUR}", "currency: EUR, summary: true}").replace(
+            "kind: address}", "kind: address, summary: true}"
+        ),
+    )
+    activate(running.service, tenant="default", files=files)
+    moment = [int(time.time())]
+    monkeypatch.setattr(running.service.store, "_now", lambda _session: sum(moment))
+    request = running.opened("20.00")
+    moment.append(4)
+    assert code_of(click, running, "ada", request, Decision.APPROVE) == "looked_too_briefly"
+    moment.append(1)
+    assert click(running, "ada", request, Decision.APPROVE) is State.APPROVED
+    running.service.store.close()
 
 
 def test_a_callback_is_taken_once(running: Running) -> None:

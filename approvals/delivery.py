@@ -85,7 +85,7 @@ class Delivery:
             except AssentError as error:
                 _log.error("delivery_failed", channel=channel.name, code=error.code)
                 taken = 0
-            except Exception as error:  # noqa: BLE001 -- a bug in one message must not end the rest
+            except Exception as error:  # noqa: BLE001 - a bug in one message must not end the rest
                 _log.error("delivery_broken", channel=channel.name, error=type(error).__name__)
                 taken = 0
             if not taken:

@@ -146,7 +146,7 @@ def person_of(service: Service, *, channel: str, team: str, account: str) -> Ses
         person = service.current_bundle(tx, known.tenant).bundle.people.get(known.person)
         if person is None or not tx.people.passkeys(tenant=known.tenant, person=known.person):
             return None
-        return Session(known.tenant, known.person, person.name, tx.now, tx.now)
+        return Session(known.tenant, known.person, person.name)
 
 
 def once(service: Service, digest: str) -> bool:

@@ -113,7 +113,6 @@ class RequestView:
     agent: str
     agent_purpose: str
     agent_tier: int
-    agent_model: str
     agent_owner: str
     user: str
     user_name: str
@@ -192,7 +191,6 @@ def request(service: Service, session: Session, request_id: str) -> RequestView:
             agent=display.visible(document.agent),
             agent_purpose=agent.purpose,
             agent_tier=agent.tier,
-            agent_model=agent.model,
             agent_owner=_name(bundle, agent.owner),
             user=document.user,
             user_name=_name(bundle, document.user),

@@ -20,13 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A signed-in person of the current bundle. `signed_in` is when the passkey was used."""
+    """A signed-in person of the current bundle."""
 
     tenant: str
     person: str
     name: str
-    signed_in: int
-    expires: int
 
 
 def begin(service: Service) -> Ceremony:
@@ -103,7 +101,7 @@ def session(service: Service, token: str) -> Session | None:
         known = service.current_bundle(tx, found.tenant).bundle.people.get(found.person)
         if known is None or not tx.people.passkeys(tenant=found.tenant, person=found.person):
             return None
-        return Session(found.tenant, found.person, known.name, found.signed_in, found.expires)
+        return Session(found.tenant, found.person, known.name)
 
 
 def end(service: Service, token: str) -> None:

@@ -227,7 +227,7 @@ def test_prose_of_the_agent_changes_no_fact(running: Running) -> None:
 
 def test_a_session_of_somebody_who_left_is_nobody(running: Running) -> None:
     request = running.opened()
-    ghost = Session("default", "nobody", "Nobody", 0, 2_000_000_000)
+    ghost = Session("default", "nobody", "Nobody")
     with pytest.raises(AssentError) as caught:
         look.request(running.service, ghost, request)
     assert code_of(caught) == "not_found"

@@ -50,7 +50,7 @@ def view(tmp_path_factory: pytest.TempPathFactory) -> RequestView:
         request_id = submit_directly(
             site, "transfer", amount="750.00", to="vendor@example.com", memo="\u202e7781"
         )
-        session = Session("default", "ada", "Ada Lund", 0, 2**40)
+        session = Session("default", "ada", "Ada Lund")
         return look.request(site.service, session, request_id)
     finally:
         site.service.store.close()

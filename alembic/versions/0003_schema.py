@@ -1,6 +1,9 @@
-"""The first schema.
+"""The schema.
 
-Revision ID: 0001
+The log of an earlier development version cannot be carried over: its events have other members, and
+a signed log cannot be rewritten. So this is a first schema again, under a revision of its own.
+
+Revision ID: 0003
 """
 
 from __future__ import annotations
@@ -8,13 +11,24 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0001"
+revision = "0003"
 down_revision = None
 
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
+    op.create_table(
+        "account",
+        sa.Column("channel", sa.String(), nullable=False),
+        sa.Column("team", sa.String(), nullable=False),
+        sa.Column("account", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("created", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("channel", "team", "account"),
+        sa.UniqueConstraint("tenant", "channel", "person", name="account_person"),
+    )
     op.create_table(
         "activation",
         sa.Column("id", BIG, nullable=False),
@@ -24,7 +38,7 @@ def upgrade() -> None:
         sa.Column("created", BIG, nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("ix_activation_tenant", "activation", ["tenant"], unique=False)
+    op.create_index(op.f("ix_activation_tenant"), "activation", ["tenant"], unique=False)
     op.create_table(
         "approval",
         sa.Column("jti", sa.String(), nullable=False),
@@ -51,6 +65,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant", "version"),
     )
     op.create_table(
+        "callback",
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("created", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("digest"),
+    )
+    op.create_index(op.f("ix_callback_created"), "callback", ["created"], unique=False)
+    op.create_table(
         "ceremony",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
@@ -63,7 +85,7 @@ def upgrade() -> None:
         sa.Column("expires", BIG, nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("ix_ceremony_expires", "ceremony", ["expires"], unique=False)
+    op.create_index(op.f("ix_ceremony_expires"), "ceremony", ["expires"], unique=False)
     op.create_table(
         "checkpoint",
         sa.Column("size", BIG, autoincrement=False, nullable=False),
@@ -112,6 +134,16 @@ def upgrade() -> None:
     )
     op.create_index("leaf_subject", "leaf", ["tenant", "subject"], unique=False)
     op.create_table(
+        "link_code",
+        sa.Column("code_hash", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("channel", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("expires", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("code_hash"),
+    )
+    op.create_table(
         "node",
         sa.Column("level", sa.Integer(), nullable=False),
         sa.Column("index", BIG, autoincrement=False, nullable=False),
@@ -124,13 +156,26 @@ def upgrade() -> None:
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("person", sa.String(), nullable=False),
+        sa.Column("channel", sa.String(), nullable=False),
         sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("agent", sa.String(), nullable=True),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("sent", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("next_try", BIG, nullable=False),
+        sa.Column("lease", sa.String(), nullable=True),
+        sa.Column("lease_until", BIG, nullable=False),
+        sa.Column("reference", sa.Text(), nullable=True),
+        sa.Column("error", sa.String(), nullable=True),
         sa.Column("created", BIG, nullable=False),
+        sa.Column("due", BIG, nullable=False),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("tenant", "kind", "person", "subject", name="notice_once"),
+        sa.UniqueConstraint("tenant", "kind", "person", "channel", "subject", name="notice_once"),
     )
-    op.create_index("notice_state", "notice", ["state", "created"], unique=False)
+    op.create_index("notice_cap", "notice", ["tenant", "person", "agent", "created"], unique=False)
+    op.create_index("notice_due", "notice", ["channel", "state", "next_try"], unique=False)
+    op.create_index("notice_subject", "notice", ["tenant", "subject"], unique=False)
     op.create_table(
         "outcome",
         sa.Column("jti", sa.String(), nullable=False),
@@ -177,11 +222,16 @@ def upgrade() -> None:
         sa.Column("created", BIG, nullable=False),
         sa.Column("expires", BIG, nullable=False),
         sa.Column("decided", BIG, nullable=True),
+        sa.Column("follow_at", BIG, nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("open_key"),
     )
     op.create_index("request_agent", "request", ["tenant", "agent", "created"], unique=False)
     op.create_index("request_due", "request", ["state", "expires"], unique=False)
+    op.create_index("request_follow", "request", ["state", "follow_at"], unique=False)
+    op.create_index(
+        "request_open", "request", ["tenant", "agent", "state", "call_hash"], unique=False
+    )
     op.create_table(
         "session",
         sa.Column("token_hash", sa.String(), nullable=False),
@@ -191,7 +241,7 @@ def upgrade() -> None:
         sa.Column("expires", BIG, nullable=False),
         sa.PrimaryKeyConstraint("token_hash"),
     )
-    op.create_index("ix_session_expires", "session", ["expires"], unique=False)
+    op.create_index(op.f("ix_session_expires"), "session", ["expires"], unique=False)
     op.create_table(
         "spend",
         sa.Column("jti", sa.String(), nullable=False),
@@ -232,11 +282,9 @@ def upgrade() -> None:
         sa.Column("request", sa.String(), nullable=False),
         sa.Column("person", sa.String(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("first_seen", BIG, nullable=True),
         sa.Column("opened_whole", BIG, nullable=True),
-        sa.ForeignKeyConstraint(
-            ["request"],
-            ["request.id"],
-        ),
+        sa.ForeignKeyConstraint(["request"], ["request.id"]),
         sa.PrimaryKeyConstraint("request", "person"),
     )
     op.create_index("seat_person", "seat", ["tenant", "person"], unique=False)
@@ -253,10 +301,9 @@ def upgrade() -> None:
         sa.Column("statement", sa.Text(), nullable=True),
         sa.Column("evidence", sa.Text(), nullable=True),
         sa.Column("created", BIG, nullable=False),
-        sa.ForeignKeyConstraint(
-            ["request"],
-            ["request.id"],
-        ),
+        sa.ForeignKeyConstraint(["request"], ["request.id"]),
         sa.PrimaryKeyConstraint("request", "person"),
         sa.UniqueConstraint("request", "position", name="vote_order"),
     )
+    op.create_index("vote_time", "vote", ["tenant", "created"], unique=False)
+    # ### end Alembic commands ###

@@ -2,10 +2,10 @@
 
 A call is approved by the digest of its canonical form, so its bytes must have exactly one reading.
 `parse` admits I-JSON (RFC 7493) and nothing else: UTF-8 without a byte order mark, no member twice
-at any depth, no NaN or infinity, no lone surrogate, no negative zero, no number beyond ±(2^53-1),
-bounded size and depth. Text is never normalised: what looks alike is shown to people, not changed.
-A number without a fraction is an `int` however it was spelled, so that what `parse` gives is what
-the canonical form says.
+at any depth, no NaN or infinity, no lone surrogate, no negative zero, no number beyond ±(2^53-1) or
+with digits that its canonical form would lose, bounded size and depth. Text is never normalised:
+what looks alike is shown to people, not changed. A number without a fraction is an `int` however it
+was spelled, so that what `parse` gives is what the canonical form says.
 
 `encode` writes the JSON Canonicalization Scheme (RFC 8785). The package `rfc8785` is the reference;
 where the bytes are provably the same, orjson writes them many times faster.
@@ -28,6 +28,7 @@ import rfc8785
 
 from approvals.core import b64
 from approvals.core.errors import AdmissionError
+from approvals.core.numbers import is_exact
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -39,6 +40,10 @@ ENCODE_DEPTH: Final = 254
 
 _RANGE: Final = "a number beyond ±(2^53-1), which is not read alike everywhere"
 _NOT_FINITE: Final = "a number that is not finite"
+_NOT_EXACT: Final = (
+    "a number with more digits than a binary64 keeps, which would be read as another number; "
+    "send it as text"
+)
 _NEGATIVE_ZERO: Final = "-0 has no canonical form of its own"
 _LONGEST_INTEGER: Final = len(str(-MAX_INTEGER))
 _SCALARS: Final[frozenset[type]] = frozenset({str, int, float, bool, type(None)})
@@ -74,9 +79,8 @@ def parse(raw: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH)
 
     Raises:
         AdmissionError: with `code` too_large, not_utf8, byte_order_mark, not_json,
-        duplicate_member,
-            not_finite, lone_surrogate, negative_zero, integer_range or too_deep, and where it was
-            found.
+            duplicate_member, not_finite, not_exact, lone_surrogate, negative_zero, integer_range
+            or too_deep, and where it was found.
     """
     if len(raw) > max_bytes:  # before anything is allocated for it
         raise AdmissionError(
@@ -162,6 +166,8 @@ def _read_fraction(text: str) -> int | float | _Fault:
         return _Fault("negative_zero", _NEGATIVE_ZERO)
     if abs(number) > MAX_INTEGER:
         return _Fault("integer_range", _RANGE)
+    if not is_exact(text, number):
+        return _Fault("not_exact", _NOT_EXACT)
     return int(number) if number.is_integer() else number
 
 

@@ -3,7 +3,9 @@
 A function's arguments become `args` member by member under their parameters' names, defaults
 included. Only what is JSON already is taken, of exactly the types that `json` produces: a
 subclass may show one value to the hash and another to the function. Pass a money amount as a
-string or an integer of minor units: a `Decimal` has no JSON form that all languages agree on.
+string or an integer of minor units: a `Decimal` has no JSON form that all languages agree on. A
+`float` is approved as the shortest decimal that reads back as it; digits that Python dropped when
+it read the program's text are in no call.
 """
 
 from __future__ import annotations

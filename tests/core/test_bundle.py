@@ -222,8 +222,9 @@ def test_scalars_are_what_they_look_like() -> None:
         "g": None,
         "h": "1",
     }
-    huge = files | {"tests/scalars.yaml": text + call + "      args: {a: 9007199254740992}\n"}
-    assert [(p.line, p.code) for p in check(huge)] == [(9, "bad_value")]
+    for not_kept in ("9007199254740992", "0.99999999999999999999", "1.00000000000000000001"):
+        wrong = files | {"tests/scalars.yaml": f"{text}{call}      args: {{a: {not_kept}}}\n"}
+        assert [(p.line, p.code) for p in check(wrong)] == [(9, "bad_value")], not_kept
 
 
 @pytest.mark.parametrize(

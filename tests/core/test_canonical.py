@@ -11,6 +11,7 @@ import struct
 import tracemalloc
 import uuid
 from base64 import b64decode
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,42 @@ def test_fractions_of_either_sign_are_read() -> None:
     assert canonical.parse(f"[{largest}.0, -{largest}.0]".encode()) == [largest, -largest]
 
 
+@st.composite
+def decimals(draw: st.DrawFn) -> str:
+    """JSON numbers as people and programs write them, also far longer than a binary64 keeps."""
+    whole_part = draw(st.from_regex(r"-?(0|[1-9][0-9]{0,19})", fullmatch=True))
+    fraction = draw(st.from_regex(r"(\.[0-9]{1,40})?", fullmatch=True))
+    exponent = draw(st.from_regex(r"([eE][+-]?[0-9]{1,3})?", fullmatch=True))
+    return f"{whole_part}{fraction}{exponent}"
+
+
+@given(decimals())
+@example("0.99999999999999999999")
+@example("0.1e-400")
+@example("100e-2")
+def test_a_number_that_is_admitted_is_exactly_what_its_canonical_form_says(text: str) -> None:
+    """Would catch two payloads with different numbers that share a call hash."""
+    try:
+        value = canonical.parse(f"[{text}]".encode())
+    except AdmissionError as refusal:
+        if refusal.code == "not_exact":
+            assert Decimal(repr(float(text))) != Decimal(text)
+        return
+    assert Decimal(canonical.encode(value).decode()[1:-1]) == Decimal(text)
+
+
+@given(st.floats(-canonical.MAX_INTEGER, canonical.MAX_INTEGER))
+def test_every_number_of_a_program_is_admitted_as_it_is_written(number: float) -> None:
+    """Would catch a guard that refuses a float because of how its canonical form is spelled."""
+    assert canonical.parse(canonical.encode([number])) == [number]
+
+
+def test_a_long_number_costs_no_more_than_its_length() -> None:
+    """Would catch an exponent or a run of zeros that is multiplied out."""
+    for text in (f"1e{'0' * 100_000}1", f"0.{'0' * 100_000}1e100001", f"1.{'0' * 200_000}"):
+        assert canonical.parse(f"[{text}]".encode()) in ([10], [1])
+
+
 def test_a_fault_of_syntax_is_placed() -> None:
     with pytest.raises(AdmissionError) as refusal:
         canonical.parse(b"[1,\n 2,]")
@@ -184,7 +221,8 @@ def test_size_is_bounded_before_anything_is_read() -> None:
         pytest.param(b'{"a":' * 40_000 + b"1" + b"}" * 40_000, "too_deep", id="40,000 objects"),
         pytest.param(b"9" * 4_301, "integer_range", id="4,301 digits"),
         pytest.param(b"[-" + b"9" * 200_000 + b"]", "integer_range", id="200,000 digits"),
-        pytest.param(b"0." + b"9" * 200_000, None, id="200,000 decimals"),
+        pytest.param(b"0." + b"9" * 200_000, "not_exact", id="200,000 decimals"),
+        pytest.param(b"1." + b"0" * 200_000, None, id="200,000 decimals of nothing"),
     ],
 )
 def test_hostile_sizes_within_the_limit_are_answered(raw: bytes, code: str | None) -> None:

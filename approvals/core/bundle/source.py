@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import yaml
 
+from approvals.core.numbers import is_exact
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -181,4 +183,8 @@ def _scalar(event: yaml.ScalarEvent, line: int) -> Json:
         if len(text) > _LONGEST_INTEGER or abs(int(text)) > MAX_SAFE_INTEGER:
             raise _RefusedError(line, "bad_value", f"{text[:20]} is beyond ±(2^53-1)")
         return int(text)
-    return float(text) if _FRACTION.fullmatch(text) else text
+    if not _FRACTION.fullmatch(text):
+        return text
+    if not is_exact(text, number := float(text)):
+        raise _RefusedError(line, "bad_value", f"{text[:20]}… has more digits than a number keeps")
+    return number

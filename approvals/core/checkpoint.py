@@ -16,10 +16,10 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from approvals.core.errors import ProofError
 from approvals.core.merkle import HASH_BYTES, MAX_SIZE
+from approvals.core.public_key import ed25519_key
 from approvals.core.tiles import (
     TileName,
     entries_path,
@@ -31,6 +31,11 @@ from approvals.core.tiles import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+        Ed25519PrivateKey,
+        Ed25519PublicKey,
+    )
 
 __all__ = [
     "Checkpoint",
@@ -256,10 +261,17 @@ def read_vkey(text: str) -> tuple[tuple[str, bytes], Ed25519PublicKey]:
             if raw[:1] == _ED25519 and len(public) == _PUBLIC_BYTES:
                 expected = _key_id(name, public)
                 if key_id == expected.hex():
-                    return (name, expected), Ed25519PublicKey.from_public_bytes(public)
+                    return (name, expected), _public_key(public)
         case _:
             pass
     raise ProofError("a log's key is name+id+key, for Ed25519", code="vkey")
+
+
+def _public_key(raw: bytes) -> Ed25519PublicKey:
+    try:
+        return ed25519_key(raw)
+    except ValueError as error:
+        raise ProofError(str(error), code="vkey") from error
 
 
 def _key_id(name: str, public: bytes) -> bytes:

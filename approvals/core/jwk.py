@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from approvals.core import b64, canonical
 from approvals.core.errors import KeySetError
+from approvals.core.public_key import ed25519_key, p256_key
 
 ES256: Final = "ES256"
 ED25519: Final = "Ed25519"
@@ -219,11 +220,10 @@ def _named(jwk: Mapping[str, object], alg: str, public: _Public) -> VerifyingKey
 def _read_public(jwk: Mapping[str, object], alg: str) -> _Public:
     try:
         if alg == ED25519:
-            return Ed25519PublicKey.from_public_bytes(_member(jwk, "x"))
-        point = b"\x04" + _member(jwk, "x") + _member(jwk, "y")
-        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+            return ed25519_key(_member(jwk, "x"))
+        return p256_key(_member(jwk, "x"), _member(jwk, "y"))
     except ValueError as error:
-        raise KeySetError("the key's point is not on its curve") from error
+        raise KeySetError(str(error)) from error
 
 
 def _read_private(jwk: Mapping[str, object], alg: str) -> _Private:

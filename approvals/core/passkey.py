@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from approvals.core import b64, canonical
 from approvals.core.errors import AdmissionError, EvidenceError
+from approvals.core.public_key import ed25519_key, p256_key, rsa_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -34,9 +35,6 @@ ALGORITHMS = (ES256, EDDSA, RS256)
 """COSE algorithms accepted at enrolment and after, in order of preference."""
 
 _MAX_CLIENT_DATA = 16_384
-_RSA_BITS = range(2048, 8193)
-_RSA_EXPONENT = b"\x01\x00\x01"
-_COORDINATE = 32
 
 _USER_PRESENT, _USER_VERIFIED = 0x01, 0x04
 _BACKUP_ELIGIBLE, _BACKED_UP = 0x08, 0x10
@@ -117,9 +115,9 @@ def read_authenticator_data(raw: bytes, *, rp_id: str) -> AuthenticatorData:
     )
 
 
-def verify_signature(public_key: bytes, *, signature: bytes, message: bytes) -> None:
+def verify_signature(cose: bytes, *, signature: bytes, message: bytes) -> None:
     """Check `signature` over `message` by a COSE_Key, with that key's own algorithm."""
-    key = decode_public_key(public_key)
+    key = decode_public_key(cose)
     try:
         if isinstance(key, ec.EllipticCurvePublicKey):
             key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
@@ -146,51 +144,15 @@ def decode_public_key(raw: bytes) -> PublicKey:
         # Labels: 1 kty, 3 alg; then crv, x, y of a curve, or n, e of RSA (RFC 9053, RFC 8230).
         match key:
             case {1: 2, 3: -7, -1: 1, -2: bytes(x), -3: bytes(y), **rest} if not rest:
-                return _p256(x, y)
+                return p256_key(x, y)
             case {1: 1, 3: -8, -1: 6, -2: bytes(x), **rest} if not rest:
-                return _ed25519(x)
+                return ed25519_key(x)
             case {1: 3, 3: -257, -1: bytes(n), -2: bytes(e), **rest} if not rest:
-                return _rsa(n, e)
+                return rsa_key(n, e)
             case _:
                 raise EvidenceError("not a key of an accepted algorithm", code="public_key")
     except ValueError as error:
         raise EvidenceError(f"not a usable public key: {error}", code="public_key") from error
-
-
-def _p256(x: bytes, y: bytes) -> ec.EllipticCurvePublicKey:
-    if len(x) != _COORDINATE or len(y) != _COORDINATE:
-        raise ValueError("a coordinate of a wrong length")
-    numbers = ec.EllipticCurvePublicNumbers(int.from_bytes(x), int.from_bytes(y), ec.SECP256R1())
-    return numbers.public_key()  # refuses a point that is not on the curve
-
-
-# The encodings of the points of small order on edwards25519, sign bit cleared. Whoever enrols one
-# can have anyone sign anything for them, and later deny every decision.
-_SMALL_ORDER = frozenset(
-    bytes.fromhex(point)
-    for point in (
-        "0000000000000000000000000000000000000000000000000000000000000000",
-        "0100000000000000000000000000000000000000000000000000000000000000",
-        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-    )
-)
-
-
-def _ed25519(x: bytes) -> ed25519.Ed25519PublicKey:
-    if len(x) == _COORDINATE and x[:-1] + bytes([x[-1] & 0x7F]) in _SMALL_ORDER:
-        raise ValueError("a point of small order")
-    return ed25519.Ed25519PublicKey.from_public_bytes(x)
-
-
-def _rsa(n: bytes, e: bytes) -> rsa.RSAPublicKey:
-    modulus = int.from_bytes(n)
-    if not n or n[0] == 0 or modulus.bit_length() not in _RSA_BITS or e != _RSA_EXPONENT:
-        raise ValueError("an RSA key of a refused size or exponent")
-    return rsa.RSAPublicNumbers(int.from_bytes(e), modulus).public_key()
 
 
 def _canonical_map(raw: bytes, *, code: str) -> dict[object, object]:

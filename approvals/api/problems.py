@@ -27,6 +27,7 @@ from approvals.core.errors import (
     Invalid,
     JwsError,
     NotFound,
+    OutcomeUnknown,
     ProofError,
     TransitionError,
     Unauthenticated,
@@ -59,6 +60,7 @@ _STATUS: Final[dict[type[AssentError], int]] = {
     # What is stored does not prove itself: the service must not answer with it, and says so.
     ProofError: 503,
     Unavailable: 503,
+    OutcomeUnknown: 503,
 }
 _BY_CODE: Final = {"too_large": 413, "unsupported_media_type": 415}
 _HTTP_CODES: Final = {404: "not_found", 405: "method_not_allowed"}

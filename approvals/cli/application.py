@@ -8,7 +8,7 @@ import typer
 
 from approvals.cli.output import EPILOG, ExitCode, complain
 from approvals.client import ServiceAway, ServiceError
-from approvals.core.errors import AssentError, Unavailable
+from approvals.core.errors import AssentError, OutcomeUnknown, Unavailable
 
 # A command line loads the module of its own family only: `assent token` in a shell script must not
 # wait for a web framework and a database to be imported.
@@ -74,7 +74,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _exit_code(wrong: AssentError) -> ExitCode:
     match wrong:
-        case Unavailable() | ServiceAway():
+        case Unavailable() | OutcomeUnknown() | ServiceAway():
             return ExitCode.AWAY
         case ServiceError(status=status) if status >= SERVER_ERROR:
             return ExitCode.AWAY

@@ -178,3 +178,19 @@ class Unavailable(AssentError):  # noqa: N818 - an outcome in the words of HTTP
     """Something that is needed is away; nothing was done, and trying again later is right."""
 
     default_code = "unavailable"
+
+
+class OutcomeUnknown(AssentError):  # noqa: N818 - an outcome in the words of HTTP
+    """A commit was ordered and its answer was lost: it may have been done, or not.
+
+    Asking again under the same key tells which; docs/protocol.md, section 14, says how.
+    """
+
+    default_code = "outcome_unknown"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(
+            message
+            or "the database was lost while it committed: this may have been done or not; "
+            "ask again with the same key to find out"
+        )

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import secrets
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import Phase, settings
 
+from tests.draws import Draws
 from tests.postgres import cluster, database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+# No test compares durations, and a generator's deadline would. Failures are reproduced by the seed
+# that the run prints.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 # For `make mutate`: the same few examples for every mutant, and none made smaller once one fails.
 settings.register_profile(
@@ -23,6 +30,32 @@ settings.register_profile(
     max_examples=30,
     phases=[Phase.explicit, Phase.generate],
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--seed", type=int, default=None, help="what random faults are drawn from; printed if new"
+    )
+    parser.addoption(
+        "--complete",
+        action="store_true",
+        help="every fault instead of a sample (make faults); takes long",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.seed is None:  # set here, so that each worker process has the same one
+        config.option.seed = secrets.randbelow(2**32)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"random faults: --seed {config.option.seed}"
+
+
+@pytest.fixture(scope="session")
+def draws(request: pytest.FixtureRequest) -> Draws:
+    """Which random faults this run injects."""
+    return Draws(seed=request.config.option.seed, complete=request.config.option.complete)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,15 +2,17 @@
 
 What was acknowledged must be there afterwards: decisions, approvals, receipts. And nothing may be
 granted that is not in the log.
+
+It is killed after progress and not after some time: when the n-th submission, vote or use since its
+start was sent, and so is under way, or was acknowledged. So each kind of them is cut short however
+slow the machine is.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
-import socket
 import threading
 import time
 from dataclasses import dataclass, field
@@ -32,15 +34,20 @@ from approvals.client import (
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.events import parse_leaf
 from tests.crash.processes import free_port, launcher
+from tests.progress import Tally
 from tests.service import ENFORCER, TARGET, Running, start
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from sqlalchemy import Executable
 
+    from tests.draws import Draws
+
 CLIENTS = 3
-SEED = 20261120
+STEPS = ("read", "submit", "look", "begin", "vote", "wait", "consume")
+MOMENTS = tuple(f"{step} {stage}" for step in STEPS for stage in ("sent", "acknowledged"))
 
 
 @dataclass
@@ -55,105 +62,137 @@ class Acknowledged:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(580)
-@pytest.mark.parametrize(("kind", "kills"), [("sqlite_url", 200), ("postgres_url", 60)])
-def test_nothing_acknowledged_is_lost(
-    request: pytest.FixtureRequest, tmp_path: Path, kind: str, kills: int
-) -> None:
-    database = request.getfixturevalue(kind)
+@pytest.mark.timeout(1800)
+def test_nothing_acknowledged_is_lost(tmp_path: Path, database_url: str, draws: Draws) -> None:
+    # Every kind of moment at least once, in the suite as well.
+    chance = draws.of("kill the service")
+    kills = list(MOMENTS) * draws.count(sample=2, complete=14)
+    chance.shuffle(kills)
     port = free_port()
     url = f"http://localhost:{port}"
-    running = start(tmp_path, database, url=url)
+    running = start(tmp_path, database_url, url=url)
     running.service.store.close()
-    told = Acknowledged()
+    told, tally = Acknowledged(), Tally()
     stop = threading.Event()
     clients = [
-        threading.Thread(target=_use, args=(url, running, number, told, stop))
+        threading.Thread(
+            target=_use,
+            kwargs={"running": running, "number": number, "told": told}
+            | {"url": url, "tally": tally, "stop": stop},
+        )
         for number in range(CLIENTS)
     ]
-    moments = random.Random(SEED)  # noqa: S311 - moments to kill at, not secrets
     with launcher(
-        "tests.crash.launcher", str(tmp_path / "assent"), database, url, str(port)
+        "tests.crash.launcher", str(tmp_path / "assent"), database_url, url, str(port)
     ) as launch:
         for client in clients:
             client.start()
         try:
-            for _ in range(kills):
+            for moment in kills:
                 child = launch()
-                _wait_until_it_listens(port)
-                time.sleep(moments.uniform(0.0, 0.4))
+                tally.wait_for(moment, more=chance.randint(1, 3))
                 os.kill(child, signal.SIGKILL)
         finally:
             stop.set()
             for client in clients:
                 client.join()
-    assert min(len(told.allowed), len(told.votes), len(told.receipts)) > 5
-    _check(running, database, told)
+    tally.raise_failure()
+    assert all(tally.count(moment) > 0 for moment in MOMENTS)
+    _check(running, database_url, told)
 
 
 def _use(
-    url: str, running: Running, number: int, told: Acknowledged, stop: threading.Event
-) -> None:
-    """Be an enforcer whose calls two people decide, as long as it goes on."""
-    private = running.enforcer_jwk
-    with Client(url, enforcer=ENFORCER, key=private) as client, httpx2.Client() as browser:
-        turn = 0
-        while not stop.is_set():
-            # What was cut short is asked again: the same call finds its request.
-            with contextlib.suppress(ServiceAway, ServiceError, httpx2.HTTPError):
-                _read_a_balance(client, f"{number}-{turn}", told)
-                _transfer(client, browser, url, running, 500 + number * 100_00 + turn, told)
-                turn += 1
-
-
-def _read_a_balance(client: Client, account: str, told: Acknowledged) -> None:
-    answer = client.submit(
-        ToolCall(TARGET, "balance", {"account": account}), agent="billing-agent", user="uma"
-    )
-    assert isinstance(answer, Allowed)
-    told.allowed[answer.id] = answer.approval
-
-
-def _transfer(  # noqa: PLR0917 - one story, told once
-    client: Client,
-    browser: httpx2.Client,
+    *,
     url: str,
     running: Running,
-    amount: int,
+    number: int,
     told: Acknowledged,
+    tally: Tally,
+    stop: threading.Event,
 ) -> None:
-    call = ToolCall(TARGET, "transfer", {"amount": f"{amount}.00", "to": "vendor@example.com"})
-    answer = client.submit(call, agent="billing-agent", user="uma")
-    assert isinstance(answer, Pending)
-    told.opened.add(answer.id)
-    for person in ("ada", "ben"):
-        page = f"{url}/r/{answer.id}/decide"
-        web = {"origin": url, "cookie": f"assent={running.tokens[person]}"}
-        browser.post(f"{url}/r/{answer.id}/seen", json={}, headers=web)
-        begun = browser.post(f"{page}/begin", json={"decision": "approve"}, headers=web)
-        if begun.status_code != 200:
-            continue
-        options = begun.json()
-        finished = browser.post(
-            f"{page}/finish",
-            json={
-                "ceremony": options["ceremony"],
-                "credential": running.passkeys[person].authenticate(options["options"]),
-                "reason": "",
-            },
-            headers=web,
-        )
-        if finished.status_code == 200:
-            told.votes.add((answer.id, person, "approve"))
-    outcome = client.wait(answer.id, timeout=1)
-    if isinstance(outcome, Approved):
-        told.approved[answer.id] = outcome.token
+    """Be an enforcer whose calls two people decide, as long as it goes on."""
+    try:
+        with (
+            Client(url, enforcer=ENFORCER, key=running.enforcer_jwk) as client,
+            httpx2.Client() as browser,
+        ):
+            use = _Use(client, browser, url, running, told, tally)
+            turn = 0
+            while not stop.is_set():
+                # What was cut short is asked again: the same call finds its request.
+                with contextlib.suppress(ServiceAway, ServiceError, httpx2.HTTPError):
+                    use.read_a_balance(f"{number}-{turn}")
+                    use.transfer(500 + number * 100_00 + turn)
+                    turn += 1
+    except BaseException as failure:  # told to the thread that waits for progress, and raised there
+        tally.fail(failure)
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """One enforcer with the browser of its people."""
+
+    client: Client
+    browser: httpx2.Client
+    url: str
+    running: Running
+    told: Acknowledged
+    tally: Tally
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Tell when a step is sent and when it was acknowledged."""
+        self.tally.add(f"{name} sent")
+        yield
+        self.tally.add(f"{name} acknowledged")
+
+    def read_a_balance(self, account: str) -> None:
+        call = ToolCall(TARGET, "balance", {"account": account})
+        with self.step("read"):
+            answer = self.client.submit(call, agent="billing-agent", user="uma")
+        assert isinstance(answer, Allowed)
+        self.told.allowed[answer.id] = answer.approval
+
+    def transfer(self, amount: int) -> None:
+        call = ToolCall(TARGET, "transfer", {"amount": f"{amount}.00", "to": "vendor@example.com"})
+        with self.step("submit"):
+            answer = self.client.submit(call, agent="billing-agent", user="uma")
+        assert isinstance(answer, Pending)
+        self.told.opened.add(answer.id)
+        for person in ("ada", "ben"):
+            self.decide(person, answer.id)
+        with self.step("wait"):
+            outcome = self.client.wait(answer.id, timeout=1)
+        if not isinstance(outcome, Approved):
+            assert not isinstance(outcome, Denied)
+            return
+        self.told.approved[answer.id] = outcome.token
         jti = "apr_" + answer.id[4:]
         use = f"use-of-{answer.id}"
-        client.consume(jti, call_hash=call_hash(call), use_id=use)
-        told.receipts[jti] = use
-    else:
-        assert not isinstance(outcome, Denied)
+        with self.step("consume"):
+            self.client.consume(jti, call_hash=call_hash(call), use_id=use)
+        self.told.receipts[jti] = use
+
+    def decide(self, person: str, request_id: str) -> None:
+        page = f"{self.url}/r/{request_id}"
+        with self.step("look"):
+            self.post(person, f"{page}/seen", {})
+        with self.step("begin"):
+            begun = self.post(person, f"{page}/decide/begin", {"decision": "approve"})
+        if begun.status_code != 200:
+            return  # this person's vote was counted before the service was killed
+        options = begun.json()
+        credential = self.running.passkeys[person].authenticate(options["options"])
+        vote = {"ceremony": options["ceremony"], "credential": credential, "reason": ""}
+        with self.step("vote"):
+            finished = self.post(person, f"{page}/decide/finish", vote)
+        if finished.status_code == 200:
+            self.told.votes.add((request_id, person, "approve"))
+
+    def post(self, person: str, url: str, body: dict[str, object]) -> httpx2.Response:
+        web = {"origin": self.url, "cookie": f"assent={self.running.tokens[person]}"}
+        return self.browser.post(url, json=body, headers=web)
 
 
 def _check(running: Running, database: str, told: Acknowledged) -> None:
@@ -200,12 +239,3 @@ def _select(table: str) -> Executable:
     from sqlalchemy import table as named  # noqa: PLC0415 - used here only
 
     return select(column("jti")).select_from(named(table))
-
-
-def _wait_until_it_listens(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.5):
-            return
-        time.sleep(0.005)
-    pytest.fail("the service did not come up")

@@ -7,12 +7,12 @@
 somebody sent. What holds afterwards: the service approved exactly this call, for this enforcer,
 minutes ago; and with `people` pinned, the people in it did. What does not hold yet: that it was not
 used before. Spending (`POST /v1/approvals/{jti}/consume`) comes last and is what makes an approval
-single-use.
+single-use: the call may run once `verify_receipt` has taken the receipt that came back.
 
 This module needs no service, no network and no clock: time is an argument. It raises nothing but
-`ApprovalRejected`, whatever the token holds.
+`ApprovalRejected` and `ReceiptRejected`, whatever the tokens hold.
 
-Follows docs/protocol.md, "Verification".
+Follows docs/protocol.md, "Verifying an approval" and "Spending".
 """
 
 from __future__ import annotations
@@ -21,17 +21,32 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from approvals.core import authority, jws
+from approvals.core import receipt as receipts
 from approvals.core.approval import MAX_LIFE, TOKEN_TYPE, Approval, Basis
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.directory import Directory
-from approvals.core.errors import AdmissionError, ApprovalRejected, Invalid, JwsError
+from approvals.core.errors import (
+    AdmissionError,
+    ApprovalRejected,
+    Invalid,
+    JwsError,
+    ReceiptRejected,
+)
+from approvals.core.receipt import Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from approvals.core.canonical import Json
 
-__all__ = ["ApprovalRejected", "ToolCall", "VerifiedApproval", "Verifier"]
+__all__ = [
+    "ApprovalRejected",
+    "Receipt",
+    "ReceiptRejected",
+    "ToolCall",
+    "VerifiedApproval",
+    "Verifier",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +191,14 @@ class Verifier:
         # 13. Too few people, one twice, the wrong ones, or the very person it is for.
         authority.verify_quorum(approval, request, self._people)
         return VerifiedApproval(jti=approval.jti, call_hash=hashed, approval=approval)
+
+    def verify_receipt(self, token: str, approval: VerifiedApproval, *, use_id: str) -> Receipt:
+        """Check that `token` is the service's receipt for this use of `approval`.
+
+        `use_id` is the one that was sent to spend it. Raises `ReceiptRejected`, and then the call
+        must not run.
+        """
+        return receipts.verify(token, keys=self._keys, approval=approval.approval, use_id=use_id)
 
 
 def _hash(call: ToolCall) -> str:

@@ -197,7 +197,7 @@ def running(it: Company, token: str) -> None:
     it.tell.say("A replay: the same approval once more, word for word.")
     verified = it.verifier().verify(token, _transfer(), now=int(time.time()))
     try:
-        it.client.consume(verified.jti, call_hash=verified.call_hash, use_id="a-second-use")
+        it.client.consume(verified, verifier=it.verifier(), use_id="a-second-use")
     except ServiceError as refused:
         it.tell.expect(
             f"the replay is refused as consumed, not {refused.code}",

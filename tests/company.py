@@ -21,6 +21,7 @@ from approvals.core.directory import Approver, Directory, EnrolledKey
 from approvals.core.quorum import Vote, assign
 from approvals.core.requests import RequestDocument
 from approvals.core.requirement import Requirement
+from approvals.verifier import Verifier
 from tests.softkey import SoftKey
 
 if TYPE_CHECKING:
@@ -208,6 +209,11 @@ class Company:
         document = self.request(requirements=(), display_digest=None)
         basis = {"basis": Basis.POLICY, "txn": f"vrd_{OCCASION}", "request": None}
         return self.approval(document, [], **{**basis, "rules": ("reads",), **changes})
+
+    def verifier(self, **options: Any) -> Verifier:
+        """A verifier of the company's enforcer, with its people pinned."""
+        given: dict[str, Any] = {"keys": self.jwks, "people": self.directory, **options}
+        return Verifier(issuer=ISSUER, audience=AUDIENCE, **given)
 
     def token(self, approval: Approval) -> str:
         """The approval as the service would sign it."""

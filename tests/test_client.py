@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import json
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,13 +29,18 @@ from approvals.client.transport import ATTEMPTS
 from approvals.core import jws
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.ceremony import Decision
-from approvals.core.errors import KeySetError
+from approvals.core.errors import AssentError, KeySetError
+from approvals.core.receipt import sign
 from tests.api.running import BALANCE, TARGET, TRANSFER, Running, served
-from tests.company import new_key, public_jwk
+from tests.company import CALL, Company, make_signing_key, new_key, public_jwk
+from tests.company import NOW as COMPANY_NOW
+from tests.vectors.make_receipt_vectors import receipt_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+COMPANY, STRANGER = Company(), make_signing_key()
+HELD = COMPANY.verifier().verify(COMPANY.token(COMPANY.approval()), CALL, now=COMPANY_NOW)
 WHO: dict[str, Any] = {"agent": "billing-agent", "user": "uma"}
 NOW = 1_800_000_000
 
@@ -100,17 +106,23 @@ def test_a_wait_that_is_over_is_pending(client: Client) -> None:
     assert isinstance(client.wait(asked.id, timeout=1.2), Pending)
 
 
-def test_an_approval_is_spent_once_and_its_outcome_told_once(client: Client) -> None:
+def test_an_approval_is_spent_once_and_its_outcome_told_once(
+    client: Client, company: Running
+) -> None:
     allowed = client.submit(BALANCE, **WHO)
-    jti = allowed.id.replace("vrd_", "apr_")
+    assert isinstance(allowed, Allowed)
+    verifier = company.verifier()
+    approval = verifier.verify(allowed.approval, BALANCE, now=company.now())
+    jti = approval.jti
     with pytest.raises(ServiceError) as early:
         client.report(jti, status="ok")
     assert (early.value.status, early.value.code) == (409, "not_consumed")
     hashed = call_hash(BALANCE)
-    receipt = client.consume(jti, call_hash=hashed, use_id="one")
-    assert client.consume(jti, call_hash=hashed, use_id="one") == receipt
+    receipt = client.consume(approval, verifier=verifier, use_id="one")
+    assert (receipt.jti, receipt.use_id, receipt.call_hash) == (jti, "one", hashed)
+    assert client.consume(approval, verifier=verifier, use_id="one") == receipt
     with pytest.raises(ServiceError) as spent:
-        client.consume(jti, call_hash=hashed, use_id="two")
+        client.consume(approval, verifier=verifier, use_id="two")
     assert (spent.value.status, spent.value.code) == (409, "consumed")
     client.report(jti, status="ok", output_hash=hashed)
     client.report(jti, status="ok", output_hash=hashed)
@@ -196,6 +208,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, answer: Callable[[BaseHTTPRequestHandler], None]) -> None:
         self.seen: list[dict[str, str]] = []
+        self.bodies: list[bytes] = []
         self.answer = answer
         super().__init__(("127.0.0.1", 0), Handler)
 
@@ -211,7 +224,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def handle_any(self) -> None:
-        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.server.bodies.append(self.rfile.read(int(self.headers.get("content-length", 0))))
         self.server.seen.append({name.lower(): value for name, value in self.headers.items()})
         self.server.answer(self)
 
@@ -291,7 +304,7 @@ def test_only_what_is_safe_to_repeat_is_repeated() -> None:
         attempts: dict[str, Callable[[], object]] = {
             "no key": lambda: client.submit(BALANCE, **WHO),
             "a key": lambda: client.submit(BALANCE, **WHO, idempotency_key="k"),
-            "a use": lambda: client.consume("apr_x", call_hash="h", use_id="u"),
+            "a use": lambda: client.consume(HELD, verifier=COMPANY.verifier(), use_id="u"),
             "a report": lambda: client.report("apr_x", status="ok"),
         }
         tried = {}
@@ -302,6 +315,34 @@ def test_only_what_is_safe_to_repeat_is_repeated() -> None:
             tried[name] = len(server.seen) - before
         assert tried == {"no key": 1, "a key": ATTEMPTS, "a use": ATTEMPTS, "a report": 1}
         assert len({seen.get("idempotency-key") for seen in server.seen[1:4]}) == 1
+
+
+NO_RECEIPTS: dict[str, Callable[[], object]] = {
+    "nothing": dict,
+    "the old form": lambda: {**receipt_for(COMPANY, use_id="u").claims()},
+    "not text": lambda: {"receipt": {}},
+    "no token": lambda: {"receipt": "granted"},
+    "another use": lambda: {"receipt": sign(receipt_for(COMPANY), key=COMPANY.key)},
+    "another key": lambda: {"receipt": sign(receipt_for(COMPANY, use_id="u"), key=STRANGER)},
+    "the approval": lambda: {"receipt": COMPANY.token(COMPANY.approval())},
+}
+
+
+@pytest.mark.parametrize("name", NO_RECEIPTS)
+def test_no_other_answer_than_a_signed_receipt_for_this_use_counts_as_one(name: str) -> None:
+    body = json.dumps(NO_RECEIPTS[name]()).encode()
+    with serving(give(200, body)) as server, server.client() as client:
+        with pytest.raises(AssentError) as refused:
+            client.consume(HELD, verifier=COMPANY.verifier(), use_id="u")
+        assert refused.value.code in {"receipt", "answer"}
+        assert len(server.seen) == 1
+
+
+def test_a_signed_receipt_for_this_use_is_one() -> None:
+    receipt = receipt_for(COMPANY, use_id="u")
+    body = json.dumps({"receipt": sign(receipt, key=COMPANY.key)}).encode()
+    with serving(give(200, body)) as server, server.client() as client:
+        assert client.consume(HELD, verifier=COMPANY.verifier(), use_id="u") == receipt
 
 
 def test_a_service_that_comes_back_is_asked_again_while_waiting() -> None:

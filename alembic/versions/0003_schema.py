@@ -247,6 +247,7 @@ def upgrade() -> None:
         sa.Column("jti", sa.String(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("use_id", sa.String(), nullable=False),
+        sa.Column("receipt", sa.Text(), nullable=False),
         sa.Column("created", BIG, nullable=False),
         sa.PrimaryKeyConstraint("jti"),
     )

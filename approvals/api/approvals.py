@@ -34,15 +34,7 @@ def consume_approval(request: Request, approval_id: ApprovalId, body: JsonBody) 
     receipt = consume(
         here.service, caller, approval_id, call_hash=sent.call_hash, use_id=sent.use_id
     )
-    return answer(
-        wire.Receipt(
-            jti=receipt.jti,
-            txn=receipt.txn,
-            call_hash=receipt.call_hash,
-            use_id=receipt.use_id,
-            consumed=receipt.consumed,
-        )
-    )
+    return answer(wire.Receipt(receipt=receipt))
 
 
 @router.post(

@@ -182,11 +182,9 @@ class EscalateAnswer(BaseModel):
 class Receipt(BaseModel):
     """Proof that this use of this approval is the one that counts."""
 
-    jti: str
-    txn: str
-    call_hash: str
-    use_id: str
-    consumed: int = Field(description="Unix seconds.")
+    receipt: str = Field(
+        description="A compact JWS of type assent-receipt+jwt: verify it before anything runs."
+    )
 
 
 class LogIdentity(BaseModel):

@@ -22,12 +22,12 @@ from approvals.client.outcomes import (
     Expired,
     Outcome,
     Pending,
-    Receipt,
     Refused,
     Revoked,
     Submitted,
 )
 from approvals.client.service import Client, mint_token
+from approvals.core.receipt import Receipt
 
 __all__ = [
     "Allowed",

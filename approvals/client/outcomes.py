@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from approvals.core.canonical import Json
+from typing import TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +77,6 @@ class Revoked:
     """The request was approved and the approval has been taken back."""
 
     id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """Proof that this use spent the approval; `document` is the service's whole answer."""
-
-    document: Mapping[str, Json]
 
 
 Submitted: TypeAlias = Allowed | Refused | Pending

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING, Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Protocol, Self
 
 from approvals.client.answers import MAX_ANSWER, Answer
 from approvals.client.errors import ServiceAway, ServiceError
@@ -16,7 +16,6 @@ from approvals.client.outcomes import (
     Expired,
     Outcome,
     Pending,
-    Receipt,
     Refused,
     Revoked,
     Submitted,
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 
     from approvals.core.calls import ToolCall
     from approvals.core.canonical import Json
+    from approvals.core.receipt import Receipt
+    from approvals.verifier import VerifiedApproval
 
 CALLER_TOKEN_LIFE: Final = 300
 MAX_EVIDENCE: Final = 32 * 1024 * 1024
@@ -38,6 +39,14 @@ MAX_HOLD: Final = 60
 """The longest the service holds one request, in seconds; a longer wait is several requests."""
 
 _RENEW_BEFORE: Final = 60
+
+
+class VerifiesReceipts(Protocol):
+    """What knows the service's keys: `approvals.verifier.Verifier`."""
+
+    def verify_receipt(self, token: str, approval: VerifiedApproval, *, use_id: str) -> Receipt:
+        """The receipt for this use of this approval, or `ReceiptRejected`."""
+        ...
 
 
 def mint_token(
@@ -211,16 +220,22 @@ class Client:
             time.sleep(pause)
             pause = min(pause * 2, 5.0)
 
-    def consume(self, jti: str, *, call_hash: str, use_id: str) -> Receipt:
-        """Spend an approval. The same `use_id` again gets the same receipt."""
+    def consume(
+        self, approval: VerifiedApproval, *, verifier: VerifiesReceipts, use_id: str
+    ) -> Receipt:
+        """Spend an approval and return the receipt, once `verifier` has found that it is one.
+
+        The same `use_id` again gets the same receipt. Raises `ReceiptRejected` for an answer that
+        is no receipt for this use: the call must not run then, whatever the status was.
+        """
         raw = self._send(
             "POST",
-            f"/v1/approvals/{segment(jti)}/consume",
-            body={"call_hash": call_hash, "use_id": use_id},
+            f"/v1/approvals/{segment(approval.jti)}/consume",
+            body={"call_hash": approval.call_hash, "use_id": use_id},
             expected=(200,),
             attempts=ATTEMPTS,
         )
-        return Receipt(document=Answer.parse(raw).members)
+        return verifier.verify_receipt(Answer.parse(raw).text("receipt"), approval, use_id=use_id)
 
     def report(
         self, jti: str, *, status: Literal["ok", "error"], output_hash: str | None = None

@@ -176,7 +176,10 @@ class Approval:
             documents.refuse("approval.approvals", "nobody is asked on the basis of policy")
         if len(it["approvals"]) > MAX_VOTES:
             documents.refuse("approval.approvals", f"more than {MAX_VOTES}")
-        _one_occasion(it["jti"], it["txn"], VERDICT if basis is Basis.POLICY else REQUEST)
+        verify_occasion(it["jti"], it["txn"], "approval")
+        kind = VERDICT if basis is Basis.POLICY else REQUEST
+        if not it["txn"].startswith(kind):
+            documents.refuse("approval.txn", f"not an id of the form {kind}…")
         if it["max_uses"] != 1:
             documents.refuse("approval.max_uses", "not 1")
         for name in ("iat", "nbf", "exp"):
@@ -252,12 +255,16 @@ def _shape(claims: Mapping[str, Json]) -> Mapping[str, tuple[type, ...]]:
     return _SHAPES["precondition" in claims, "request" in claims]
 
 
-def _one_occasion(jti: str, txn: str, kind: str) -> None:
-    suffix = txn.removeprefix(kind)
-    if suffix == txn or _OCCASION.fullmatch(suffix) is None:
-        documents.refuse("approval.txn", f"not an id of the form {kind}…")
-    if jti != APPROVAL + suffix:
-        documents.refuse("approval.jti", "not the id that an approval of this occasion has")
+def verify_occasion(jti: str, txn: str, place: str) -> None:
+    """Check that `jti` is the approval of the occasion `txn`; `Invalid` otherwise.
+
+    `txn` names a request or a verdict.
+    """
+    kind, occasion = txn[: len(REQUEST)], txn[len(REQUEST) :]
+    if kind not in {REQUEST, VERDICT} or _OCCASION.fullmatch(occasion) is None:
+        documents.refuse(f"{place}.txn", f"not an id of the form {REQUEST}… or {VERDICT}…")
+    if jti != APPROVAL + occasion:
+        documents.refuse(f"{place}.jti", "not the id that an approval of this occasion has")
 
 
 def _call(details: list[Json]) -> tuple[str, str, str]:

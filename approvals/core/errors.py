@@ -144,6 +144,20 @@ class ApprovalRejected(AssentError):  # noqa: N818 - the name that enforcers cat
         return self.code
 
 
+class ReceiptRejected(AssentError):  # noqa: N818 - beside ApprovalRejected, and named like it
+    """What came back from spending is no receipt for this use: the call must not run.
+
+    `reason` is the token's fault (`malformed`, `type`, `unknown_key`, `algorithm`, `signature`) or
+    the claim that is another than expected.
+    """
+
+    default_code = "receipt"
+
+    def __init__(self, message: str, *, reason: str, place: str | None = None) -> None:
+        super().__init__(message, place=place)
+        self.reason = reason
+
+
 class NotFound(AssentError):  # noqa: N818 - an outcome in the words of HTTP
     """There is no such thing, or the caller may not know of it: the two are not told apart."""
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from approvals import log
+from approvals.core import receipt as receipts
 from approvals.core.errors import Conflict, Invalid, NotFound
 from approvals.core.events import Event, EventType
-from approvals.core.evidence_file import Receipt
 from approvals.flow.recheck import still_allowed
 from approvals.flow.transition import announce
 from approvals.store.approvals import Spend
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 LONGEST_USE_ID = 200
 
 
-def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_id: str) -> Receipt:
-    """Spend an approval for a call.
+def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_id: str) -> str:
+    """Spend an approval for a call and return the signed receipt.
 
-    The same `use_id` again gets the same receipt, so a crash before the answer is safe to retry.
+    The same `use_id` again gets the same token, so a crash before the answer is safe to retry.
 
     Raises:
         Invalid: a `use_id` that is empty or too long (`use_id`).
@@ -48,20 +48,17 @@ def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_i
         reason = None
         if spent is None:
             reason = _refusal(service, tx, approval, call_hash)
-            if reason is None and tx.approvals.spend(
-                tenant=caller.tenant,
-                jti=jti,
-                enforcer=caller.enforcer,
-                call_hash=call_hash,
-                use_id=use_id,
-                now=tx.now,
-            ):
-                _log_spent(tx, approval, use_id)
-                return receipt_of(approval, Spend(jti, use_id, tx.now))
+            if reason is None:
+                spend = Spend(jti, use_id, _receipt(service, tx, approval, use_id), tx.now)
+                if tx.approvals.spend(
+                    spend, tenant=caller.tenant, enforcer=caller.enforcer, call_hash=call_hash
+                ):
+                    _log_spent(tx, approval, use_id)
+                    return spend.receipt
             spent = tx.approvals.spent(tenant=caller.tenant, jti=jti)
         if spent is not None:
             if spent.use_id == use_id and call_hash == approval.call_hash:
-                return receipt_of(approval, spent)
+                return spent.receipt
             reason = "call_mismatch" if call_hash != approval.call_hash else "consumed"
         reason = reason or "revoked"
         if reason == "revoked":
@@ -91,15 +88,19 @@ def _refusal(service: Service, tx: Tx, approval: IssuedApproval, call_hash: str)
     return None
 
 
-def receipt_of(approval: IssuedApproval, spend: Spend) -> Receipt:
-    """The receipt of a spent approval: the proof that this use of it is the one that counts."""
-    return Receipt(
+def _receipt(service: Service, tx: Tx, approval: IssuedApproval, use_id: str) -> str:
+    """Sign that this use of the approval is the one that counts; for storing with the spend."""
+    receipt = receipts.Receipt(
+        issuer=service.settings.issuer,
+        audience=approval.enforcer,
+        tenant=approval.tenant,
         jti=approval.jti,
         txn=approval.txn,
         call_hash=approval.call_hash,
-        use_id=spend.use_id,
-        consumed=spend.created,
+        use_id=use_id,
+        consumed=tx.now,
     )
+    return receipts.sign(receipt, key=service.keys.signer(tx.now))
 
 
 def _log_spent(tx: Tx, approval: IssuedApproval, use_id: str) -> None:

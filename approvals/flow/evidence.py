@@ -11,7 +11,6 @@ from approvals.core.approval import APPROVAL, REQUEST, VERDICT
 from approvals.core.errors import Conflict, NotFound
 from approvals.core.evidence_file import EvidenceFile, LoggedEvent, Outcome
 from approvals.core.policy import recorded_facts
-from approvals.flow.consume import receipt_of
 from approvals.flow.directory import directory_of
 from approvals.flow.status import own
 
@@ -82,7 +81,7 @@ def _known(service: Service, tx: Tx, caller: Caller, subject: str) -> dict[str, 
         display=display,
         votes=votes,
         approval=None if approval is None else approval.token,
-        receipt=None if approval is None or spent is None else receipt_of(approval, spent),
+        receipt=None if spent is None else spent.receipt,
         outcome=None
         if outcome is None
         else Outcome(

@@ -28,7 +28,13 @@ from typing import TYPE_CHECKING, Final
 from approvals.client import Client, ServiceAway, ServiceError
 from approvals.core import canonical, jws
 from approvals.core.directory import Directory
-from approvals.core.errors import ApprovalRejected, AssentError, Invalid, KeySetError
+from approvals.core.errors import (
+    ApprovalRejected,
+    AssentError,
+    Invalid,
+    KeySetError,
+    ReceiptRejected,
+)
 from approvals.guard.gate import Guard
 from approvals.guard.refusals import CallRefused
 from approvals.verifier import Verifier
@@ -38,6 +44,7 @@ if TYPE_CHECKING:
 
     from approvals.core.calls import ToolCall
     from approvals.core.canonical import Json
+    from approvals.core.receipt import Receipt
     from approvals.verifier import VerifiedApproval
 
 _REFETCH_AFTER: Final = 60.0
@@ -89,6 +96,19 @@ class FetchedKeys:
             if fresh is verifier:
                 raise
         return fresh.verify(token, call, now=now, agent=agent, user=user, precondition=precondition)
+
+    def verify_receipt(self, token: str, approval: VerifiedApproval, *, use_id: str) -> Receipt:
+        """Verify as `Verifier.verify_receipt` does: the key may have changed since the approval."""
+        verifier = self._current()
+        try:
+            return verifier.verify_receipt(token, approval, use_id=use_id)
+        except ReceiptRejected as error:
+            if error.reason != "unknown_key":
+                raise
+            fresh = self._current(instead_of=verifier)
+            if fresh is verifier:
+                raise
+        return fresh.verify_receipt(token, approval, use_id=use_id)
 
     def _current(self, *, instead_of: Verifier | None = None) -> Verifier:
         """The verifier, fetching keys when there is none or a newer one is wanted."""

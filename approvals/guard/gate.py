@@ -21,7 +21,7 @@ from approvals.client import (
     ServiceError,
 )
 from approvals.core import canonical
-from approvals.core.errors import AdmissionError, ApprovalRejected, CallError
+from approvals.core.errors import AdmissionError, ApprovalRejected, CallError, ReceiptRejected
 from approvals.guard.refusals import CallParked, CallRefused
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from approvals.client import Client, Outcome
     from approvals.core.calls import ToolCall
     from approvals.core.canonical import Json
+    from approvals.core.receipt import Receipt
     from approvals.verifier import VerifiedApproval
 
 _log = logging.getLogger("approvals.guard")
@@ -48,6 +49,10 @@ class Verifies(Protocol):
         user: str | None = None,
         precondition: str | None = None,
     ) -> VerifiedApproval: ...
+
+    def verify_receipt(  # noqa: D102 - as the verifier's
+        self, token: str, approval: VerifiedApproval, *, use_id: str
+    ) -> Receipt: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +153,18 @@ class Guard:
         try:
             # Spending repeats only under this use_id, made here and kept by nobody: a second
             # process, or this one after a restart, gets a conflict and never a second run.
-            self.client.consume(
-                verified.jti, call_hash=verified.call_hash, use_id=secrets.token_urlsafe(24)
-            )
+            self.client.consume(verified, verifier=self.verifier, use_id=secrets.token_urlsafe(24))
         except ServiceAway as error:
             raise CallRefused(
                 "the service went away while the approval was spent; the call did not run, "
                 "make it again once the service is back",
                 reason="service_away",
+            ) from error
+        except ReceiptRejected as error:
+            raise CallRefused(
+                f"what the service answered is no receipt: {error}; the call did not run",
+                reason=error.code,
+                place=error.place,
             ) from error
         except ServiceError as error:
             raise CallRefused(

@@ -38,10 +38,11 @@ class IssuedApproval:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """The receipt's facts."""
+    """How an approval was spent; `receipt` is the token that its enforcer was given."""
 
     jti: str
     use_id: str
+    receipt: str
     created: int
 
 
@@ -80,25 +81,27 @@ class Approvals:
         ).first()
         return None if row is None else _issued(row)
 
-    def spend(
-        self, *, tenant: str, jti: str, enforcer: str, call_hash: str, use_id: str, now: int
-    ) -> bool:
+    def spend(self, spend: Spend, *, tenant: str, enforcer: str, call_hash: str) -> bool:
         """Spend an approval: one conditional insert keyed on its id.
 
         Expiry and revocation are conditions of this statement, so no job has to have run for them.
         True if this call inserted the row; false if the row was there or a condition failed.
         """
         source = select_columns(
-            col(ApprovalRow.jti), literal(tenant), literal(use_id), literal(now)
+            col(ApprovalRow.jti),
+            literal(tenant),
+            literal(spend.use_id),
+            literal(spend.receipt),
+            literal(spend.created),
         ).where(
-            col(ApprovalRow.jti) == jti,
+            col(ApprovalRow.jti) == spend.jti,
             col(ApprovalRow.tenant) == tenant,
             col(ApprovalRow.enforcer) == enforcer,
             col(ApprovalRow.call_hash) == call_hash,
             col(ApprovalRow.state) == LIVE,
-            col(ApprovalRow.expires) > now,
+            col(ApprovalRow.expires) > spend.created,
         )
-        columns = ["jti", "tenant", "use_id", "created"]
+        columns = ["jti", "tenant", "use_id", "receipt", "created"]
         return insert_new_from(self._session, SpendRow, columns, source)
 
     def spent(self, *, tenant: str, jti: str) -> Spend | None:
@@ -106,7 +109,7 @@ class Approvals:
         row = self._session.exec(
             select(SpendRow).where(SpendRow.tenant == tenant, SpendRow.jti == jti)
         ).first()
-        return None if row is None else Spend(row.jti, row.use_id, row.created)
+        return None if row is None else Spend(row.jti, row.use_id, row.receipt, row.created)
 
     def report(
         self, *, tenant: str, jti: str, status: str, output_hash: str | None, now: int

@@ -218,15 +218,17 @@ class ApprovalRow(SQLModel, table=True):
 
 
 class SpendRow(SQLModel, table=True):
-    """The receipt for a spent approval, keyed on the approval's id: the primary key is the guard.
+    """That an approval was spent, keyed on the approval's id: the primary key is the guard.
 
-    Rows are never deleted, so a row outlives every approval's `exp` plus skew.
+    `receipt` is the token as it was given, so that the same use gets the same one again, also after
+    a key rotation. Rows are never deleted, so a row outlives every approval's `exp` plus skew.
     """
 
     __tablename__ = "spend"
     jti: str = Field(primary_key=True)
     tenant: str
     use_id: str
+    receipt: str = Field(sa_type=Text)
     created: int = Field(sa_type=BIG)
 
 

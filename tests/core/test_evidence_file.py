@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from approvals.core import b64, canonical, checkpoint, display, merkle
 from approvals.core import directory as directories
+from approvals.core import receipt as receipts
 from approvals.core.calls import call_hash
 from approvals.core.ceremony import Decision, StepUp
 from approvals.core.events import Event, EventType, seal
@@ -20,7 +21,6 @@ from approvals.core.evidence_file import (
     Finding,
     LoggedEvent,
     Outcome,
-    Receipt,
     verify,
 )
 from tests.company import (
@@ -33,6 +33,7 @@ from tests.company import (
     digest_of,
     make_signing_key,
 )
+from tests.vectors.make_receipt_vectors import receipt_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,8 +156,8 @@ def evidence(
         events.append(event(EventType.REQUEST_APPROVED, approval.issued, public))
     if token is not None and spent:
         subject = {"approval": JTI, "subject": REQUEST}
-        receipt = Receipt(
-            jti=JTI, txn=REQUEST, call_hash=call_hash(CALL), use_id="use-1", consumed=NOW + 3
+        receipt = receipts.sign(
+            receipt_for(COMPANY, call_hash=call_hash(CALL), consumed=NOW + 3), key=COMPANY.key
         )
         outcome = Outcome(status="ok", output_hash=digest_of("output"), reported=NOW + 4)
         spending = {**subject, "call_hash": call_hash(CALL), "use_id": "use-1"}
@@ -246,6 +247,7 @@ def test_every_step_holds_and_is_named() -> None:
         "votes[0]",
         "votes[1]",
         "approval",
+        "receipt",
         "checkpoint",
         "events",
         "story",
@@ -316,7 +318,11 @@ def test_a_click_holds_on_the_services_word_and_not_on_pinned_people() -> None:
     asked = replace(TWO_FROM_FINANCE, step_up=StepUp.SESSION)
     file = evidence(asked=asked, clicked=True)
     assert failures(file, directory=None) == {}
-    assert failures(file) == {"approval": "approval.approvals[0]", "story": "story"}
+    assert failures(file) == {
+        "approval": "approval.approvals[0]",
+        "receipt": "receipt",
+        "story": "story",
+    }
 
 
 def test_without_any_directory_passkeys_show_nothing() -> None:
@@ -350,7 +356,7 @@ PARTS = {
     "signature": {"form", "votes[0]"},
     "public_key": {"form", "votes[0]"},
     "approval": {"approval"},
-    "receipt": {"form", "story"},
+    "receipt": {"receipt"},
     "outcome": {"form", "story"},
     "leaf": {"form", "events"},
     "opening": {"form", "events"},
@@ -384,6 +390,12 @@ def test_no_byte_of_the_file_can_change() -> None:
 # Meaning
 
 
+def signed(**changes: Any) -> str:
+    """A receipt that the service signed, about something else than happened."""
+    made = receipt_for(COMPANY, **{"consumed": NOW + 3, **changes})
+    return receipts.sign(made, key=COMPANY.key)
+
+
 def changed(path: tuple[str | int, ...], value: Any) -> dict[str, Any]:
     document: Any = deepcopy(json.loads(RAW))
     inner = document
@@ -403,7 +415,7 @@ def changed(path: tuple[str | int, ...], value: Any) -> dict[str, Any]:
         (("subject",), "req_" + "b" * 26, "approval", "approval.txn"),
         (("subject",), "vrd_" + OCCASION, "request", "request"),
         (("subject",), "xyz", "form", "file.subject"),
-        (("typ",), "assent/evidence/2", "form", "file.typ"),
+        (("typ",), "assent/evidence/1", "form", "file.typ"),
         (("surprise",), 1, "form", "file.surprise"),
         (("call",), CALL.canonical().decode() + " ", "call", "call"),
         (("call",), "{}", "call", "call.action_type"),
@@ -417,11 +429,22 @@ def changed(path: tuple[str | int, ...], value: Any) -> dict[str, Any]:
         (("votes", 0, "decision"), "deny", "votes[0]", "votes[0].statement.decision"),
         (("votes", 0, "decision"), "perhaps", "form", "votes[0]"),
         (("votes", 0, "statement"), None, "votes[0]", "votes[0]"),
-        (("approval",), None, "story", "events"),
+        (("approval",), None, "receipt", "receipt"),
         (("receipt",), None, "story", "events"),
         (("outcome",), None, "story", "events"),
-        (("receipt", "use_id"), "use-2", "story", "events[5].use_id"),
-        (("receipt", "jti"), "apr_" + "b" * 26, "story", "receipt"),
+        (("receipt",), "", "receipt", "receipt.header"),
+        (("receipt",), {}, "form", "file.receipt"),
+        (("receipt",), signed(use_id="use-2"), "story", "events[5].use_id"),
+        (("receipt",), signed(consumed=NOW + 4), "story", "events[5].time"),
+        (("receipt",), signed(consumed=NOW + 290), "receipt", "receipt.consumed"),
+        (("receipt",), signed(audience="other"), "receipt", "receipt.aud"),
+        (("receipt",), signed(call_hash=digest_of("x")), "receipt", "receipt.call_hash"),
+        (
+            ("receipt",),
+            signed(jti="apr_" + "b" * 26, txn="req_" + "b" * 26),
+            "receipt",
+            "receipt.jti",
+        ),
         (("outcome", "status"), "error", "story", "events[7].status"),
         (("outcome", "reported"), NOW + 5, "story", "events[7].time"),
         (("events", 0), KeyError, "story", "events"),

@@ -31,8 +31,9 @@ from approvals.client import (
     ServiceAway,
     ServiceError,
 )
-from approvals.core.calls import ToolCall, call_hash
+from approvals.core.calls import ToolCall
 from approvals.core.events import parse_leaf
+from approvals.verifier import Verifier
 from tests.crash.processes import free_port, launcher
 from tests.progress import Tally
 from tests.service import ENFORCER, TARGET, Running, start
@@ -170,8 +171,10 @@ class _Use:
         self.told.approved[answer.id] = outcome.token
         jti = "apr_" + answer.id[4:]
         use = f"use-of-{answer.id}"
+        verifier = Verifier(issuer=self.url, audience=ENFORCER, keys=self.client.jwks())
+        approval = verifier.verify(outcome.token, call, now=int(time.time()))
         with self.step("consume"):
-            self.client.consume(jti, call_hash=call_hash(call), use_id=use)
+            self.client.consume(approval, verifier=verifier, use_id=use)
         self.told.receipts[jti] = use
 
     def decide(self, person: str, request_id: str) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from approvals.core import receipt as receipts
 from approvals.core.errors import AssentError
 from approvals.core.events import parse_leaf
 from approvals.flow import consume, expire, report, status
@@ -16,7 +17,6 @@ from tests.service import ENFORCER, RULES, TARGET, bundle_files
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from approvals.core.evidence_file import Receipt
     from tests.service import Running
 
 SPENDERS = 64
@@ -56,7 +56,7 @@ def test_of_many_spenders_one_gets_a_receipt(running: Running) -> None:
 def test_the_same_use_gets_the_same_receipt(running: Running) -> None:
     jti, call_hash = approved(running)
 
-    def use(_: int) -> Receipt:
+    def use(_: int) -> str:
         return consume.consume(
             running.service, running.caller, jti, call_hash=call_hash, use_id="same"
         )
@@ -65,6 +65,33 @@ def test_the_same_use_gets_the_same_receipt(running: Running) -> None:
         assert len(set(pool.map(use, range(32)))) == 1
     assert events(running).count("approval.consumed") == 1
     assert spend(running, jti, call_hash, "another") == "consumed"
+
+
+def test_the_receipt_is_signed_and_the_same_after_a_key_rotation(
+    running: Running, later: Callable[[int], None]
+) -> None:
+    jti, call_hash = approved(running)
+
+    def use() -> str:
+        return consume.consume(
+            running.service, running.caller, jti, call_hash=call_hash, use_id="use-1"
+        )
+
+    token = use()
+    with running.service.store.read() as tx:
+        now = tx.now
+    receipt = receipts.read(token, keys=running.service.keys.jwks(now))
+    assert (receipt.jti, receipt.txn) == (jti, "req_" + jti[4:])
+    assert (receipt.call_hash, receipt.use_id) == (call_hash, "use-1")
+    assert (receipt.issuer, receipt.audience, receipt.tenant) == (
+        running.service.settings.issuer,
+        ENFORCER,
+        "default",
+    )
+    assert 0 <= now - receipt.consumed < 600
+    running.service.keys.rotate(now, delay=0)
+    later(5000)
+    assert use() == token
 
 
 def test_an_approval_is_spent_for_its_own_call_only(running: Running) -> None:

@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from approvals.core import receipt as receipts
 from approvals.core.events import parse_leaf
 from approvals.flow import consume, expire, status
 
@@ -46,7 +47,8 @@ def test_what_is_being_spent_does_not_lapse(
         lapsing = pool.submit(expire.expire, service)
         threading.Event().wait(0.5)  # long enough to get in between, if it can
         go_on.set()
-        assert spending.result(10).use_id == "u"
+        receipt = receipts.read(spending.result(10), keys=service.keys.jwks(0))
+        assert receipt.use_id == "u"
         assert lapsing.result(10) == 0
     with store.read() as tx:
         told = [parse_leaf(each.leaf).type.value for each in tx.log.staged(limit=1000)]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from approvals.core import receipt as receipts
 from approvals.core.ceremony import Decision
 from approvals.core.errors import AssentError
 from approvals.core.requests import State
@@ -32,7 +33,7 @@ def test_two_people_approve_and_the_approval_is_spent(running: Running) -> None:
         call_hash=seen.call_hash,
         use_id="once",
     )
-    assert receipt.txn == request
+    assert receipts.read(receipt, keys=running.service.keys.jwks(0)).txn == request
 
 
 def test_one_deny_ends_it(running: Running) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from approvals.core.evidence_file.document import EvidenceFile, LoggedEvent, Outcome, Receipt
+from approvals.core.evidence_file.document import EvidenceFile, LoggedEvent, Outcome
 from approvals.core.evidence_file.verify import Finding, verify
 
-__all__ = ["EvidenceFile", "Finding", "LoggedEvent", "Outcome", "Receipt", "verify"]
+__all__ = ["EvidenceFile", "Finding", "LoggedEvent", "Outcome", "verify"]

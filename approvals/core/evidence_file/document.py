@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from approvals.core.canonical import Json
 
-FILE_TYPE = "assent/evidence/1"
+FILE_TYPE = "assent/evidence/2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,27 +56,6 @@ class LoggedEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
-    """That an approval was spent: for which use, and when."""
-
-    jti: str
-    txn: str
-    call_hash: str
-    use_id: str
-    consumed: int
-
-    def document(self) -> dict[str, Json]:
-        """The JSON form, as the enforcer got it."""
-        return {
-            "jti": self.jti,
-            "txn": self.txn,
-            "call_hash": self.call_hash,
-            "use_id": self.use_id,
-            "consumed": self.consumed,
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What the enforcer reported of the call that it ran."""
 
@@ -97,7 +76,8 @@ class Outcome:
 class EvidenceFile:
     """What the service knows of one call. `subject` is the request's or the verdict's id.
 
-    `call` is the canonical text of the call, as it was stored; `approval`, `directory` are tokens.
+    `call` is the canonical text of the call, as it was stored; `approval`, `receipt` and
+    `directory` are tokens.
     """
 
     subject: str
@@ -106,7 +86,7 @@ class EvidenceFile:
     display: dict[str, Json] | None
     votes: tuple[Vote, ...]
     approval: str | None
-    receipt: Receipt | None
+    receipt: str | None
     outcome: Outcome | None
     events: tuple[LoggedEvent, ...]
     checkpoint: str
@@ -123,7 +103,7 @@ class EvidenceFile:
             "display": self.display,
             "votes": [_vote_document(vote) for vote in self.votes],
             "approval": self.approval,
-            "receipt": None if self.receipt is None else self.receipt.document(),
+            "receipt": self.receipt,
             "outcome": None if self.outcome is None else self.outcome.document(),
             "events": [event.document() for event in self.events],
             "checkpoint": self.checkpoint,
@@ -139,7 +119,7 @@ class EvidenceFile:
             documents.refuse("file.typ", f"not {FILE_TYPE}")
         if not it["subject"].startswith((REQUEST, VERDICT)):
             documents.refuse("file.subject", "neither a request nor a verdict")
-        request, receipt, outcome = it["request"], it["receipt"], it["outcome"]
+        request, outcome = it["request"], it["outcome"]
         return cls(
             subject=it["subject"],
             call=it["call"],
@@ -147,9 +127,7 @@ class EvidenceFile:
             display=it["display"],
             votes=tuple(_vote(item, f"votes[{index}]") for index, item in enumerate(it["votes"])),
             approval=it["approval"],
-            receipt=None
-            if receipt is None
-            else Receipt(**documents.read(receipt, _RECEIPT, "receipt")),
+            receipt=it["receipt"],
             outcome=None
             if outcome is None
             else Outcome(**documents.read(outcome, _OUTCOME, "outcome")),
@@ -171,7 +149,7 @@ _FILE: Mapping[str, tuple[type, ...]] = {
     "display": (dict, documents.NULL),
     "votes": (list,),
     "approval": (str, documents.NULL),
-    "receipt": (dict, documents.NULL),
+    "receipt": (str, documents.NULL),
     "outcome": (dict, documents.NULL),
     "events": (list,),
     "checkpoint": (str,),
@@ -183,13 +161,6 @@ _EVENT: Mapping[str, tuple[type, ...]] = {
     "leaf": (str,),
     "opening": (dict,),
     "proof": (list,),
-}
-_RECEIPT: Mapping[str, tuple[type, ...]] = {
-    "jti": (str,),
-    "txn": (str,),
-    "call_hash": (str,),
-    "use_id": (str,),
-    "consumed": (int,),
 }
 _OUTCOME: Mapping[str, tuple[type, ...]] = {
     "status": (str,),

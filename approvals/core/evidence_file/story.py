@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from approvals.core.events import LeafEvent
     from approvals.core.evidence_file.document import EvidenceFile
     from approvals.core.quorum import Vote
+    from approvals.core.receipt import Receipt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,12 @@ class ToldEvent:
 
 
 def verify_story(
-    file: EvidenceFile, told: Sequence[ToldEvent], *, call: ToolCall, approval: Approval | None
+    file: EvidenceFile,
+    told: Sequence[ToldEvent],
+    *,
+    call: ToolCall,
+    approval: Approval | None,
+    receipt: Receipt | None,
 ) -> str:
     """Hold every event against the file and the file against the events; gives the story in short.
 
@@ -86,7 +92,7 @@ def verify_story(
         if file.request is not None and "request_digest" in public:
             one.must_say(request_digest=file.request.digest())
         if approval is not None:
-            _approved(one, file, approval)
+            _approved(one, file, approval, receipt)
     return ", ".join(one.event.type.value for one in told)
 
 
@@ -163,11 +169,6 @@ def _must_be_complete(
         raise EvidenceError("used without an approval", place="approval")
     if file.outcome is not None and file.receipt is None:
         raise EvidenceError("an outcome of an approval that was not spent", place="outcome")
-    receipt = file.receipt
-    if receipt is not None and approval is not None:
-        spent = (receipt.jti, receipt.txn, receipt.call_hash)
-        if spent != (approval.jti, approval.txn, approval.call_hash):
-            raise EvidenceError("a receipt for another approval", place="receipt")
 
 
 def _asked(one: ToldEvent, file: EvidenceFile) -> None:
@@ -186,7 +187,9 @@ def _asked(one: ToldEvent, file: EvidenceFile) -> None:
         one.must_be_at(request.created)
 
 
-def _approved(one: ToldEvent, file: EvidenceFile, approval: Approval) -> None:
+def _approved(
+    one: ToldEvent, file: EvidenceFile, approval: Approval, receipt: Receipt | None
+) -> None:
     """What the log says of an approval that was issued, and of what came of it."""
     if one.event.type in _OF_AN_APPROVAL:
         one.must_say(approval=approval.jti)
@@ -203,9 +206,9 @@ def _approved(one: ToldEvent, file: EvidenceFile, approval: Approval) -> None:
         case EventType.REQUEST_APPROVED:
             one.must_be_at(approval.issued)
             one.must_say(token=canonical.digest(file.approval))
-        case EventType.APPROVAL_CONSUMED if file.receipt is not None:
-            one.must_be_at(file.receipt.consumed)
-            one.must_say(use_id=file.receipt.use_id)
+        case EventType.APPROVAL_CONSUMED if receipt is not None:
+            one.must_be_at(receipt.consumed)
+            one.must_say(use_id=receipt.use_id)
         case EventType.OUTCOME_REPORTED if file.outcome is not None:
             one.must_be_at(file.outcome.reported)
             one.must_say(status=file.outcome.status, output_hash=file.outcome.output_hash)

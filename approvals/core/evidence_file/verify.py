@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from approvals.core import authority, canonical, checkpoint, display, documents, jws, merkle
 from approvals.core import directory as directories
+from approvals.core import receipt as receipts
 from approvals.core.approval import MAX_LIFE, REQUEST, TOKEN_TYPE, Approval, Basis
 from approvals.core.calls import ACTION_TYPE, ToolCall, call_hash
 from approvals.core.ceremony import StepUp
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from approvals.core.canonical import Json
+    from approvals.core.receipt import Receipt
     from approvals.core.requests import RequestDocument
 
 MAX_FILE = 8 * 1024 * 1024
@@ -81,9 +83,10 @@ def verify(
      6. display: what was shown is what the request names, and has this call in it whole.
      7. votes: each is stated, and signed by that person's passkey.
      8. approval: signed by the service, about all of the above, and every place is filled.
-     9. checkpoint: signed by the log.
-    10. events: each is in the log under that checkpoint, and says what its opening says.
-    11. story: the log tells what the file tells, no more and no less.
+     9. receipt: signed by the service, about this approval, in its time.
+    10. checkpoint: signed by the log.
+    11. events: each is in the log under that checkpoint, and says what its opening says.
+    12. story: the log tells what the file tells, no more and no less.
     """
     # 1. form
     try:
@@ -133,6 +136,7 @@ class _Audit:
         self._call: ToolCall | None = None
         self._request: RequestDocument | None = None
         self._approval: Approval | None = None
+        self._receipt: Receipt | None = None
         self._tree: checkpoint.Checkpoint | None = None
         self._told: tuple[ToldEvent, ...] | None = None
 
@@ -146,6 +150,7 @@ class _Audit:
         for index in range(len(self._file.votes)):
             yield f"votes[{index}]", lambda at=index: self._check_vote(at)  # type: ignore[misc]
         yield "approval", self._check_approval
+        yield "receipt", self._check_receipt
         yield "checkpoint", self._check_checkpoint
         yield "events", self._check_events
         yield "story", self._check_story
@@ -297,8 +302,19 @@ class _Audit:
                 place = f"approval.approvals[{index}]"
                 raise EvidenceError("a vote that is not among the votes", place=place)
 
-    def _check_checkpoint(self) -> str:
+    def _check_receipt(self) -> str:
         # 9.
+        if self._file.receipt is None:
+            return "it was not spent"
+        if self._file.approval is None:
+            raise EvidenceError("a receipt without an approval", place="receipt")
+        receipt = receipts.read(self._file.receipt, keys=_known(self._keys))
+        receipts.verify_spending(receipt, _known(self._approval))
+        self._receipt = receipt
+        return f"spent for the use {receipt.use_id}"
+
+    def _check_checkpoint(self) -> str:
+        # 10.
         try:
             self._tree = checkpoint.parse_checkpoint(self._file.checkpoint, vkeys=self._vkeys)
         except ProofError as error:
@@ -306,7 +322,7 @@ class _Audit:
         return f"{self._tree.origin}, {self._tree.size} leaves"
 
     def _check_events(self) -> str:
-        # 10.
+        # 11.
         tree = _known(self._tree)
         told = []
         for position, event in enumerate(self._file.events):
@@ -330,11 +346,17 @@ class _Audit:
         return f"{len(told)} in the log"
 
     def _check_story(self) -> str:
-        # 11.
+        # 12.
         if self._file.approval is not None:
             _known(self._approval)
+        if self._file.receipt is not None:
+            _known(self._receipt)
         return verify_story(
-            self._file, _known(self._told), call=_known(self._call), approval=self._approval
+            self._file,
+            _known(self._told),
+            call=_known(self._call),
+            approval=self._approval,
+            receipt=self._receipt,
         )
 
 

@@ -17,7 +17,7 @@ from tests.slack.counterpart import Counterpart
 from tests.slack.records import Message
 
 LOOK_EVERY = 0.05
-ARRIVE_SECONDS = 30.0
+ARRIVE_SECONDS = 300.0
 SENDER = "assent@fernhill.example"
 
 T = TypeVar("T")

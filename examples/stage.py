@@ -25,7 +25,7 @@ from examples.bells import Bells
 from examples.narrator import StoryBrokeError
 
 COMPANY = Path(__file__).parent / "company"
-START_SECONDS = 60.0
+START_SECONDS = 300.0
 STOP_SECONDS = 20.0
 
 

@@ -8,19 +8,24 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 LOOK_EVERY = 0.005
 
+PATIENCE = 600
+"""Seconds, for what takes a limit of its own: only a hang takes as long, on any machine."""
 
-def until(condition: Callable[[], bool], *, alive: Callable[[], bool] | None = None) -> None:
-    """Wait until `condition` holds. With `alive`, fail once that which brings it about is gone."""
-    while not condition():
-        assert alive is None or alive() or condition(), "what was waited for can no longer come"
+Found = TypeVar("Found")
+
+
+def until(look: Callable[[], Found | None]) -> Found:
+    """Look until there is something true to see, and return it."""
+    while not (found := look()):
         time.sleep(LOOK_EVERY)
+    return found
 
 
 class Tally:

@@ -34,6 +34,7 @@ from approvals.core.receipt import sign
 from tests.api.running import BALANCE, TARGET, TRANSFER, Running, served
 from tests.company import CALL, Company, make_signing_key, new_key, public_jwk
 from tests.company import NOW as COMPANY_NOW
+from tests.progress import PATIENCE
 from tests.vectors.make_receipt_vectors import receipt_for
 
 if TYPE_CHECKING:
@@ -89,15 +90,15 @@ def test_everything_that_can_be_said_is_taken(client: Client) -> None:
 def test_waiting_ends_with_the_decision(client: Client, company: Running) -> None:
     approved = client.submit(transfer(3), **WHO)
     company.approve(approved.id)
-    outcome = client.wait(approved.id, timeout=30)
+    outcome = client.wait(approved.id, timeout=PATIENCE)
     assert isinstance(outcome, Approved)
     company.verifier().verify(outcome.token, transfer(3), now=company.now())
     denied = client.submit(transfer(4), **WHO)
     company.decide("ada", denied.id, decision=Decision.DENY, reason="no")
-    assert client.wait(denied.id, timeout=30) == Denied(denied.id, "ada", "no", 0)
+    assert client.wait(denied.id, timeout=PATIENCE) == Denied(denied.id, "ada", "no", 0)
     cancelled = client.submit(transfer(5), **WHO)
     client.cancel(cancelled.id)
-    assert client.wait(cancelled.id, timeout=30) == Cancelled(cancelled.id)
+    assert client.wait(cancelled.id, timeout=PATIENCE) == Cancelled(cancelled.id)
 
 
 def test_a_wait_that_is_over_is_pending(client: Client) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from examples.agent.software_person import SoftwarePerson
+from tests.progress import PATIENCE
 
 ATTENDING = {"CI", "DISPLAY", "WAYLAND_DISPLAY"}  # no browser with a window, no CI
 ROOT = Path(__file__).parents[1]
@@ -34,7 +35,7 @@ def test_the_story_goes_as_told(tmp_path: Path) -> None:
         check=False,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
     )
     story = done.stderr
     assert done.returncode == 0, done.stdout + story

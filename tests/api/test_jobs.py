@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from approvals import log
@@ -10,9 +9,9 @@ from approvals.core.checkpoint import parse_checkpoint
 from approvals.core.errors import Unavailable
 from approvals.jobs import Jobs
 from tests.api.running import open_company
+from tests.progress import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     import pytest
@@ -20,11 +19,6 @@ if TYPE_CHECKING:
     from tests.api.running import Running
 
 URL = "http://localhost:8420"
-
-
-def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        time.sleep(0.01)
 
 
 def logged(company: Running) -> int:

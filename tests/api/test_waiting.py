@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -19,9 +18,9 @@ from approvals.core.requests import State
 from approvals.flow.caller import Caller, Submission
 from approvals.flow.submit import submit
 from tests.api.running import TARGET, TRANSFER, open_company, served
+from tests.progress import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from starlette.types import Message
@@ -38,12 +37,6 @@ def ask(company: Running, amount: int) -> str:
     submitted = company.client().submit(call, agent="billing-agent", user="uma")
     assert isinstance(submitted, Pending)
     return submitted.id
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition that must come; pytest's own time limit is the end of it."""
-    while not condition():
-        time.sleep(0.01)
 
 
 def parked(company: Running) -> int:

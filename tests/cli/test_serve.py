@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from tests.cli.conftest import free_port
+from tests.progress import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,10 +38,10 @@ def test_it_answers_as_soon_as_it_says_so_and_ends_in_order(
     served: tuple[subprocess.Popen[str], int],
 ) -> None:
     process, port = served
-    answer = httpx2.get(f"http://127.0.0.1:{port}/healthz", timeout=30, trust_env=False)
+    answer = httpx2.get(f"http://127.0.0.1:{port}/healthz", timeout=PATIENCE, trust_env=False)
     assert answer.status_code == 200
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=PATIENCE) == 0
 
 
 def test_a_second_one_on_the_same_port_says_so(

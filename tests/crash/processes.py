@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.progress import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -44,7 +46,7 @@ def launcher(module: str, *arguments: str) -> Iterator[Callable[[], int]]:
             os.kill(child, signal.SIGKILL)
         sender.close()
         receiver.close()
-        process.wait(timeout=20)
+        process.wait(timeout=PATIENCE)
 
 
 def free_port() -> int:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,21 +8,16 @@ from slack_sdk.errors import SlackClientError
 
 from approvals.core.errors import AssentError
 from integrations.slack.socket import SlackSocket
+from tests.progress import until
 from tests.service import RULES
 from tests.slack.records import Fault, refusal
 from tests.slack.workplace import Workplace, workplace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.slack.counterpart import Counterpart
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for it; the test's own timeout is the end of patience."""
-    while not condition():
-        time.sleep(0.01)
 
 
 @pytest.fixture

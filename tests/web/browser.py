@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from playwright.sync_api import Browser, CDPSession, Page, ViewportSize, expect, sync_playwright
 
+from tests.progress import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.web.site import Site
+
+expect.set_options(timeout=PATIENCE * 1000)
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -120,7 +124,7 @@ def visitor(
 ) -> Iterator[Visitor]:
     """A device with an authenticator built in. What its console complains of is kept."""
     context = browser.new_context(viewport=viewport, **options)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE * 1000)
     page = context.new_page()
     devtools = context.new_cdp_session(page)
     devtools.send("WebAuthn.enable")

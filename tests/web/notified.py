@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,7 +20,7 @@ from tests.web.site import PEOPLE, TOOLS, Site, bundle_files, running_site
 from tests.webhook.hosts import Host, host
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from approvals.flow.deliver import Channel
@@ -31,7 +30,6 @@ Found = TypeVar("Found")
 ADA = "U0ADA"
 MARKED = re.sub(r"(path: /(?:amount|to|body|invoices)\b[^}]*)}", r"\1, summary: true}", TOOLS)
 ADDRESS = re.compile(r"https?://[^\s\"'<>|\\]+")
-PATIENCE = 20
 
 
 @dataclass
@@ -67,15 +65,6 @@ class Office:
             name: {found.rstrip(".,") for text in texts for found in ADDRESS.findall(text)}
             for name, texts in (("mail", mails), ("slack", messages), ("webhook", bodies))
         }
-
-
-def until(look: Callable[[], Found | None]) -> Found:
-    """Wait for what the service's own workers bring about."""
-    end = time.monotonic() + PATIENCE
-    while not (found := look()):
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.02)
-    return found
 
 
 @contextmanager

@@ -184,6 +184,12 @@ class Site:
         )
         return Guard(self.client(), verifier, AGENT, user, explanation=explanation, wait=60.0)
 
+    def pass_time(self, seconds: int) -> None:
+        """Let so many seconds pass on the service's clock, at once."""
+        store = self.service.store
+        now = store._now
+        store._now = lambda session: now(session) + seconds  # type: ignore[method-assign]
+
     def submit(
         self,
         tool: str = "transfer",

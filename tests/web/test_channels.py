@@ -14,7 +14,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.email.mails import Html, part
-from tests.web.notified import ADA, Office, office, until
+from tests.progress import until
+from tests.web.notified import ADA, Office, office
 from tests.web.test_browser import headline
 
 if TYPE_CHECKING:

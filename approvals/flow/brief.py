@@ -115,7 +115,7 @@ def brief(service: Service, tx: Tx, stored: StoredRequest) -> Brief:
 def name_of(bundle: Bundle, person: str) -> str:
     """A person's name, or their id where the bundle has none."""
     known = bundle.people.get(person)
-    return display.visible(person if known is None else known.name)
+    return display.name(person if known is None else known.name)
 
 
 def _value(field: dict[str, Any]) -> str:

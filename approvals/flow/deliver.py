@@ -171,7 +171,7 @@ def compose(service: Service, notice: Notice) -> Message | None:
             channel=notice.channel,
             recipient=Recipient(
                 id=notice.person,
-                name=display.visible(person.name),
+                name=display.name(person.name),
                 address=person.email,
                 slack=person.slack,
                 account=None if account is None else (account.team, account.account),

@@ -331,4 +331,4 @@ def _card(bundle: Bundle, line: RequestLine, *, now: int, waits: bool) -> Reques
 
 def _name(bundle: Bundle, person: str) -> str:
     known = bundle.people.get(person)
-    return display.visible(person if known is None else known.name)
+    return display.name(person if known is None else known.name)

@@ -45,7 +45,7 @@ def drawn(text: str, *, lines: bool = True) -> str:
     return "".join(
         part
         if place % 2  # `split` by one group alternates: text, mark, text, …
-        else _LINKING.sub(lambda found: f"⟦{found[0]}⟧", visible(part, lines=lines))
+        else _LINKING.sub(lambda found: f"⟦{found[0]}⟧", visible(part, lines=lines, joiners=True))
         for place, part in enumerate(_MARK.split(text))
     )
 

@@ -55,7 +55,7 @@ class Fitted:
 def drawn(text: str, *, lines: bool = False) -> str:
     """The text with everything unseen drawn as a mark; marks that are drawn already stay."""
     return "".join(
-        part if _MARK.fullmatch(part) else display.visible(part, lines=lines)
+        part if _MARK.fullmatch(part) else display.visible(part, lines=lines, joiners=True)
         for part in _MARK.split(text)
     )
 

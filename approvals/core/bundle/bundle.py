@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import cedarpy
 
-from approvals.core import canonical
+from approvals.core import canonical, unseen
 from approvals.core.bundle.cases import read_cases
 from approvals.core.bundle.cedar_schema import entity_documents, schema_document
 from approvals.core.bundle.cursor import Cursor
@@ -34,13 +33,13 @@ if TYPE_CHECKING:
     from approvals.core.bundle.arguments import ArgumentType
     from approvals.core.registry import Agent, Case, Enforcer, Hook, Person, Rule, Shift, Tool
 
-REQUIRED_FILES = ("agents.yaml", "enforcers.yaml", "people.yaml", "tools.yaml")
+PEOPLE_FILE = "people.yaml"
+REQUIRED_FILES = ("agents.yaml", "enforcers.yaml", PEOPLE_FILE, "tools.yaml")
 OPTIONAL_FILES = ("webhooks.yaml",)
 MAX_FILE = 1_000_000
 
 _POLICIES = re.compile(r"policies/[A-Za-z0-9][A-Za-z0-9._-]*\.cedar", re.ASCII)
 _CASES = re.compile(r"tests/[A-Za-z0-9][A-Za-z0-9._-]*\.yaml", re.ASCII)
-_UNSEEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +155,7 @@ def _read(files: Mapping[str, str]) -> tuple[Bundle | None, tuple[BundleProblem,
         return None, problems.sorted()
     cursors = {n: Cursor(s, (), problems) for n, s in sources.items() if isinstance(s, Source)}
     hooks = read_hooks(cursors["webhooks.yaml"]) if "webhooks.yaml" in cursors else {}
-    people = read_people(cursors["people.yaml"], hooks)
+    people = read_people(cursors[PEOPLE_FILE], hooks)
     agents = read_agents(cursors["agents.yaml"], people)
     enforcers = read_enforcers(cursors["enforcers.yaml"])
     guarded = {target for enforcer in enforcers.values() for target in enforcer.targets}
@@ -224,15 +223,14 @@ def _check_files(files: Mapping[str, str], problems: Problems) -> None:
 
 
 def _check_visible(name: str, text: str, problems: Problems) -> None:
-    """Refuse what a reviewer cannot see: it can make one text read as another (CVE-2021-42574)."""
-    if text.isascii() and text.isprintable():
-        return
-    for number, line in enumerate(text.split("\n"), start=1):
-        for character in line.rstrip("\r"):
-            if character != "\t" and unicodedata.category(character) in _UNSEEN:
-                problems.add(
-                    name,
-                    number,
-                    "invisible",
-                    f"the invisible character U+{ord(character):04X} is not allowed in a bundle",
-                )
+    """Refuse what a reviewer cannot see: it can make one text read as another (CVE-2021-42574).
+
+    That also leaves a line feed as the one thing that ends a line, for every reader of the file.
+    """
+    for number, character in unseen.in_lines(text, joiners=name == PEOPLE_FILE):
+        problems.add(
+            name,
+            number,
+            "invisible",
+            f"the invisible character {unseen.code(character)} is not allowed in a bundle",
+        )

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from approvals.core import unseen
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
@@ -103,14 +105,23 @@ class Cursor:
         for index in range(len(value)):
             yield self.at(index)
 
-    def text(self, name: str, *, default: str = "") -> str:
-        """A non-empty line of text; a missing one was noted by `expect_members`."""
+    def text(self, name: str, *, default: str = "", joiners: bool = False) -> str:
+        """A line of text in which everything can be seen; `expect_members` notes a missing one.
+
+        With `joiners`, those that a script needs are let through.
+        """
         if not self.has(name):
             return default
         below = self.at(name)
         value = below.value
         if not isinstance(value, str) or not value.strip() or len(value) > MAX_TEXT:
             below.wrong("wrong_type", f"{name!r} must be text of 1 to {MAX_TEXT} characters")
+            return default
+        hidden = unseen.find(value, joiners=joiners)
+        if hidden is not None:  # written as an escape, or by a text of several lines
+            below.wrong(
+                "invisible", f"{name!r} holds the invisible character {unseen.code(hidden)}"
+            )
             return default
         return value
 
@@ -145,8 +156,8 @@ class Cursor:
         found: list[str] = []
         for item in self.at(name).items():
             value = item.value
-            if not isinstance(value, str) or not value:
-                item.wrong("wrong_type", f"an item of {name!r} must be text")
+            if not isinstance(value, str) or not value or unseen.find(value) is not None:
+                item.wrong("wrong_type", f"an item of {name!r} must be text that can be seen")
             elif value in found:
                 item.wrong("duplicate", f"{value!r} is in {name!r} a second time")
             else:

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from approvals.core import unseen
 from approvals.core.bundle.duty import read_absences, read_on_call
 from approvals.core.registry import Agent, Person
 
@@ -58,6 +59,7 @@ def read_people(file: Cursor, hooks: Collection[str]) -> People:
             if member not in everybody:
                 file.at("groups", name, index).wrong("unknown_person", f"nobody is {member!r}")
     slack_ids: set[str] = set()
+    names: dict[str, str] = {}
     for name, person in everybody.items():
         person.expect_members(
             required=("name",), optional=("absent", "channels", "email", "slack", "stand_ins")
@@ -72,7 +74,7 @@ def read_people(file: Cursor, hooks: Collection[str]) -> People:
         stand_ins = _stand_ins(person, name, everybody)
         persons[name] = Person(
             id=name,
-            name=person.text("name"),
+            name=_name(person, names),
             email=email,
             slack=slack,
             groups=tuple(sorted(g for g, members in groups.items() if name in members)),
@@ -82,6 +84,16 @@ def read_people(file: Cursor, hooks: Collection[str]) -> People:
         )
     shifts = read_on_call(file.at("on_call"), groups) if file.has("on_call") else {}
     return People(persons, groups, shifts)
+
+
+def _name(person: Cursor, names: dict[str, str]) -> str:
+    """The name as it is shown; one that could look like another, but is not the same, is noted."""
+    name = person.text("name", joiners=True)
+    bare = unseen.without_joiners(name)
+    if names.setdefault(bare, name) != name:
+        # A joiner can be seen in how letters join, and by readers of the script alone.
+        person.at("name").wrong("lookalike", "somebody else's name differs only by a joiner")
+    return name
 
 
 def _channels(person: Cursor, hooks: Collection[str]) -> tuple[str, ...]:

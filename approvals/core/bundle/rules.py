@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import cedarpy
 from cedarpy import pst
 
+from approvals.core import unseen
 from approvals.core.bundle.asks import ASKING, WrittenRule, read_asks
 from approvals.core.bundle.cedar_text import PolicyText, split
 from approvals.core.bundle.cursor import ID_PATTERN
@@ -134,6 +135,14 @@ def _check_context(policy: WrittenRule) -> bool:
         policy.wrong(
             "unknown_member", f"unknown annotation @{name}; known: {known}", annotation=name
         )
+    for name, value in sorted(policy.parsed.annotations.items()):
+        hidden = unseen.find(value)
+        if hidden is not None:
+            policy.wrong(
+                "invisible",
+                f"@{name} holds the invisible character {unseen.code(hidden)}",
+                annotation=name,
+            )
     asking = sorted(policy.parsed.annotations.keys() & ASKING)
     if policy.parsed.effect == "permit" and (asking or falls_away):
         policy.wrong(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from approvals.core.display.characters import mixed_scripts, original, visible
+from approvals.core.display.characters import mixed_scripts, name, original, visible
 from approvals.core.display.document import digest, document, fingerprint
 
-__all__ = ["digest", "document", "fingerprint", "mixed_scripts", "original", "visible"]
+__all__ = ["digest", "document", "fingerprint", "mixed_scripts", "name", "original", "visible"]

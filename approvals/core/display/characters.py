@@ -6,7 +6,7 @@ scripts pass for nothing, and a Cyrillic letter passes for a Latin one. Nothing 
 normalised, since what runs is not normalised either: `visible` draws each such code point as
 `⟦U+202E⟧`, and its result tells the original exactly, because the brackets themselves are drawn so.
 
-Categories are those of Unicode (UAX 44) as this Python knows them; mixing scripts is judged by the
+What cannot be seen is in `approvals.core.unseen`; mixing scripts is judged by the
 "highly restrictive" level of UTS 39, section 5.2.
 """
 
@@ -17,18 +17,11 @@ import unicodedata
 from functools import lru_cache
 from typing import Final
 
+from approvals.core.unseen import is_unseen, joins
+
 MARK_OPEN, MARK_CLOSE = "⟦", "⟧"
 
-# Format, control, private use, surrogate, unassigned; line and paragraph separator.
-_UNSEEN: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 _COMBINING: Final = frozenset({"Me", "Mn"})
-# Default ignorable or drawn as nothing, although letters, marks or symbols by category (UTS 39).
-_BLANKS: Final = frozenset(
-    {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0}
-    | set(range(0x180B, 0x1810))
-    | set(range(0xFE00, 0xFE10))
-    | set(range(0xE0100, 0xE01F0))
-)
 # Two marks on a letter are Vietnamese; a tower of them reaches into the lines above and below.
 MAX_COMBINING: Final = 3
 _MARK = re.compile(r"⟦U\+(10[0-9A-F]{4}|[0-9A-F]{4,5})⟧", re.ASCII)
@@ -54,22 +47,26 @@ def mark(character: str) -> str:
     return f"{MARK_OPEN}U+{ord(character):04X}{MARK_CLOSE}"
 
 
-def visible(text: str, *, lines: bool = False) -> str:
+def visible(text: str, *, lines: bool = False, joiners: bool = False) -> str:
     """The text with every code point that cannot be seen drawn as a mark.
 
-    With `lines`, line feeds stay line feeds. Different texts never look the same here.
+    With `lines`, line feeds stay line feeds. Different texts never look the same here. With
+    `joiners`, those that a script needs stay as they are: for names of people only, of which no two
+    in a bundle differ by nothing else.
     """
     harmless = _HARMLESS_LINES if lines else _HARMLESS
     if harmless.fullmatch(text):
         return text
     drawn: list[str] = []
     combining = MAX_COMBINING  # a mark at the very start would sit on whatever stands before it
-    for character in text:
+    for at, character in enumerate(text):
         kind = _kind(character)
         if kind == "combining":
             combining += 1
             drawn.append(character if combining <= MAX_COMBINING else mark(character))
-        elif kind == "unseen" and not (lines and character == "\n"):
+        elif kind == "unseen" and not (
+            (lines and character == "\n") or (joiners and joins(text, at))
+        ):
             combining = MAX_COMBINING
             drawn.append(mark(character))
         else:
@@ -78,11 +75,16 @@ def visible(text: str, *, lines: bool = False) -> str:
     return "".join(drawn)
 
 
+def name(text: str) -> str:
+    """A person's name as it is shown: joiners that its script needs stay as they are."""
+    return visible(text, joiners=True)
+
+
 def original(drawn: str) -> str:
     """The text of which this is the drawing: marks back to the code points they stand for.
 
-    Which code points are drawn depends on the Unicode tables of the Python that drew them; what
-    they stand for does not, so a drawing can be checked long after.
+    Which code points are drawn depends on the table of the version that drew them; what they stand
+    for does not, so a drawing can be checked long after.
     """
     return _MARK.sub(lambda found: chr(int(found[1], 16)), drawn)
 
@@ -121,15 +123,9 @@ def scripts(word: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def _kind(character: str) -> str:
-    category = unicodedata.category(character)
-    if (
-        category in _UNSEEN
-        or (category == "Zs" and character != " ")
-        or ord(character) in _BLANKS
-        or character in (MARK_OPEN, MARK_CLOSE)
-    ):
+    if is_unseen(character) or character in (MARK_OPEN, MARK_CLOSE):
         return "unseen"
-    return "combining" if category in _COMBINING else "seen"
+    return "combining" if unicodedata.category(character) in _COMBINING else "seen"
 
 
 @lru_cache(maxsize=4096)

@@ -38,13 +38,20 @@ def members(listed: Iterable[str]) -> set[int]:
 
 
 def measured(data: dict[str, Any]) -> set[int]:
-    """What the browser drew as nothing or blank, with whichever fonts."""
-    return {
-        code_point
-        for run in data["measured"].values()
-        for kind in ("nothing", "blank")
-        for code_point in members(run[kind])
-    }
+    """What the browser drew as nothing or blank, with whichever fonts.
+
+    A combining mark that stands alone may be drawn beside its place: only what it does to the
+    letters around it counts.
+    """
+    found: set[int] = set()
+    for run in data["measured"].values():
+        found |= members(run["nothing"])
+        found |= {
+            code_point
+            for code_point in members(run["blank"])
+            if not unicodedata.category(chr(code_point)).startswith("M")
+        }
+    return found
 
 
 def unseen(data: dict[str, Any]) -> set[int]:

@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
-from approvals.cli import files, local
+from approvals.cli import local
+from approvals.cli.folder import FolderContents, read_folder
 from approvals.cli.options import AsJson, BundleFolder, Home, Tenant
 from approvals.cli.output import EPILOG, ExitCode, complain, emit, finding, out, plain, table
-from approvals.core.bundle import Bundle, BundleProblem, is_bundle_file
+from approvals.core.bundle import Bundle, BundleProblem
 from approvals.core.bundle import check as problems_of
 from approvals.core.cases import CaseResult, run_tests, unreached_rules
-from approvals.core.errors import AssentError
 from approvals.flow import activate as activation
 
 _group = typer.Typer(
@@ -32,12 +32,14 @@ def register(app: typer.Typer) -> None:
 @_group.command(epilog=EPILOG)
 def check(folder: BundleFolder, *, as_json: AsJson = False) -> None:
     """Check a bundle: every problem with its file and line. Changes nothing."""
-    bundle = checked(folder, as_json=as_json)
-    value = {"ok": True, "version": bundle.version, "problems": []}
+    bundle, found = _checked(folder, as_json=as_json)
+    value = {"ok": True, "version": bundle.version, "problems": [], "beside": list(found.beside)}
 
     def draw() -> None:
         out.print(plain(f"{folder}: in order.", "bold green"))
         _draw_contents(bundle)
+        if found.beside:
+            out.print(plain(f"Not part of it: {', '.join(found.beside)}", "yellow"))
 
     emit(value, draw, as_json=as_json)
 
@@ -105,31 +107,18 @@ def show(*, tenant: Tenant = "default", home: Home = None, as_json: AsJson = Fal
     emit(value, draw, as_json=as_json)
 
 
-def read_folder(folder: Path) -> dict[str, str]:
-    """The files of the bundle in a folder, name to text, exactly as they stand there."""
-    if not folder.is_dir():
-        what = "this is not a folder" if folder.exists() else "there is no such folder"
-        raise AssentError(what, code="no_bundle", place=str(folder))
-    names = sorted(
-        path.relative_to(folder).as_posix()
-        for part in ("*", "policies/*", "tests/*")
-        for path in folder.glob(part)
-        if path.is_file()
-    )
-    texts = {name: files.read_text(folder / name) for name in names if is_bundle_file(name)}
-    if not texts:
-        raise AssentError("no file of a bundle is in it", code="no_bundle", place=str(folder))
-    return texts
-
-
 def checked(folder: Path, *, as_json: bool) -> Bundle:
     """The bundle in a folder, or the end of the command with every problem told."""
-    texts = read_folder(folder)
-    problems = problems_of(texts)
+    return _checked(folder, as_json=as_json)[0]
+
+
+def _checked(folder: Path, *, as_json: bool) -> tuple[Bundle, FolderContents]:
+    found = read_folder(folder)
+    problems = sorted([*found.problems, *problems_of(found.texts)])
     if problems:
         _tell_problems(folder, problems, as_json=as_json)
         raise typer.Exit(ExitCode.BAD_INPUT)
-    return Bundle.load(texts)
+    return Bundle.load(found.texts), found
 
 
 def tested(folder: Path, *, as_json: bool) -> Bundle:

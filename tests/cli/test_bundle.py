@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.service import AGENTS, PEOPLE
 
@@ -60,6 +63,87 @@ def test_a_file_that_is_not_text_is_named(assent: Shell) -> None:
     ended = assent("bundle", "check", folder, "--json")
     assert (ended.code, ended.error["code"]) == (2, "not_utf8")
     assert ended.error["place"] == str(folder / "people.yaml")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "policies/year end freeze.cedar",
+        "policies/x.CEDAR",
+        "policies/sub/x.cedar",
+        "policies/_x.cedar",
+        "policies/.x.cedar",
+        "policies/notes.txt",
+        "policies/größe.cedar",
+        "Policies/x.cedar",
+        "policy/x.cedar",
+        "x.cedar",
+        "tests/more.yml",
+        "tests/sub/more.yaml",
+        "tests/More.YAML",
+        "people.yml",
+        "People.yaml",
+        "webhook.yaml",
+    ],
+)
+def test_what_looks_like_a_file_of_the_bundle_is_loaded_or_named(assent: Shell, name: str) -> None:
+    """Would catch a forbid that is not in force because its file is not read."""
+    folder = assent.write_bundle()
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text('@id("freeze") forbid (principal, action, resource);', "utf-8")
+    for command in ("check", "test", "activate"):
+        ended = assent("bundle", command, folder, "--json")
+        assert ended.code == 2
+        assert [(each["file"], each["code"]) for each in ended.document["problems"]] == [
+            (str(folder / name), "unknown_file")
+        ]
+
+
+@pytest.mark.parametrize("name", ["people.yaml", "policies/more.cedar", "tests/more.yaml"])
+def test_a_link_out_of_the_folder_is_refused(assent: Shell, name: str) -> None:
+    folder = assent.write_bundle()
+    outside = assent.folder / "outside"
+    outside.write_text("cases: []\n# s3cr3t\n", "utf-8")
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(outside)
+    ended = assent("bundle", "check", folder, "--json")
+    assert ended.code == 2
+    assert (str(folder / name), "link") in {
+        (each["file"], each["code"]) for each in ended.document["problems"]
+    }
+    assert "s3cr3t" not in ended.out + ended.err
+
+
+def test_a_folder_of_rules_that_is_a_link_is_refused(assent: Shell) -> None:
+    folder = assent.write_bundle()
+    (folder / "policies").rename(assent.folder / "shared")
+    (folder / "policies").symlink_to(assent.folder / "shared")
+    ended = assent("bundle", "check", folder, "--json")
+    assert {each["code"] for each in ended.document["problems"]} == {"link"}
+    (folder / "policies").unlink()
+    os.mkfifo(folder / "policies")
+    ended = assent("bundle", "check", folder, "--json")
+    assert {each["code"] for each in ended.document["problems"]} == {"unknown_file"}
+
+
+def test_a_link_within_the_folder_is_a_file_of_the_bundle(assent: Shell) -> None:
+    """As Kubernetes lays a ConfigMap out."""
+    folder = assent.write_bundle()
+    version = assent("bundle", "check", folder, "--json").document["version"]
+    (folder / "..data").mkdir()
+    (folder / "people.yaml").rename(folder / "..data" / "people.yaml")
+    (folder / "people.yaml").symlink_to("..data/people.yaml")
+    assert assent("bundle", "check", folder, "--json").document["version"] == version
+
+
+def test_what_lies_beside_a_bundle_is_named(assent: Shell) -> None:
+    folder = assent.write_bundle()
+    (folder / "README.md").write_text("Ours.", "utf-8")
+    (folder / ".github" / "workflows").mkdir(parents=True)
+    (folder / ".github" / "workflows" / "ci.yml").write_text("on: push", "utf-8")
+    ended = assent("bundle", "check", folder, "--json")
+    assert (ended.code, ended.document["beside"]) == (0, ["README.md"])
+    assert "README.md" in assent("bundle", "check", folder).out
 
 
 def test_cases_pass_and_fail(assent: Shell) -> None:

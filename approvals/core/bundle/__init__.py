@@ -6,7 +6,13 @@ line. Both are pure functions of the files' names and texts.
 
 from __future__ import annotations
 
-from approvals.core.bundle.bundle import Bundle, check, is_bundle_file
+from approvals.core.bundle.bundle import (
+    CASE_FOLDER,
+    POLICY_FOLDER,
+    Bundle,
+    check,
+    is_bundle_file,
+)
 from approvals.core.bundle.problems import BundleProblem
 from approvals.core.registry import (
     Absence,
@@ -24,6 +30,8 @@ from approvals.core.registry import (
 )
 
 __all__ = [
+    "CASE_FOLDER",
+    "POLICY_FOLDER",
     "Absence",
     "Agent",
     "Asks",

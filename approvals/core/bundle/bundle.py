@@ -38,8 +38,9 @@ REQUIRED_FILES = ("agents.yaml", "enforcers.yaml", PEOPLE_FILE, "tools.yaml")
 OPTIONAL_FILES = ("webhooks.yaml",)
 MAX_FILE = 1_000_000
 
-_POLICIES = re.compile(r"policies/[A-Za-z0-9][A-Za-z0-9._-]*\.cedar", re.ASCII)
-_CASES = re.compile(r"tests/[A-Za-z0-9][A-Za-z0-9._-]*\.yaml", re.ASCII)
+POLICY_FOLDER, CASE_FOLDER = "policies", "tests"
+_POLICIES = re.compile(rf"{POLICY_FOLDER}/[A-Za-z0-9][A-Za-z0-9._-]*\.cedar", re.ASCII)
+_CASES = re.compile(rf"{CASE_FOLDER}/[A-Za-z0-9][A-Za-z0-9._-]*\.yaml", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def check(files: Mapping[str, str]) -> list[BundleProblem]:
 
 
 def is_bundle_file(name: str) -> bool:
-    """Whether a file of a folder belongs to its bundle; what does not is never looked at."""
+    """Whether a file with this name belongs to a bundle; `check` refuses every other."""
     if name in REQUIRED_FILES or name in OPTIONAL_FILES:
         return True
     return bool(_POLICIES.fullmatch(name) or _CASES.fullmatch(name))

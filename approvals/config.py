@@ -84,6 +84,11 @@ class Settings(BaseSettings):
         default=262_144,
         description="Largest request body in bytes; more is refused before it is parsed.",
     )
+    max_values: Annotated[int, Field(ge=16, le=1_000_000)] = Field(
+        default=10_000,
+        description="Values (objects, arrays, strings, numbers and so on) that the arguments of "
+        "one call may hold. People cannot check more, and each costs time.",
+    )
     log_interval: Annotated[float, Field(ge=0.01, le=60.0)] = Field(
         default=0.2,
         description="Seconds between two checkpoints of the log while there are events.",

@@ -52,10 +52,11 @@ def upgrade() -> None:
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("created", BIG, nullable=False),
         sa.Column("expires", BIG, nullable=False),
+        sa.Column("lapse_at", BIG, nullable=True),
         sa.PrimaryKeyConstraint("jti"),
         sa.UniqueConstraint("txn"),
     )
-    op.create_index("approval_due", "approval", ["state", "expires"], unique=False)
+    op.create_index(op.f("ix_approval_lapse_at"), "approval", ["lapse_at"], unique=False)
     op.create_table(
         "bundle",
         sa.Column("tenant", sa.String(), nullable=False),

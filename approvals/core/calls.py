@@ -93,6 +93,24 @@ def _is_target(text: str) -> bool:
     return len(text) <= MAX_TARGET and _URI.fullmatch(text) is not None
 
 
+def has_more_values(args: Json, limit: int) -> bool:
+    """Whether arguments hold more than `limit` values; what each costs to check and show adds up.
+
+    Every object, array, string, number, boolean and null below the arguments counts as one.
+    """
+    todo: list[Json] = [args]
+    counted = 0
+    while todo and counted <= limit:
+        below = todo.pop()
+        if isinstance(below, dict):
+            counted += len(below)
+            todo.extend(below.values())
+        elif isinstance(below, list):
+            counted += len(below)
+            todo.extend(below)
+    return counted > limit
+
+
 def _has_fraction(value: Json) -> bool:
     todo: list[Json] = [value]
     while todo:

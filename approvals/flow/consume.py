@@ -12,6 +12,7 @@ from approvals import log
 from approvals.core import receipt as receipts
 from approvals.core.errors import Conflict, Invalid, NotFound
 from approvals.core.events import Event, EventType
+from approvals.flow.locks import held
 from approvals.flow.recheck import still_allowed
 from approvals.flow.transition import announce
 from approvals.store.approvals import Spend
@@ -41,7 +42,7 @@ def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_i
             f"use_id has 1 to {LONGEST_USE_ID} characters", code="use_id", place="/use_id"
         )
     with service.store.begin() as tx:
-        approval = tx.approvals.get(tenant=caller.tenant, jti=jti, lock=True)
+        approval = held(tx, tenant=caller.tenant, jti=jti)
         if approval is None or approval.enforcer != caller.enforcer:
             raise NotFound("no such approval")
         spent = tx.approvals.spent(tenant=caller.tenant, jti=jti)

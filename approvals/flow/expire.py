@@ -1,48 +1,93 @@
-"""Time runs out. Wherever something is granted that is a condition; here it is only recorded."""
+"""Time runs out. Wherever something is granted that is a condition; here it is only recorded.
+
+What holds: the work of one run is bounded, and so is that of each of its transactions, which on
+SQLite keep other writers waiting. A run goes on while there is more, so it catches up: it records
+some thousand approvals in the time in which the service issues some hundred.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from approvals import log
+from approvals.core.approval import REQUEST
 from approvals.core.events import Event, EventType
 from approvals.core.requests import State
 from approvals.core.requests import expire as expire_request
+from approvals.flow.locks import held
 from approvals.flow.transition import announce, end
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from approvals.flow.service import Service
     from approvals.store import Tx
+    from approvals.store.approvals import IssuedApproval
     from approvals.store.requests import StoredRequest
 
-BATCH = 100
-FORGOTTEN = 2_000
+BATCH: Final = 100
+"""Requests or approvals that one transaction records."""
+ROUNDS: Final = 50
+"""Transactions of one kind in one run, so that a run ends and a stop need not wait for long."""
+FORGOTTEN: Final = 2_000
 
 
 def expire(service: Service) -> int:
     """Record requests whose time has passed and approvals that were never spent; gives how many.
 
     Challenges, signed-in browsers and codes whose time has passed are forgotten.
-    Idempotent, and safe in any number of processes: each is recorded by whoever changes its row.
+    Idempotent, and safe in any number of processes: each is recorded by whoever holds its row.
     """
+    recorded = _while_full(service, _expires, _expire_some)
+    recorded += _while_full(service, _lapses, _lapse_some)
     with service.store.read() as tx:
-        due = tx.requests.due(now=tx.now, limit=BATCH)
-        lapsing = tx.approvals.lapsing(now=tx.now, limit=BATCH)
         outlived = tx.people.outlived(now=tx.now)
-    recorded = 0
-    for tenant, request_id in due:
-        with service.store.begin() as tx:
-            stored = tx.requests.get(tenant=tenant, request_id=request_id, lock=True)
-            if stored is not None and stored.request.state is State.PENDING:
-                recorded += ended(tx, stored)
-    for approval in lapsing:
-        with service.store.begin() as tx:
-            recorded += _lapse(tx, approval.tenant, approval.jti)
     if outlived:
         # Anybody can ask for a challenge to sign in with: what they leave behind must not add up.
         with service.store.begin() as tx:
             tx.people.forget_outlived(now=tx.now, limit=FORGOTTEN)
     return recorded
+
+
+def _while_full(service: Service, waits: Callable[[Tx], bool], work: Callable[[Tx], int]) -> int:
+    """Do `work`, a transaction at a time, while something waits and a batch is full."""
+    recorded = 0
+    for _ in range(ROUNDS):
+        with service.store.read() as tx:  # nobody's turn to write is taken for nothing
+            if not waits(tx):
+                break
+        with service.store.begin() as tx:
+            done = work(tx)
+        recorded += done
+        if done < BATCH:
+            break
+    return recorded
+
+
+def _expires(tx: Tx) -> bool:
+    return bool(tx.requests.due(now=tx.now, limit=1))
+
+
+def _lapses(tx: Tx) -> bool:
+    return bool(tx.approvals.lapsing(now=tx.now, limit=1))
+
+
+def _expire_some(tx: Tx) -> int:
+    due = tx.requests.due(now=tx.now, limit=BATCH)
+    free = tx.requests.hold_free([request_id for _, request_id in due])
+    recorded = 0
+    for tenant, request_id in due:
+        if request_id in free:
+            stored = tx.requests.get(tenant=tenant, request_id=request_id, lock=True)
+            if stored is not None and stored.request.state is State.PENDING:
+                recorded += ended(tx, stored)
+    return recorded
+
+
+def _lapse_some(tx: Tx) -> int:
+    found = tx.approvals.lapsing(now=tx.now, limit=BATCH)
+    free = tx.requests.hold_free([txn for _, txn in found if txn.startswith(REQUEST)])
+    return _lapse(tx, [jti for jti, txn in found if txn in free or not txn.startswith(REQUEST)])
 
 
 def ended(tx: Tx, stored: StoredRequest) -> bool:
@@ -58,34 +103,38 @@ def ended(tx: Tx, stored: StoredRequest) -> bool:
         approval = tx.approvals.of(tenant=tenant, txn=request.id)
         if approval is not None and approval.state == "live" and tx.now < approval.expires:
             return tx.approvals.spent(tenant=tenant, jti=approval.jti) is not None
-        if approval is not None:
-            _lapse(tx, tenant, approval.jti)
+        if approval is not None and held(tx, tenant=tenant, jti=approval.jti) is not None:
+            _lapse(tx, [approval.jti])
     tx.requests.close(request.id)
     return True
 
 
-def _lapse(tx: Tx, tenant: str, jti: str) -> bool:
-    # Who spends it holds the same lock, so it is seen here whether it was spent: one approval must
-    # never be logged as both.
-    approval = tx.approvals.get(tenant=tenant, jti=jti, lock=True)
-    if approval is None or tx.approvals.spent(tenant=tenant, jti=jti) is not None:
-        return False
-    if not tx.approvals.end(jti, state="lapsed"):
-        return False
+def _lapse(tx: Tx, jtis: list[str]) -> int:
+    """Record approvals as lapsed; gives how many. Their requests, if any, are locked already."""
+    lapsed = tx.approvals.lapse(jtis, now=tx.now)
+    for approval in lapsed:
+        _record(tx, approval)
+    return len(lapsed)
+
+
+def _record(tx: Tx, approval: IssuedApproval) -> None:
     log.append(
         tx,
         Event(
             type=EventType.APPROVAL_LAPSED,
             time=tx.now,
-            tenant=tenant,
-            public={"approval": jti, "subject": approval.txn, "call_hash": approval.call_hash},
+            tenant=approval.tenant,
+            public={
+                "approval": approval.jti,
+                "subject": approval.txn,
+                "call_hash": approval.call_hash,
+            },
             personal={},
         ),
         request_id=approval.txn,
     )
-    if approval.txn.startswith("req_"):
+    if approval.txn.startswith(REQUEST):
         tx.requests.close(approval.txn)
-        stored = tx.requests.get(tenant=tenant, request_id=approval.txn)
+        stored = tx.requests.get(tenant=approval.tenant, request_id=approval.txn)
         if stored is not None:
             announce(tx, stored.request)
-    return True

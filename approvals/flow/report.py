@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from approvals import log
 from approvals.core.errors import Conflict, Invalid, NotFound
 from approvals.core.events import Event, EventType
+from approvals.flow.locks import held
 from approvals.flow.transition import announce
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def report(
     if status not in STATUSES:
         raise Invalid(f"status is one of {', '.join(STATUSES)}", code="status", place="/status")
     with service.store.begin() as tx:
-        approval = tx.approvals.get(tenant=caller.tenant, jti=jti)
+        approval = held(tx, tenant=caller.tenant, jti=jti)
         if approval is None or approval.enforcer != caller.enforcer:
             raise NotFound("no such approval")
         if tx.approvals.spent(tenant=caller.tenant, jti=jti) is None:

@@ -20,8 +20,8 @@ import orjson
 from approvals import log
 from approvals.core import b64, canonical, display, policy
 from approvals.core.approval import APPROVAL, Basis
-from approvals.core.calls import call_hash
-from approvals.core.errors import Conflict, Forbidden, Invalid
+from approvals.core.calls import call_hash, has_more_values
+from approvals.core.errors import AdmissionError, Conflict, Forbidden, Invalid
 from approvals.core.events import Event, EventType
 from approvals.core.requests import Request, RequestDocument
 from approvals.core.verdict import USAGE_COUNTERS, Allow, Deny, Escalate, Facts
@@ -81,6 +81,7 @@ def submit(service: Service, caller: Caller, submission: Submission) -> Answer:
     """Decide a call.
 
     Raises:
+        AdmissionError: the call holds too many values (`too_many_values`).
         Forbidden: the enforcer does not guard the call's target (`target_not_guarded`).
         Invalid: the `Idempotency-Key` was used for another body (`idempotency_mismatch`).
         Unavailable: no bundle, or no database.
@@ -90,6 +91,12 @@ def submit(service: Service, caller: Caller, submission: Submission) -> Answer:
             f"{caller.enforcer} does not guard {submission.call.target}",
             code="target_not_guarded",
             place="/call/target",
+        )
+    if has_more_values(submission.call.args, service.settings.max_values):
+        raise AdmissionError(
+            f"more than {service.settings.max_values} values in one call; split it into several",
+            code="too_many_values",
+            place="/call/args",
         )
     occasion = new_occasion()
     with service.store.begin() as tx:

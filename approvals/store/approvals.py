@@ -10,13 +10,16 @@ from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
 from approvals.store.rows import ApprovalRow, OutcomeRow, SpendRow
-from approvals.store.statements import changed, insert_new, insert_new_from, insert_row
+from approvals.store.statements import insert_new, insert_new_from, insert_row
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlmodel import Session
 
 LIVE = "live"
 SPENT = "spent"
+LAPSED = "lapsed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +67,14 @@ class Approvals:
     def issue(self, approval: IssuedApproval) -> None:
         """Store an approval. The unique `txn` lets one occasion have one."""
         values = {name: getattr(approval, name) for name in IssuedApproval.__slots__}
-        insert_row(self._session, ApprovalRow, values)
+        insert_row(self._session, ApprovalRow, {**values, "lapse_at": approval.expires})
 
     def get(self, *, tenant: str, jti: str, lock: bool = False) -> IssuedApproval | None:
         """The approval with this id. With `lock`, it is spent or ended here or not at all."""
         query = select(ApprovalRow).where(ApprovalRow.tenant == tenant, ApprovalRow.jti == jti)
         if lock:
-            query = query.with_for_update()
+            # Read anew: what this transaction read before it had the lock may be old by now.
+            query = query.with_for_update().execution_options(populate_existing=True)
         row = self._session.exec(query).first()
         return None if row is None else _issued(row)
 
@@ -102,7 +106,12 @@ class Approvals:
             col(ApprovalRow.expires) > spend.created,
         )
         columns = ["jti", "tenant", "use_id", "receipt", "created"]
-        return insert_new_from(self._session, SpendRow, columns, source)
+        if not insert_new_from(self._session, SpendRow, columns, source):
+            return False
+        self._session.execute(
+            update(ApprovalRow).where(col(ApprovalRow.jti) == spend.jti).values(lapse_at=None)
+        )
+        return True
 
     def spent(self, *, tenant: str, jti: str) -> Spend | None:
         """How the approval was spent, if it was."""
@@ -131,20 +140,47 @@ class Approvals:
         ).first()
         return None if row is None else Outcome(row.status, row.output_hash, row.created)
 
-    def lapsing(self, *, now: int, limit: int) -> list[IssuedApproval]:
-        """Live approvals whose time has passed without their having been spent."""
+    def lapsing(self, *, now: int, limit: int) -> list[tuple[str, str]]:
+        """(jti, txn) of approvals whose time has passed and of which that is not recorded yet.
+
+        The cost is that of `limit` rows, however many were spent or have lapsed before.
+        """
         rows = self._session.exec(
-            select(ApprovalRow)
-            .outerjoin(SpendRow, col(SpendRow.jti) == col(ApprovalRow.jti))
-            .where(
-                ApprovalRow.state == LIVE,
-                ApprovalRow.expires <= now,
-                col(SpendRow.jti).is_(None),
-            )
-            .order_by(col(ApprovalRow.expires))
+            select(ApprovalRow.jti, ApprovalRow.txn)
+            .where(col(ApprovalRow.lapse_at) <= now)
+            .order_by(col(ApprovalRow.lapse_at))
             .limit(limit)
         )
-        return [_issued(row) for row in rows]
+        return [(jti, txn) for jti, txn in rows]
+
+    def lapse(self, jtis: Collection[str], *, now: int) -> list[IssuedApproval]:
+        """Take those of these approvals that were not spent in time to `lapsed`; gives them.
+
+        Whoever spends an approval locks its row. Rows that are locked now are passed over, and
+        whether one was spent is asked once its lock is held: none is recorded as both.
+        """
+        rows = self._session.exec(
+            select(ApprovalRow)
+            .where(
+                col(ApprovalRow.jti).in_(jtis),
+                ApprovalRow.state == LIVE,
+                col(ApprovalRow.lapse_at) <= now,
+            )
+            .order_by(col(ApprovalRow.jti))
+            .with_for_update(skip_locked=True)
+            .execution_options(populate_existing=True)
+        ).all()
+        held = [row.jti for row in rows]
+        spent = frozenset(
+            self._session.exec(select(SpendRow.jti).where(col(SpendRow.jti).in_(held)))
+        )
+        over = [_issued(row) for row in rows if row.jti not in spent]
+        self._session.execute(
+            update(ApprovalRow)
+            .where(col(ApprovalRow.jti).in_([each.jti for each in over]))
+            .values(state=LAPSED, lapse_at=None)
+        )
+        return over
 
     def states(self) -> dict[str, str]:
         """The state of every approval of every tenant, by its id: spent, or that of its row."""
@@ -155,15 +191,6 @@ class Approvals:
             ).outerjoin(SpendRow, col(SpendRow.jti) == col(ApprovalRow.jti))
         )
         return dict(iter(rows))
-
-    def end(self, jti: str, *, state: str) -> bool:
-        """Take a live approval to another state. True for the one who did."""
-        result = self._session.execute(
-            update(ApprovalRow)
-            .where(col(ApprovalRow.jti) == jti, col(ApprovalRow.state) == LIVE)
-            .values(state=state)
-        )
-        return changed(result) == 1
 
 
 def _issued(row: ApprovalRow) -> IssuedApproval:

@@ -18,7 +18,7 @@ from approvals.store.rows import (
     PasskeyRow,
     SessionRow,
 )
-from approvals.store.statements import changed
+from approvals.store.statements import changed, insert_new
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,9 +89,12 @@ class People:
         """The person's WebAuthn user handle, made on first use."""
         row = self._session.get(HandleRow, (tenant, person))
         if row is None:
-            row = HandleRow(tenant=tenant, person=person, handle=make())
-            self._session.add(row)
-            self._session.flush()
+            # Two browsers may open one invitation at the same moment: whoever comes second waits
+            # for the first and takes what that one made.
+            insert_new(
+                self._session, HandleRow, {"tenant": tenant, "person": person, "handle": make()}
+            )
+            row = self._session.get_one(HandleRow, (tenant, person))
         return row.handle
 
     def known_handle(self, *, tenant: str, person: str) -> bytes | None:
@@ -127,6 +130,7 @@ class People:
             select(PasskeyRow)
             .where(PasskeyRow.credential_id == credential_id, PasskeyRow.state == "active")
             .with_for_update()
+            .execution_options(populate_existing=True)
         ).first()
         return None if row is None else _passkey(row)
 

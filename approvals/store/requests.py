@@ -202,6 +202,7 @@ class Requests:
             select(RequestRow)
             .where(RequestRow.tenant == tenant, RequestRow.open_key == open_key)
             .with_for_update()
+            .execution_options(populate_existing=True)
         ).first()
         return None if row is None else self._stored(row)
 
@@ -217,9 +218,34 @@ class Requests:
         """The request. With `lock`, no other transaction can change it until this one ends."""
         query = select(RequestRow).where(RequestRow.tenant == tenant, RequestRow.id == request_id)
         if lock:
-            query = query.with_for_update()
+            # Read anew: what this transaction read before it had the lock may be old by now.
+            query = query.with_for_update().execution_options(populate_existing=True)
         row = self._session.exec(query).first()
         return None if row is None else self._stored(row)
+
+    def hold(self, *, tenant: str, request_id: str) -> None:
+        """Lock the request, if there is one: nobody else changes it before this transaction ends.
+
+        Every transaction locks a request before its approval (see `flow.locks`).
+        """
+        self._session.exec(
+            select(RequestRow.id)
+            .where(RequestRow.tenant == tenant, RequestRow.id == request_id)
+            .with_for_update()
+        ).first()
+
+    def hold_free(self, request_ids: Collection[str]) -> frozenset[str]:
+        """Lock those of these requests that no other transaction has locked; gives which."""
+        if not request_ids:
+            return frozenset()
+        return frozenset(
+            self._session.exec(
+                select(RequestRow.id)
+                .where(col(RequestRow.id).in_(request_ids))
+                .order_by(col(RequestRow.id))
+                .with_for_update(skip_locked=True)
+            )
+        )
 
     def put_state(self, request: Request, *, now: int, keep_open: bool = False) -> None:
         """Store the new state. Unless `keep_open`, an identical call may be asked anew."""

@@ -200,7 +200,11 @@ class VoteRow(SQLModel, table=True):
 
 
 class ApprovalRow(SQLModel, table=True):
-    """An issued approval."""
+    """An issued approval.
+
+    `lapse_at` is when it is to be recorded that nobody spent it; none once it was spent or ended.
+    It grants nothing: whether an approval has expired is said by `expires`.
+    """
 
     __tablename__ = "approval"
     jti: str = Field(primary_key=True)
@@ -214,7 +218,7 @@ class ApprovalRow(SQLModel, table=True):
     state: str
     created: int = Field(sa_type=BIG)
     expires: int = Field(sa_type=BIG)
-    __table_args__ = (Index("approval_due", "state", "expires"),)
+    lapse_at: int | None = Field(default=None, sa_type=BIG, index=True)
 
 
 class SpendRow(SQLModel, table=True):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from approvals.core import canonical
-from approvals.core.calls import MAX_TARGET, MAX_TOOL, ToolCall, caid, call_hash
+from approvals.core.calls import MAX_TARGET, MAX_TOOL, ToolCall, caid, call_hash, has_more_values
 from approvals.core.errors import AdmissionError, CallError
 
 VECTORS: list[dict[str, Any]] = json.loads(
@@ -163,3 +163,18 @@ def test_arguments_that_are_not_json_have_no_name() -> None:
     with pytest.raises(AdmissionError) as refusal:
         call_hash(ToolCall(TARGET, "transfer", args))
     assert (refusal.value.code, refusal.value.place) == ("not_json", "/args/when/at")
+
+
+@pytest.mark.parametrize(
+    ("args", "values"),
+    [
+        ({}, 0),
+        ({"a": None}, 1),
+        ({"a": [], "b": {}}, 2),
+        ({"a": [1, [2, {"b": True}]], "c": "text"}, 7),
+        ({"a": [[[[0]]]]}, 5),
+    ],
+)
+def test_every_value_below_the_arguments_counts(args: Any, values: int) -> None:
+    assert not has_more_values(args, values)
+    assert values == 0 or has_more_values(args, values - 1)

@@ -23,6 +23,7 @@ from approvals.core.display import (
     original,
     visible,
 )
+from approvals.core.display.document import MOST_FLAGS
 from approvals.core.registry import Field, FieldKind, Tool
 
 VECTORS: dict[str, Any] = json.loads(
@@ -183,6 +184,19 @@ def test_long_values_are_kept_whole() -> None:
     assert field["flags"] == ["a long run of blanks"]
     made: Any = document(None, call({"v": "x" * 200_000}))
     assert made["payload_length"] == len(made["payload"]) > 200_000
+
+
+def test_warnings_are_bounded_and_each_is_said_once() -> None:
+    """Somebody who can write a warning's cause ten thousand times makes no wall of warnings."""
+    words = [f"a\u0430{number:x}" for number in range(5000)]
+    for kind, value, counted in (
+        (FieldKind.LIST, words + words, ["10000 items"]),
+        (FieldKind.TEXT, " ".join(words), []),
+    ):
+        flags = shown(kind, value)["flags"]
+        assert flags[: len(counted)] == counted
+        assert len(flags) == len(set(flags)) == len(counted) + MOST_FLAGS + 1
+        assert flags[-1] == f"{5000 - MOST_FLAGS} more warnings like these"
 
 
 @pytest.mark.parametrize(

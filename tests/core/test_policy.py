@@ -207,6 +207,34 @@ def test_a_schema_denial_points_at_the_argument_and_never_repeats_it() -> None:
     assert "canary" not in repr(untyped)
 
 
+def test_a_schema_denial_makes_one_error_however_much_is_wrong() -> None:
+    """An agent chooses how many of its values are wrong, and must not choose what that costs."""
+    kind = SMALL.engine.arguments["transfer"]
+
+    class Counting:
+        made = 0
+
+        def is_valid(self, args: object) -> bool:
+            return kind.validator.is_valid(args)
+
+        def validate(self, args: object) -> None:
+            self.made += 1
+            kind.validator.validate(args)
+
+    counting: Any = Counting()
+    engine = replace(SMALL.engine, arguments={"transfer": replace(kind, validator=counting)})
+    wrong = {f"m{number:03}": number for number in range(500)}
+    verdict = evaluate(replace(SMALL, engine=engine), small.facts(wrong))
+    assert denial(verdict) is DenyCode.ARGS_SCHEMA
+    assert counting.made == 1  # and no other method of a validator is called
+
+
+def test_the_same_call_has_the_same_first_error_however_it_was_written() -> None:
+    wrong: dict[str, Any] = {"b": 1, "amount": [], "a": {"d": 1, "c": 2}}
+    turned = dict(reversed(wrong.items())) | {"a": {"c": 2, "d": 1}}
+    assert evaluate(SMALL, small.facts(wrong)) == evaluate(SMALL, small.facts(turned))
+
+
 def test_an_error_in_any_rule_denies_and_names_the_rule_alone() -> None:
     """Cedar skips a rule that fails; a forbid that is skipped would have allowed."""
     overflow = forbid("overflow", "context.now * 9223372036854775807 > 0")

@@ -11,9 +11,26 @@ from approvals.core.events import parse_leaf
 from approvals.flow import consume, expire, status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pytest
 
     from tests.service import Running
+
+
+def test_one_run_catches_up_however_much_has_lapsed(
+    running: Running, later: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expire, "BATCH", 3)
+    for number in range(10):
+        running.submit(f"acc-{number}", tool="balance")
+    asked = [running.opened(f"{number}.00") for number in range(1, 8)]
+    running.decide("ada", asked[0])
+    later(301)
+    assert expire.expire(running.service) == 11  # the requests have 15 minutes
+    later(900)
+    assert expire.expire(running.service) == 6
+    assert expire.expire(running.service) == 0
 
 
 def test_what_is_being_spent_does_not_lapse(

@@ -2,13 +2,19 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from approvals import log
 from approvals.core.calls import ToolCall
-from approvals.core.errors import Forbidden, Invalid, NotFound, TransitionError
+from approvals.core.errors import (
+    AdmissionError,
+    Forbidden,
+    Invalid,
+    NotFound,
+    TransitionError,
+)
 from approvals.core.events import parse_leaf
 from approvals.core.requests import State
 from approvals.flow import consume, expire, status
@@ -199,3 +205,17 @@ def test_the_verdict_names_the_bundle_that_gave_it(running: Running) -> None:
         verdict = tx.requests.verdict(tenant="default", verdict_id=answer.id)
     assert verdict is not None
     assert verdict.bundle == version
+
+
+def test_a_call_holds_so_many_values_and_no_more(running: Running) -> None:
+    """What each value costs to check and show is a person's patience and the service's time."""
+    most = running.service.settings.max_values
+    fits: dict[str, Any] = {"to": ["x"] * (most - 3)}
+    answer = running.submit(args=fits)
+    assert isinstance(answer, Denied)
+    assert answer.code == "args_schema"
+    before = staged_types(running)
+    with pytest.raises(AdmissionError) as refusal:
+        running.submit(args={"to": ["x"] * (most - 2), "memo": ""})
+    assert (refusal.value.code, refusal.value.place) == ("too_many_values", "/call/args")
+    assert staged_types(running) == before

@@ -13,7 +13,8 @@ Its digest is signed with the decision. What was shown is kept as it was shown, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 from approvals.core import b64, canonical
 from approvals.core.display.characters import (
@@ -26,7 +27,7 @@ from approvals.core.display.characters import (
 from approvals.core.registry import FieldKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from approvals.core.calls import ToolCall
     from approvals.core.canonical import Json
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 DOCUMENT_TYPE = "assent/display/1"
 UNREGISTERED = "A tool that is not registered"
+MOST_FLAGS: Final = 16
+"""Warnings that one field carries at most; the next one says how many more there are."""
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _GROUPS, _GROUP = 4, 4
@@ -70,7 +73,7 @@ def document(tool: Tool | None, call: ToolCall) -> dict[str, Json]:
         "title": visible(tool.title if tool is not None else UNREGISTERED),
         "target": visible(call.target),
         "tool": visible(call.tool),
-        "flags": list(_flags(call.tool, FieldKind.TEXT)),
+        "flags": [*_flags([call.tool], FieldKind.TEXT)],
         "fields": fields,
         "unchecked": unchecked,
         "payload": payload,
@@ -94,34 +97,48 @@ def fingerprint(call_hash: str) -> str:
 
 
 def _field(field: Field, value: object, args: Mapping[str, Json]) -> dict[str, Json]:
-    flags: list[str] = []
+    parts: list[object]
     shown: Json
     if field.kind is FieldKind.LIST and isinstance(value, list):
-        flags.append(f"{len(value)} {'item' if len(value) == 1 else 'items'}")
-        for item in value:
-            flags.extend(flag for flag in _flags(item, field.kind) if flag not in flags)
+        parts = list(value)
+        counted = [f"{len(value)} {'item' if len(value) == 1 else 'items'}"]
         shown = [visible(_plain(item)) for item in value]
     else:
-        flags.extend(_flags(value, field.kind))
+        parts, counted = [value], []
         shown = visible(_plain(value), lines=field.kind in _KEEPS_LINES)
+    notes: list[str] = []
     if field.kind is FieldKind.MONEY:
         currency = field.currency if field.currency_path is None else _at(args, field.currency_path)
         if isinstance(currency, str):
-            flags.extend(flag for flag in _flags(currency, field.kind) if flag not in flags)
+            parts.append(currency)
             shown = f"{shown} {visible(currency)}"
         else:
-            flags.append("no currency")
+            notes.append("no currency")
     return {
         "label": visible(field.label),
         "kind": field.kind.value,
         "path": visible(field.path),
         "value": shown,
-        "flags": list(flags),
+        "flags": [*counted, *_flags(parts, field.kind), *notes],
     }
 
 
-def _flags(value: object, kind: FieldKind) -> Iterator[str]:
-    """What a person should be told about a value before believing their eyes."""
+def _flags(parts: Iterable[object], kind: FieldKind) -> list[str]:
+    """What a person should be told about the values of one field before believing their eyes.
+
+    Each sentence once, in the order in which they come up, and `MOST_FLAGS` of them: an agent can
+    write a warning's cause ten thousand times, and nobody reads ten thousand warnings.
+    """
+    # A dictionary, because to look each one up in a list takes quadratic time.
+    found = dict.fromkeys(flag for part in parts for flag in _warnings(part, kind))
+    flags = list(islice(found, MOST_FLAGS))
+    if len(found) > MOST_FLAGS:
+        flags.append(f"{len(found) - MOST_FLAGS} more warnings like these")
+    return flags
+
+
+def _warnings(value: object, kind: FieldKind) -> Iterator[str]:
+    """What is wrong with one value."""
     if value is None:
         yield "null"
     elif isinstance(value, (dict, list)):

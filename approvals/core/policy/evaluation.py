@@ -25,13 +25,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import cedarpy
+import jsonschema_rs
 import orjson
 
+from approvals.core import canonical
 from approvals.core.bundle.arguments import UntypableError, type_arguments
 from approvals.core.bundle.asks import DEFAULT_TTL
 from approvals.core.bundle.rules import position
 from approvals.core.bundle.shapes import pointer_token
 from approvals.core.ceremony import Decision, StepUp
+from approvals.core.errors import AdmissionError
 from approvals.core.quorum import Vote, assign
 from approvals.core.requirement import Requirement
 from approvals.core.verdict import USAGE_COUNTERS, Allow, Deny, DenyCode, Escalate, Facts, Verdict
@@ -130,18 +133,23 @@ def _limit_fault(occasion: _Occasion) -> Deny | None:
 
 
 def _schema_fault(occasion: _Occasion) -> Deny | None:
-    """A denial naming the first argument that the tool's schema refuses, by its JSON pointer."""
+    """A denial naming the first argument that the tool's schema refuses, by its JSON pointer.
+
+    Only one error is made. A call with 100,000 wrong values has as many, and to look for the least
+    of them would let an agent choose how long a denial takes.
+    """
     args = occasion.facts.call.args
     validator = occasion.bundle.engine.arguments[occasion.tool.name].validator
     try:
         if validator.is_valid(args):
             return None
+        # In canonical order, so that the same call has the same first error however it was written.
+        validator.validate(orjson.loads(canonical.encode(args)))
+    except jsonschema_rs.ValidationError as error:
         # The keyword, never the message: that repeats the argument, and reasons are told onwards.
-        pointer, keyword = min(
-            ("".join(pointer_token(str(step)) for step in error.instance_path), error.kind.name)
-            for error in validator.iter_errors(args)
-        )
-    except ValueError:  # not JSON at all; admission refuses it before
+        pointer = "".join(pointer_token(str(step)) for step in error.instance_path)
+        keyword = error.kind.name
+    except (AdmissionError, ValueError):  # not JSON at all; admission refuses it before
         return _deny(DenyCode.ARGS_SCHEMA, "the arguments are not JSON")
     return _deny(
         DenyCode.ARGS_SCHEMA, f"{pointer or '/'}: does not fit the tool's schema ({keyword})"

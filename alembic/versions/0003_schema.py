@@ -259,6 +259,17 @@ def upgrade() -> None:
         sa.Column("subject", sa.String(), nullable=True),
         sa.Column("leaf", sa.LargeBinary(), nullable=False),
         sa.Column("opening", sa.Text(), nullable=False),
+        sa.Column("created", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "standing",
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("identity", sa.String(), nullable=False),
+        sa.Column("url", sa.String(), nullable=True),
+        sa.Column("closed", sa.String(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("since", BIG, nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(

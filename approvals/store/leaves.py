@@ -23,8 +23,9 @@ SEQUENCER_LOCK = 7_234_002  # an advisory lock number on PostgreSQL, arbitrary a
 class Leaves:
     """The log of a transaction."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, now: int) -> None:
         self._session = session
+        self._now = now
 
     def stage(
         self, leaf: bytes, opening: dict[str, object], *, tenant: str, subject: str | None
@@ -38,6 +39,7 @@ class Leaves:
                 "subject": subject,
                 "leaf": leaf,
                 "opening": orjson.dumps(opening).decode(),
+                "created": self._now,
             },
         )
 

@@ -256,6 +256,7 @@ class StagedRow(SQLModel, table=True):
     subject: str | None = None
     leaf: bytes = Field(sa_type=LargeBinary)
     opening: str = Field(sa_type=Text)
+    created: int = Field(sa_type=BIG)
 
 
 class LeafRow(SQLModel, table=True):
@@ -288,6 +289,23 @@ class CheckpointRow(SQLModel, table=True):
     root: bytes = Field(sa_type=LargeBinary)
     note: str = Field(sa_type=Text)
     created: int = Field(sa_type=BIG)
+
+
+class StandingRow(SQLModel, table=True):
+    """The one row that says which database this is, and whether anything may be granted on it.
+
+    `identity` is random and made with the database, so that another database is told from this one.
+    `closed` is the code of what was found wrong with the log; while it is set, no process grants.
+    `url` is the address of the service that last started on it.
+    """
+
+    __tablename__ = "standing"
+    id: int = Field(primary_key=True, sa_type=BIG, sa_column_kwargs={"autoincrement": False})
+    identity: str
+    url: str | None = None
+    closed: str | None = None
+    reason: str | None = Field(default=None, sa_type=Text)
+    since: int | None = Field(default=None, sa_type=BIG)
 
 
 class NoticeRow(SQLModel, table=True):

@@ -33,6 +33,7 @@ from approvals.store.leaves import Leaves
 from approvals.store.notices import Notices
 from approvals.store.people import People
 from approvals.store.requests import Requests
+from approvals.store.standing import Standings, establish
 
 Listener = Callable[[str], None]
 
@@ -52,7 +53,8 @@ class Tx:
         self.requests = Requests(session)
         self.attention = Attention(session)
         self.approvals = Approvals(session)
-        self.log = Leaves(session)
+        self.log = Leaves(session, now=now)
+        self.standing = Standings(session)
         self.notices = Notices(session)
         self.accounts = Accounts(session)
         self.announced: list[str] = []
@@ -177,4 +179,6 @@ def open_store(url: str) -> Store:
         raise Unavailable(f"the database cannot be opened: {said}") from error
     except SQLAlchemyError as error:
         raise Unavailable(f"the database cannot be migrated: {type(error).__name__}") from error
-    return Store(connect(url))
+    engine = connect(url)
+    establish(engine)
+    return Store(engine)

@@ -1,0 +1,109 @@
+"""Which database this is, and whether anything may be granted on it.
+
+What holds:
+1. One row, made with the database, holds a random identity: another database has another one.
+2. What a process found wrong with the log is in that row, so that every process reads it in the
+   transaction in which it would grant something.
+3. `look` is one statement that reads a few rows by their keys. It costs the same however long the
+   log is.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import bindparam, select, update
+from sqlmodel import Session, col
+
+from approvals.store.rows import CheckpointRow, StagedRow, StandingRow
+from approvals.store.statements import changed, insert_new
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+_ROW: Final = 1
+_IDENTITY_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a transaction sees of the log's state.
+
+    `marked_root` is the root of the checkpoint of the size that was asked for, if there is one;
+    `oldest` is when the event that waits longest for its place was staged.
+    """
+
+    identity: str
+    url: str | None
+    closed: str | None
+    reason: str | None
+    since: int | None
+    marked_root: bytes | None
+    oldest: int | None
+
+
+_LOOK = select(
+    StandingRow.identity,
+    StandingRow.url,
+    StandingRow.closed,
+    StandingRow.reason,
+    StandingRow.since,
+    select(CheckpointRow.root)  # type: ignore[call-overload]
+    .where(CheckpointRow.size == bindparam("size"))
+    .scalar_subquery(),
+    select(StagedRow.created)  # type: ignore[call-overload]
+    .order_by(col(StagedRow.id))
+    .limit(1)
+    .scalar_subquery(),
+).where(col(StandingRow.id) == _ROW)
+
+
+class Standings:
+    """The standing row of a transaction."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def look(self, *, marked: int = 0) -> Standing | None:
+        """The standing, with the root of the checkpoint of size `marked`; None: the row is gone."""
+        row = self._session.connection().execute(_LOOK, {"size": marked}).one_or_none()
+        return None if row is None else Standing(*row)
+
+    def close(self, *, code: str, reason: str, now: int) -> bool:
+        """Keep every process from granting; True if nothing did before. The first finding stays."""
+        closing = (
+            update(StandingRow)
+            .where(col(StandingRow.id) == _ROW, col(StandingRow.closed).is_(None))
+            .values(closed=code, reason=reason, since=now)
+        )
+        return changed(self._session.execute(closing)) == 1
+
+    def open(self) -> None:
+        """Let processes grant again."""
+        opening = update(StandingRow).where(col(StandingRow.id) == _ROW)
+        self._session.execute(opening.values(closed=None, reason=None, since=None))
+
+    def put_url(self, url: str) -> None:
+        """Remember under which address the service runs."""
+        self._session.execute(
+            update(StandingRow).where(col(StandingRow.id) == _ROW).values(url=url)
+        )
+
+    def renew(self) -> str:
+        """Give the database another identity, as after a restore: what knew it notices."""
+        identity = secrets.token_hex(_IDENTITY_BYTES)
+        renewing = update(StandingRow).where(col(StandingRow.id) == _ROW)
+        self._session.execute(renewing.values(identity=identity))
+        return identity
+
+
+def establish(engine: Engine) -> None:
+    """Make the row where the database is new; otherwise this only reads."""
+    with Session(engine) as session:
+        made = session.execute(select(StandingRow.id)).first() is not None
+    if not made:
+        with Session(engine.execution_options(writes=True)) as session, session.begin():
+            identity = secrets.token_hex(_IDENTITY_BYTES)
+            insert_new(session, StandingRow, {"id": _ROW, "identity": identity})

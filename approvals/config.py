@@ -93,6 +93,11 @@ class Settings(BaseSettings):
         default=0.2,
         description="Seconds between two checkpoints of the log while there are events.",
     )
+    log_patience: Annotated[int, Field(ge=5, le=3600)] = Field(
+        default=30,
+        description="Seconds that an event may wait for its place in the log. While one waits "
+        "longer, nothing is granted.",
+    )
     session_life: Annotated[int, Field(ge=300, le=86_400)] = Field(
         default=28_800,
         description="Seconds after which a signed-in person signs in again.",

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from approvals import log
 from approvals.core.errors import AssentError
 from approvals.flow.expire import expire
 from approvals.flow.follow import digest, follow
+from approvals.flow.rounds import sequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,12 +77,7 @@ class Jobs:
         _attempt("log", self._sequence_all)
 
     def _sequence_all(self) -> None:
-        store, keys = self._service.store, self._service.keys
-        # The database's time: no checkpoint may stand later than a replica's clock lets it begin.
-        with store.read() as tx:
-            now = tx.now
-        while log.sequence(store, keys, now=now) == log.BATCH:
-            pass
+        sequence(self._service)
 
 
 def _attempt(name: str, work: Callable[[], object]) -> None:

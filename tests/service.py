@@ -245,8 +245,15 @@ class Running(Peopled):
         return answer.id
 
 
-UNLIMITED = {"cooldown": 0, "open_per_agent": 10_000, "open_per_tool": 10_000, "view_seconds": 0}
-"""Settings for tests of something else: nobody waits, and agents may ask as much as they like."""
+UNLIMITED = {
+    "cooldown": 0,
+    "open_per_agent": 10_000,
+    "open_per_tool": 10_000,
+    "view_seconds": 0,
+    "log_patience": 3600,
+}
+"""Settings for tests of something else: nobody waits, agents may ask as much as they like, and
+nothing has to sequence the log meanwhile."""
 
 
 def start(

@@ -64,6 +64,10 @@ class EventType(StrEnum):
     NOTICE_GIVEN_UP = "notice.given_up"
     KEY_INTRODUCED = "key.introduced"
     KEY_RETIRED = "key.retired"
+    LOG_CLOSED = "log.closed"
+    LOG_REOPENED = "log.reopened"
+    LOG_RESTORED = "log.restored"
+    SERVICE_MOVED = "service.moved"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from approvals import log
 from approvals.core import receipt as receipts
 from approvals.core.errors import Conflict, Invalid, NotFound
 from approvals.core.events import Event, EventType
+from approvals.flow.gate import require_open
 from approvals.flow.locks import held
 from approvals.flow.recheck import still_allowed
 from approvals.flow.transition import announce
@@ -36,6 +37,7 @@ def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_i
         NotFound: no such approval of this caller.
         Conflict: refused, with the reason as its code: `call_mismatch`, `consumed`, `expired`,
             `revoked`. A refusal is logged.
+        Unavailable: the log cannot tell of it (`closed`); nothing was spent.
     """
     if not 0 < len(use_id) <= LONGEST_USE_ID:
         raise Invalid(
@@ -43,6 +45,7 @@ def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_i
         )
     with service.store.begin() as tx:
         approval = held(tx, tenant=caller.tenant, jti=jti)
+        require_open(service, tx)  # last, so that nothing was waited for after it
         if approval is None or approval.enforcer != caller.enforcer:
             raise NotFound("no such approval")
         spent = tx.approvals.spent(tenant=caller.tenant, jti=jti)

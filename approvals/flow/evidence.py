@@ -12,6 +12,7 @@ from approvals.core.errors import Conflict, NotFound
 from approvals.core.evidence_file import EvidenceFile, LoggedEvent, Outcome
 from approvals.core.policy import recorded_facts
 from approvals.flow.directory import directory_of
+from approvals.flow.rounds import sequence
 from approvals.flow.status import own
 
 if TYPE_CHECKING:
@@ -30,10 +31,7 @@ def evidence(service: Service, caller: Caller, subject: str) -> dict[str, Json]:
         NotFound: no such occasion of this caller.
         Conflict: the events are not in the log yet (`not_logged`); ask again in a second.
     """
-    with service.store.read() as tx:
-        now = tx.now
-    while log.sequence(service.store, service.keys, now=now) == log.BATCH:
-        pass
+    sequence(service)
     with service.store.read() as tx:
         checkpoint = tx.log.latest_checkpoint()
         events = tx.log.about(tenant=caller.tenant, subject=subject)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from approvals.core.approval import APPROVAL, Approval, Basis, Counted
 from approvals.core.approval import issue as sign
 from approvals.core.calls import ToolCall, call_hash
+from approvals.flow.gate import require_open
 from approvals.store.approvals import LIVE, IssuedApproval
 
 if TYPE_CHECKING:
@@ -31,7 +32,11 @@ def issue(
     """Sign and store the approval of an occasion; gives the token.
 
     `txn` is `req_X` or `vrd_X`; the approval is `apr_X`, so one occasion has one approval.
+
+    Raises:
+        Unavailable: the log cannot tell of it (`closed`).
     """
+    require_open(service, tx)
     approval = Approval(
         issuer=service.settings.issuer,
         audience=document.audience,

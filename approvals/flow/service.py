@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from approvals.core.bundle.bundle import Bundle
 from approvals.core.errors import Unavailable
+from approvals.keys.mark import Mark
 
 if TYPE_CHECKING:
     from approvals.config import Settings
@@ -53,6 +54,7 @@ class Service:
     store: Store
     keys: Keyring
     settings: Settings
+    mark: Mark = field(default_factory=Mark)
     _bundles: OrderedDict[tuple[str, str], Bundle] = field(default_factory=OrderedDict)
     _recent: dict[str, _Recent] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)

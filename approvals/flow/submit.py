@@ -27,6 +27,7 @@ from approvals.core.requests import Request, RequestDocument
 from approvals.core.verdict import USAGE_COUNTERS, Allow, Deny, Escalate, Facts
 from approvals.flow import follow, limits
 from approvals.flow.expire import ended
+from approvals.flow.gate import require_open
 from approvals.flow.issue import issue
 from approvals.flow.outbox import Caps, NoticeKind, tell
 from approvals.flow.service import new_occasion
@@ -84,7 +85,7 @@ def submit(service: Service, caller: Caller, submission: Submission) -> Answer:
         AdmissionError: the call holds too many values (`too_many_values`).
         Forbidden: the enforcer does not guard the call's target (`target_not_guarded`).
         Invalid: the `Idempotency-Key` was used for another body (`idempotency_mismatch`).
-        Unavailable: no bundle, or no database.
+        Unavailable: no bundle, no database, or no log that could tell of it (`closed`).
     """
     if submission.call.target not in caller.targets:
         raise Forbidden(
@@ -100,6 +101,7 @@ def submit(service: Service, caller: Caller, submission: Submission) -> Answer:
         )
     occasion = new_occasion()
     with service.store.begin() as tx:
+        require_open(service, tx)
         if submission.idempotency_key is not None:
             known = tx.requests.claim_key(
                 tenant=caller.tenant,

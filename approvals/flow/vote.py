@@ -26,6 +26,7 @@ from approvals.core.quorum import Vote, assign
 from approvals.core.requests import State, cast
 from approvals.flow import passkeys
 from approvals.flow.challenges import give
+from approvals.flow.gate import require_open
 from approvals.flow.issue import issue
 from approvals.flow.sight import needs_whole, to_look, visible_to
 from approvals.flow.status import effective_state
@@ -60,10 +61,12 @@ def begin(
     Raises:
         NotFound: no such request for this person.
         TransitionError: it is over, they are not asked, or they have voted.
+        Unavailable: the log cannot tell of a vote (`closed`).
         Conflict: they approve without having opened the whole of what will run (`whole_not_seen`)
             or without having had it before them long enough (`looked_too_briefly`).
     """
     with service.store.begin() as tx:
+        require_open(service, tx)  # nobody signs what would not be counted
         stored = visible_to(tx, session, request_id)
         may_vote(tx, stored, session)
         _must_have_seen(service, tx, stored, session, decision)
@@ -227,6 +230,7 @@ def _vote(
 
 def count(service: Service, tx: Tx, stored: StoredRequest, vote: Vote) -> State:
     """Cast a checked vote on a locked request, and issue the approval when the quorum is met."""
+    require_open(service, tx)
     request = cast(stored.request, vote, now=tx.now)
     tx.requests.add_vote(request, vote)
     _log_vote(tx, request, vote)

@@ -12,13 +12,13 @@ What holds:
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import secrets
 import shutil
 import stat
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _LOG: Final = "log.json"
 _WEBHOOK: Final = "webhook.json"
 _PREFIX: Final = "approval-"
+_MAKING: Final = ".making-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +120,34 @@ def write_webhook_key(folder: Path, *, created: int) -> None:
     _write(folder / _WEBHOOK, {"jwk": jwk, "created": created})
 
 
+def replace(path: Path, document: Mapping[str, object]) -> None:
+    """Write the one file here that changes, the mark, in place of what it was."""
+    _write(path, document)
+
+
 def _write(path: Path, document: Mapping[str, object]) -> None:
-    temporary = path.with_name(f".{secrets.token_hex(8)}")
+    temporary = path.with_name(f"{_MAKING}{secrets.token_hex(8)}")
     try:
         _write_whole(temporary, document)
         temporary.rename(path)
         _sync(path.parent)
     except OSError as error:
+        # Only what failed is cleaned up, and that this fails as well is not the news.
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise _from_os(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a process that was killed while it wrote has left: it may be a private key.
+
+    For whoever holds the folder's lock: nobody else is writing then.
+    """
+    try:
+        for left in folder.glob(f"{_MAKING}*"):
+            left.unlink(missing_ok=True)
+    except OSError as error:
+        raise _from_os(folder, error) from error
 
 
 def _write_whole(path: Path, document: Mapping[str, object]) -> None:
@@ -149,7 +168,7 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-@contextmanager
+@contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder for one writer; the kernel lets go of it when a process dies."""
     try:
@@ -249,6 +268,15 @@ def _read_approval_key(path: Path) -> ApprovalKeyFile:
         case _:
             pass
     raise _damaged(path)
+
+
+def read_document(
+    path: Path, members: set[str], *, missing_ok: bool = False
+) -> dict[str, object] | None:
+    """The JSON object in a private file, which has these members and no others."""
+    if missing_ok and not path.exists():
+        return None
+    return _read_document(path, members)
 
 
 def _read_document(path: Path, members: set[str]) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from approvals.log.append import append
 from approvals.log.check import Finding, Report, check
 from approvals.log.proofs import consistency, inclusion
-from approvals.log.sequence import BATCH, sequence
+from approvals.log.sequence import BATCH, sequence, verify_extends
 from approvals.log.tiles import checkpoint, entries, tile
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "inclusion",
     "sequence",
     "tile",
+    "verify_extends",
 ]

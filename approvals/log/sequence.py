@@ -8,6 +8,7 @@
     4. Append: leaves, their hashes, and the nodes they complete.
     5. Sign the new size and root, and store the checkpoint.
     6. Take the events out of the line.
+    7. Let `marking` remember outside the database what was signed; if it cannot, nothing happened.
 
 All of it is one transaction. A checkpoint leaves this process only by being read from the database,
 after that transaction committed: whatever is rolled back was never published, and the size being
@@ -17,6 +18,7 @@ path down the tree, never of the tree.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
@@ -34,14 +36,24 @@ if TYPE_CHECKING:
     from approvals.log.tables import Database, Signer, Tables
     from approvals.log.tree import Node
 
+Marking = Callable[[StoredCheckpoint | None, StoredCheckpoint], None]
+
 BATCH: Final = 1024
 """Events that one transaction sequences at most: on SQLite other writers wait for it."""
 
 
-def sequence(store: Database, keys: Signer, *, now: int, limit: int = BATCH) -> int:
+def sequence(
+    store: Database,
+    keys: Signer,
+    *,
+    now: int,
+    limit: int = BATCH,
+    marking: Marking | None = None,
+) -> int:
     """Sequence up to `limit` staged events; return how many it were.
 
-    Call it again at once while it returns `limit`: there may be more.
+    Call it again at once while it returns `limit`: there may be more. `marking` is called before
+    the commit with the checkpoint that is stored and the one that will be.
 
     Raises:
         ProofError: `log_altered` or `log_incomplete`: the stored log is not the one that was
@@ -56,18 +68,45 @@ def sequence(store: Database, keys: Signer, *, now: int, limit: int = BATCH) -> 
         if not batch:
             return 0
         # 3. The tree so far.
-        frontier = _verified_frontier(tx.log, keys)
+        last = tx.log.latest_checkpoint()
+        frontier = _verified_frontier(tx.log, last, keys)
         # 4. Leaves and nodes.
         _grow(tx.log, frontier, batch)
         # 5. The checkpoint.
-        _check_in(tx.log, frontier, keys, now=now)
+        signed = _check_in(tx.log, frontier, keys, now=now)
         # 6. The line.
         tx.log.unstage([staged.id for staged in batch])
+        # 7. The mark.
+        if marking is not None:
+            marking(last, signed)
     return len(batch)
 
 
-def _verified_frontier(tables: Tables, keys: Signer) -> Frontier:
+def verify_extends(tables: Tables, keys: Signer, *, size: int, root: bytes) -> StoredCheckpoint:
+    """The last checkpoint, which is ours and continues the log of `size` leaves with this `root`.
+
+    Costs a path down the tree.
+
+    Raises:
+        ProofError: `log_rolled_back`: the log is shorter; `log_forked`: it is another one;
+            `log_altered` or `log_incomplete`: it is not what was signed last.
+    """
     last = tables.latest_checkpoint()
+    if last is None or last.size < size:
+        raise ProofError(
+            f"{size} leaves were signed, and the database has "
+            f"{0 if last is None else last.size}: it is older than what these keys signed",
+            code="log_rolled_back",
+        )
+    _verified_frontier(tables, last, keys)
+    if Frontier.of(StoredTree(tables, size)).root() != root:
+        raise ProofError(
+            f"the first {size} leaves are not those that these keys signed", code="log_forked"
+        )
+    return last
+
+
+def _verified_frontier(tables: Tables, last: StoredCheckpoint | None, keys: Signer) -> Frontier:
     size = 0 if last is None else last.size
     if tables.hashes(size, size + 1):
         raise _altered(size, "there are leaves that no checkpoint covers")
@@ -106,14 +145,16 @@ def _grow(tables: Tables, frontier: Frontier, batch: Sequence[Staged]) -> None:
         tables.put_nodes(level, run[0][1], [node for _, _, node in run])
 
 
-def _check_in(tables: Tables, frontier: Frontier, keys: Signer, *, now: int) -> None:
+def _check_in(tables: Tables, frontier: Frontier, keys: Signer, *, now: int) -> StoredCheckpoint:
     root = frontier.root()
     note = sign_checkpoint(
         Checkpoint(origin=keys.origin, size=frontier.size, root=root),
         name=keys.origin,
         key=keys.log_key,
     )
-    tables.put_checkpoint(StoredCheckpoint(size=frontier.size, root=root, note=note, created=now))
+    checkpoint = StoredCheckpoint(size=frontier.size, root=root, note=note, created=now)
+    tables.put_checkpoint(checkpoint)
+    return checkpoint
 
 
 def _altered(size: int, message: str) -> ProofError:

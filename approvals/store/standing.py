@@ -102,7 +102,7 @@ class Standings:
 def establish(engine: Engine) -> None:
     """Make the row where the database is new; otherwise this only reads."""
     with Session(engine) as session:
-        made = session.execute(select(StandingRow.id)).first() is not None
+        made = session.execute(select(col(StandingRow.id))).first() is not None
     if not made:
         with Session(engine.execution_options(writes=True)) as session, session.begin():
             identity = secrets.token_hex(_IDENTITY_BYTES)

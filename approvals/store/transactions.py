@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import psycopg
 import structlog
@@ -32,8 +33,12 @@ from approvals.store.engine import connect, migrate
 from approvals.store.leaves import Leaves
 from approvals.store.notices import Notices
 from approvals.store.people import People
+from approvals.store.place import Place
 from approvals.store.requests import Requests
 from approvals.store.standing import Standings, establish
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Listener = Callable[[str], None]
 
@@ -76,6 +81,7 @@ class Store:
             self._readers = engine
         else:
             self._readers = engine.execution_options(isolation_level="REPEATABLE READ")
+        self._place = Place.of(engine.url)
         self._listeners: list[Listener] = []
         self._clock = Clock(local=self._batches is not None)
         self._closing = threading.Event()
@@ -124,12 +130,18 @@ class Store:
             self._ear.start()
         return lambda: self._listeners.remove(listener)
 
+    def moved(self) -> Path | None:
+        """On SQLite the first of its files that is no longer the one that this process writes."""
+        return None if self._place is None else self._place.moved()
+
     def close(self) -> None:
         """Stop listening and drop every connection."""
         self._closing.set()
         if self._ear is not None:
             self._ear.join(timeout=5)
         self._engine.dispose()
+        if self._place is not None:
+            self._place.close()
 
     def _tell(self, topic: str) -> None:
         for listener in tuple(self._listeners):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from approvals.flow.rounds import sequence
 from tests.service import Running, start
 
 if TYPE_CHECKING:
@@ -27,4 +28,9 @@ def later(running: Running, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], 
     """Stops the service's clock, and lets so many seconds pass on it, at once."""
     passed = [int(time.time())]
     monkeypatch.setattr(running.service.store, "_now", lambda _session: sum(passed))
-    return passed.append
+
+    def pass_by(seconds: int) -> None:
+        sequence(running.service)  # as the service does all the time
+        passed.append(seconds)
+
+    return pass_by

@@ -1,0 +1,125 @@
+"""One round of the log: is it still the one that was signed, and what waits gets its place.
+
+1. The file that is written is still the one that others would open (SQLite).
+2. The database is the one that the keys' mark is of, and its log continues the marked one. Another
+   process may have made it longer: then the mark moves on.
+3. Nobody closed the service. What is wrong is recorded in the database, so that it is closed for
+   every process, and is logged as an event. While it is closed nothing is signed: a restored
+   database would otherwise be continued into a fork.
+4. Staged events are sequenced, each checkpoint marked before it commits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from approvals import log
+from approvals.core.errors import ProofError, Unavailable
+from approvals.core.events import Event, EventType
+from approvals.core.merkle import EMPTY_ROOT
+from approvals.flow.service import DEFAULT_TENANT
+from approvals.keys.mark import Marked
+
+if TYPE_CHECKING:
+    from approvals.core.leaves import StoredCheckpoint
+    from approvals.flow.service import Service
+    from approvals.store import Tx
+
+_log = structlog.get_logger(__name__)
+
+FINDINGS: Final = frozenset(
+    {"log_altered", "log_incomplete", "log_rolled_back", "log_forked", "database_changed"}
+)
+"""What closes the service for every process, until an operator opens it again."""
+
+
+def sequence(service: Service) -> int:
+    """One round; gives how many events got their place.
+
+    Raises:
+        ProofError: the log cannot be continued: a code of `FINDINGS`, which is recorded.
+        Unavailable: `database_moved`, or the code of the finding that was recorded before.
+    """
+    moved = service.store.moved()
+    if moved is not None:
+        raise Unavailable(
+            "is not the file that this process writes", code="database_moved", place=str(moved)
+        )
+    try:
+        with service.store.read() as tx:
+            now = tx.now
+            identity, waiting = _verified(service, tx)
+        done = 0
+        while waiting:
+            count = _batch(service, identity, now=now)
+            done += count
+            waiting = count == log.BATCH
+        service.mark.keep()
+    except ProofError as error:
+        if error.code in FINDINGS:
+            _close(service, error)
+        raise
+    return done
+
+
+def _batch(service: Service, identity: str, *, now: int) -> int:
+    made: list[StoredCheckpoint] = []
+
+    def marking(last: StoredCheckpoint | None, new: StoredCheckpoint) -> None:
+        made.append(new)
+        service.mark.signing(_marked(identity, new), after=_marked(identity, last))
+
+    count = log.sequence(service.store, service.keys, now=now, marking=marking)
+    for each in made:
+        service.mark.stored(_marked(identity, each))
+    return count
+
+
+def _verified(service: Service, tx: Tx) -> tuple[str, bool]:
+    """The identity of the database, and whether events wait; moves the mark on where it can."""
+    marked = service.mark.marked
+    standing = tx.standing.look()
+    if standing is None:
+        raise ProofError("the row that identifies the database is gone", code="database_changed")
+    if standing.closed is not None:
+        raise Unavailable(standing.reason or "the service is closed", code=standing.closed)
+    if marked is not None and marked.identity != standing.identity:
+        service.mark.reload()  # perhaps an operator accepted this database in another process
+        marked = service.mark.marked
+    if marked is None:
+        marked = Marked(standing.identity, 0, EMPTY_ROOT, "")
+    if marked.identity != standing.identity:
+        raise ProofError(
+            "this is not the database that these keys belong to", code="database_changed"
+        )
+    last = tx.log.latest_checkpoint()
+    if last is None or (last.size, last.root) != (marked.size, marked.root):
+        if marked.size or last is not None:
+            last = log.verify_extends(tx.log, service.keys, size=marked.size, root=marked.root)
+        service.mark.stored(_marked(standing.identity, last))
+    return standing.identity, standing.oldest is not None
+
+
+def _marked(identity: str, checkpoint: StoredCheckpoint | None) -> Marked:
+    if checkpoint is None:
+        return Marked(identity, 0, EMPTY_ROOT, "")
+    return Marked(identity, checkpoint.size, checkpoint.root, checkpoint.note)
+
+
+def _close(service: Service, error: ProofError) -> None:
+    """Record what was found, once, where every process reads it."""
+    with service.store.begin() as tx:
+        if tx.standing.close(code=error.code, reason=str(error), now=tx.now):
+            log.append(
+                tx,
+                Event(
+                    type=EventType.LOG_CLOSED,
+                    time=tx.now,
+                    tenant=DEFAULT_TENANT,
+                    public={"code": error.code},
+                    personal={},
+                ),
+            )
+    _log.error("closed", code=error.code, place=error.place)

@@ -1,0 +1,161 @@
+"""The high-water mark: the newest checkpoint of the log that these keys signed, and of which log.
+
+A database can be put back to an older state, forked or exchanged; everything in it then agrees with
+itself. The mark is kept beside the keys, outside the database, so that it shows.
+
+What holds:
+1. It is on disk before the transaction with a new checkpoint commits (`signing`). A checkpoint that
+   cannot be marked is not signed. Since that transaction may still fail, the file holds both: the
+   checkpoint that is stored for certain and the one that may be.
+2. It never goes back, whichever process of the folder writes it, unless `accept` says so.
+3. The file is written whole under the folder's lock: beside it, flushed, and renamed.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from approvals.core import b64
+from approvals.core.errors import ProofError
+from approvals.keys import files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE: Final = "mark.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A checkpoint: of the log in which database, how many leaves, their root, the signed note.
+
+    `size` 0 with no note is a log in which nothing has its place yet.
+    """
+
+    identity: str
+    size: int
+    root: bytes
+    note: str
+
+    def document(self) -> dict[str, object]:
+        """The form in the file."""
+        return {"size": self.size, "root": b64.encode(self.root), "note": self.note}
+
+
+class Mark:
+    """The mark of one process, and, with a folder, of all that share it. Safe between threads."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Read the mark in `folder`; without one it lives as long as the process.
+
+        Raises:
+            AssentError: the file cannot be read, or others may use it.
+        """
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._stored: Marked | None = None  # as the file has it
+        self._marked: Marked | None = None
+        self.reload()
+
+    @property
+    def marked(self) -> Marked | None:
+        """The newest checkpoint that is stored for certain; None before there was a database."""
+        return self._marked
+
+    def reload(self) -> None:
+        """Take in what another process of the folder has marked or accepted."""
+        with self._lock:
+            found = self._read()
+            if found is None:
+                return
+            self._stored = found
+            ours = self._marked
+            if ours is None or ours.identity != found.identity or ours.size < found.size:
+                self._marked = found
+
+    def signing(self, checkpoint: Marked, *, after: Marked) -> None:
+        """Mark what is about to be stored, after `after`, which is; durable on return.
+
+        Raises:
+            ProofError: `log_rolled_back`: a process of this folder knows a newer checkpoint than
+                the database that is to be continued.
+            AssentError: the mark cannot be written.
+        """
+        with self._lock:
+            self._write(after, signing=checkpoint)
+
+    def stored(self, checkpoint: Marked) -> None:
+        """It was committed: what does not have it from now on is an older database."""
+        with self._lock:
+            self._marked = checkpoint
+
+    def keep(self) -> None:
+        """Write the mark where the file does not have it yet; durable on return.
+
+        Raises:
+            ProofError, AssentError: as `signing`.
+        """
+        with self._lock:
+            if self._marked is not None and self._marked != self._stored:
+                self._write(self._marked)
+
+    def accept(self, checkpoint: Marked) -> None:
+        """Take this as the mark although it is older: an operator has said so."""
+        with self._lock:
+            self._stored = None
+            self._write(checkpoint, forward=False)
+            self._marked = checkpoint
+
+    def _write(
+        self, checkpoint: Marked, *, signing: Marked | None = None, forward: bool = True
+    ) -> None:
+        if self._folder is None:
+            return
+        with files.locked(self._folder):
+            found = self._read()
+            if found is not None and forward:
+                if found.identity != checkpoint.identity:
+                    raise ProofError(
+                        "the keys' mark is of another database", code="database_changed"
+                    )
+                if found.size > checkpoint.size:
+                    raise ProofError(
+                        f"these keys signed a log of {found.size} leaves, and the database has "
+                        f"{checkpoint.size}",
+                        code="log_rolled_back",
+                    )
+            files.replace(
+                self._folder / FILE,
+                {
+                    "identity": checkpoint.identity,
+                    "signed": checkpoint.document(),
+                    "signing": None if signing is None else signing.document(),
+                },
+            )
+            self._stored = checkpoint
+
+    def _read(self) -> Marked | None:
+        if self._folder is None:
+            return None
+        path = self._folder / FILE
+        found = files.read_document(path, {"identity", "signed", "signing"}, missing_ok=True)
+        match found:
+            case None:
+                return None
+            case {
+                "identity": str(identity),
+                "signed": {"size": int(size), "root": str(root), "note": str(note)},
+            }:
+                try:
+                    return Marked(identity, size, b64.decode(root), note)
+                except ValueError:
+                    pass
+            case _:
+                pass
+        raise files.key_error(
+            "keys_unreadable",
+            path,
+            "is not a whole mark; restore it, or see what assent log accept-restore would lose",
+        )

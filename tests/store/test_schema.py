@@ -24,6 +24,10 @@ def test_migrating_again_changes_nothing(database_url: str) -> None:
 
 
 def test_every_table_is_bound_to_a_tenant() -> None:
-    service_wide = {"node", "checkpoint", "standing"}  # the log is one; its leaves name their tenant
+    service_wide = {
+        "node",
+        "checkpoint",
+        "standing",
+    }  # the log is one; its leaves name their tenant
     for table in SQLModel.metadata.tables.values():
         assert "tenant" in table.columns or table.name in service_wide, table.name

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import Phase, settings
 
+from approvals.store import open_store
 from tests.draws import Draws
 from tests.postgres import cluster, database
 
@@ -74,23 +76,64 @@ def postgres_cluster() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_cluster: str) -> Iterator[str]:
+    """The URL of a database with every table and no row, to copy."""
+    with database(postgres_cluster) as url:
+        open_store(url).close()
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with every table and no row, to copy."""
+    path = tmp_path_factory.mktemp("template") / "assent.db"
+    open_store(f"sqlite:///{path}").close()
+    return path
+
+
 @pytest.fixture
-def postgres_url(postgres_cluster: str) -> Iterator[str]:
-    """An empty PostgreSQL database."""
+def postgres_url(postgres_cluster: str, migrated_postgres: str) -> Iterator[str]:
+    """A PostgreSQL database with every table and no row."""
+    with database(postgres_cluster, template=migrated_postgres) as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path, migrated_sqlite: Path) -> str:
+    """An SQLite database with every table and no row."""
+    path = tmp_path / "assent.db"
+    shutil.copy(migrated_sqlite, path)  # with its mode
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_cluster: str) -> Iterator[str]:
+    """A PostgreSQL database without a table."""
     with database(postgres_cluster) as url:
         yield url
 
 
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
+def empty_sqlite_url(tmp_path: Path) -> str:
     """An SQLite database in a file that does not exist yet."""
-    return f"sqlite:///{tmp_path / 'assent.db'}"
+    return f"sqlite:///{tmp_path / 'empty.db'}"
+
+
+def _of_each_kind(request: pytest.FixtureRequest, fixture: str) -> str:
+    url: str = request.getfixturevalue(fixture)
+    return url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """An empty database of each kind in turn: what holds must hold on both."""
-    url: str = request.getfixturevalue(
-        "postgres_url" if request.param == "postgresql" else "sqlite_url"
+    """A database of each kind in turn, with every table and no row: what holds holds on both."""
+    return _of_each_kind(request, "postgres_url" if request.param == "postgresql" else "sqlite_url")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest) -> str:
+    """A database of each kind in turn, without a table."""
+    return _of_each_kind(
+        request, "empty_postgres_url" if request.param == "postgresql" else "empty_sqlite_url"
     )
-    return url

@@ -101,11 +101,19 @@ def _running(folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def database(url: str) -> Iterator[str]:
-    """Creates an empty database in the cluster at url, yields its URL and drops it."""
+def database(url: str, *, template: str | None = None) -> Iterator[str]:
+    """Creates a database in the cluster at url, yields its URL and drops it.
+
+    It is empty, or a copy of the database whose URL is `template`.
+    """
     name = "t" + secrets.token_hex(8)
+    original = "template1" if template is None else template.rsplit("/", 1)[1]
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(name), sql.Identifier(original)
+            )
+        )
     try:
         yield url.rsplit("/", 1)[0] + "/" + name
     finally:

@@ -8,8 +8,8 @@ from approvals.store import open_store
 from approvals.store.engine import connect
 
 
-def test_migrations_make_the_tables_that_the_rows_describe(database_url: str) -> None:
-    store = open_store(database_url)
+def test_migrations_make_the_tables_that_the_rows_describe(empty_database_url: str) -> None:
+    store = open_store(empty_database_url)
     store.close()
     engine = connect(store._engine.url.render_as_string(hide_password=False))
     with engine.connect() as connection:
@@ -18,9 +18,9 @@ def test_migrations_make_the_tables_that_the_rows_describe(database_url: str) ->
     engine.dispose()
 
 
-def test_migrating_again_changes_nothing(database_url: str) -> None:
+def test_migrating_again_changes_nothing(empty_database_url: str) -> None:
     for _ in range(2):
-        open_store(database_url).close()
+        open_store(empty_database_url).close()
 
 
 def test_every_table_is_bound_to_a_tenant() -> None:

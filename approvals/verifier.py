@@ -32,17 +32,21 @@ from approvals.core.errors import (
     JwsError,
     ReceiptRejected,
 )
+from approvals.core.floor import Floor, Floors, PinnedFloor, RiskGroup
 from approvals.core.receipt import Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from approvals.core.canonical import Json
 
 __all__ = [
     "ApprovalRejected",
+    "Floor",
+    "Floors",
     "Receipt",
     "ReceiptRejected",
+    "RiskGroup",
     "ToolCall",
     "VerifiedApproval",
     "Verifier",
@@ -65,9 +69,22 @@ class Verifier:
     counts that a person's own passkey did not sign, so that a stolen signing key of the service
     approves nothing; tools named in `unattended` may still be allowed by policy alone. `skew` is in
     seconds.
+
+    `floor` is whom this enforcer itself wants asked, by tool, whatever bundle, request and service
+    say: `{"transfer": Floor(quorum=2, groups={"finance"})}`, or `Floors` with risk groups. It needs
+    `people`, because nobody else's word on groups and keys counts for it.
     """
 
-    __slots__ = ("_audience", "_issuer", "_keys", "_people", "_skew", "_tenant", "_unattended")
+    __slots__ = (
+        "_audience",
+        "_floor",
+        "_issuer",
+        "_keys",
+        "_people",
+        "_skew",
+        "_tenant",
+        "_unattended",
+    )
 
     def __init__(
         self,
@@ -79,6 +96,7 @@ class Verifier:
         tenant: str = "default",
         skew: int = 30,
         unattended: Collection[str] = (),
+        floor: Floors | Mapping[str, Floor | Sequence[Floor]] | None = None,
     ) -> None:
         self._issuer = issuer
         self._audience = audience
@@ -91,8 +109,17 @@ class Verifier:
         self._tenant = tenant
         self._skew = skew
         self._unattended = frozenset(unattended)
+        self._floor: PinnedFloor | None = None
+        if floor is not None:
+            if people is None:
+                raise Invalid(
+                    "a floor counts the people of a pinned directory, and none is pinned",
+                    code="floor",
+                )
+            floors = floor if isinstance(floor, Floors) else Floors(floor)
+            self._floor = PinnedFloor(floors, people, self._unattended)
 
-    def verify(  # noqa: C901, PLR0912 - thirteen steps, to be read and audited in one place, in order
+    def verify(  # noqa: C901, PLR0912 - fourteen steps, to be read and audited in one place, in order
         self,
         token: str,
         call: ToolCall,
@@ -119,10 +146,11 @@ class Verifier:
          8. The call about to run hashes to what was approved. (`call_mismatch`)
          9. It is this agent's, for this user. (`agent_mismatch`, `user_mismatch`)
         10. The resource is still what it was. (`precondition`)
-        11. It stands on an authority that is enough here. (`basis`)
+        11. It stands on an authority that is enough here. (`floor`, `basis`)
         12. People were asked for what the claims say, and each statement says yes to it; with
             people pinned, their passkeys signed those statements. (`evidence`)
         13. Distinct persons entitled to it fill every place. (`quorum`)
+        14. They also fill the places that this enforcer itself wants filled. (`floor`)
         """
         # 1. Any key but the issuer's, any algorithm but the key's, any second spelling of the
         #    token.
@@ -180,6 +208,8 @@ class Verifier:
 
         # 11. A signing key alone can always claim that policy allowed it.
         if approval.basis is Basis.POLICY:
+            if self._floor is not None and self._floor.of(call.tool):
+                raise ApprovalRejected("floor", place="basis")
             if self._people is not None and call.tool not in self._unattended:
                 raise ApprovalRejected("basis", place="basis")
             return VerifiedApproval(jti=approval.jti, call_hash=hashed, approval=approval)
@@ -190,6 +220,10 @@ class Verifier:
 
         # 13. Too few people, one twice, the wrong ones, or the very person it is for.
         authority.verify_quorum(approval, request, self._people)
+
+        # 14. Rules that were loosened: in the bundle, in a stored request, by who has the keys.
+        if self._floor is not None:
+            self._floor.verify(approval)
         return VerifiedApproval(jti=approval.jti, call_hash=hashed, approval=approval)
 
     def verify_receipt(self, token: str, approval: VerifiedApproval, *, use_id: str) -> Receipt:

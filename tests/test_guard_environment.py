@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from approvals.client import ServiceAway
+from approvals.config import Settings
 from approvals.core import canonical, jws
 from approvals.core.errors import ApprovalRejected
 from approvals.guard import Guard, decorator, use
-from approvals.guard.environment import FetchedKeys
+from approvals.guard.environment import _VARIABLES, FetchedKeys
 from approvals.verifier import Verifier
 from tests.api.running import BALANCE, Running, served
 from tests.guarding import (
@@ -22,6 +23,14 @@ from tests.guarding import (
     refused,
     transfer,
 )
+
+FLOOR = """\
+typ = "assent/floor/1"
+
+[[tools.transfer]]
+quorum = 2
+groups = ["finance"]
+"""
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +53,7 @@ def environment(
     company: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[pytest.MonkeyPatch]:
     (tmp_path / "key.json").write_text(json.dumps(company.keys["gateway"]))
+    (tmp_path / "key.json").chmod(0o600)
     for name, value in {
         "ASSENT_URL": company.url,
         "ASSENT_ENFORCER": "gateway",
@@ -83,6 +93,71 @@ def test_the_directory_can_be_pinned_from_the_environment(
     assert transfer(20) == {"moved": 20}
 
 
+def test_a_floor_from_the_environment_holds_whatever_the_bundle_asks(
+    company: Running, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for person in ("ada", "ben"):
+        company.session(person)
+    (tmp_path / "people.jwt").write_text(company.client().directory())
+    (tmp_path / "floor.toml").write_text(FLOOR)
+    environment.setenv("ASSENT_PEOPLE_FILE", str(tmp_path / "people.jwt"))
+    environment.setenv("ASSENT_FLOOR_FILE", str(tmp_path / "floor.toml"))
+    request_id = park(lambda: transfer(21))
+    company.approve(request_id)
+    assert transfer(21) == {"moved": 21}
+    ran.clear()
+    only_ada = FLOOR.replace('groups = ["finance"]', 'people = ["ada"]').replace("= 2", "= 1")
+    (tmp_path / "floor.toml").write_text(only_ada.replace("transfer", '"*"'))
+    decorator._environment.get().client.close()
+    environment.setattr(decorator, "_environment", decorator._FromEnvironment())
+    refused("floor", balance)
+    decorator._environment.get().client.close()
+
+
+@pytest.mark.parametrize(
+    ("variable", "mode", "remedy"),
+    [
+        ("ASSENT_KEY_FILE", 0o644, "chmod 600"),
+        ("ASSENT_KEY_FILE", 0o620, "chmod 600"),
+        ("ASSENT_JWKS_FILE", 0o666, "chmod go-w"),
+        ("ASSENT_PEOPLE_FILE", 0o664, "chmod go-w"),
+        ("ASSENT_FLOOR_FILE", 0o646, "chmod go-w"),
+    ],
+)
+def test_a_key_that_others_may_read_or_a_pin_that_they_may_write_is_refused(
+    environment: pytest.MonkeyPatch, tmp_path: Path, variable: str, mode: int, remedy: str
+) -> None:
+    path = tmp_path / "file"
+    path.write_text("{}")
+    path.chmod(mode)
+    environment.setenv("ASSENT_PEOPLE_FILE", str(tmp_path / "key.json"))
+    environment.setenv(variable, str(path))
+    # A file of root's may be readable by the group that the process was given, and no more.
+    error = refused("configuration", balance)
+    assert error.place == str(path)
+    assert remedy in error.message
+
+
+def test_a_folder_that_anybody_may_write_is_refused(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir()
+    (folder / "jwks.json").write_text("{}")
+    folder.chmod(0o777)
+    environment.setenv("ASSENT_JWKS_FILE", str(folder / "jwks.json"))
+    assert "chmod o-w" in refused("configuration", balance).message
+
+
+def test_no_setting_of_the_service_is_taken_for_a_misspelling(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    for name in Settings.model_fields:
+        if f"ASSENT_{name.upper()}" not in _VARIABLES:
+            environment.setenv(f"ASSENT_{name.upper()}", "x")
+    assert balance() == 7
+
+
 def test_a_pinned_document_and_unattended_tools(
     company: Running, environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -108,6 +183,12 @@ def test_a_pinned_document_and_unattended_tools(
         ("ASSENT_WAIT", "-1"),
         ("ASSENT_WAIT", "nan"),
         ("ASSENT_JWKS_FILE", "/nowhere/jwks.json"),
+        ("ASSENT_FLOOR_FILE", "/nowhere/floor.toml"),
+        ("ASSENT_FLOOR_FILE", ""),
+        ("ASSENT_FLOR_FILE", "/etc/floor.toml"),
+        ("ASSENT_FLOOR", "/etc/floor.toml"),
+        ("ASSENT_PEOPLE", "/etc/people.jwt"),
+        ("ASSENT_UNATENDED", "balance"),
     ],
 )
 def test_a_wrong_environment_runs_nothing_and_names_the_variable(
@@ -119,7 +200,7 @@ def test_a_wrong_environment_runs_nothing_and_names_the_variable(
         environment.setenv(name, value)
     error = refused("configuration", balance)
     assert error.place in {name, value}
-    assert str(error).count(str(error.place)) == 1
+    assert str(error).count(f"{error.place} ") == 1
 
 
 @pytest.mark.parametrize(
@@ -133,12 +214,18 @@ def test_a_wrong_environment_runs_nothing_and_names_the_variable(
         ("ASSENT_PEOPLE_FILE", "not a token"),
         ("ASSENT_PEOPLE_FILE", "\xfc"),
         ("ASSENT_PEOPLE_FILE", "{}"),
+        ("ASSENT_FLOOR_FILE", ""),
+        ("ASSENT_FLOOR_FILE", "not toml"),
+        ("ASSENT_FLOOR_FILE", 'typ = "assent/floor/1"'),
+        ("ASSENT_FLOOR_FILE", FLOOR.replace("quorum", "qourum")),
+        ("ASSENT_FLOOR_FILE", FLOOR),  # whom it counts is not pinned
     ],
 )
 def test_a_file_that_cannot_be_used_runs_nothing(
     environment: pytest.MonkeyPatch, tmp_path: Path, variable: str, content: str
 ) -> None:
     (tmp_path / "file").write_text(content)
+    (tmp_path / "file").chmod(0o600)
     environment.setenv(variable, str(tmp_path / "file"))
     assert refused("configuration", balance).place in {variable, str(tmp_path / "file")}
 

@@ -21,7 +21,7 @@ from approvals.core.approval import MAX_LIFE, TOKEN_TYPE, Approval, Basis, Count
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.ceremony import Decision, StepUp
 from approvals.core.errors import REASONS, AssentError, Invalid, KeySetError
-from approvals.verifier import ApprovalRejected, VerifiedApproval, Verifier
+from approvals.verifier import ApprovalRejected, Floors, VerifiedApproval, Verifier
 from tests.company import (
     AUDIENCE,
     CALL,
@@ -1005,6 +1005,7 @@ def test_every_vector_says_what_happens(path: Path) -> None:
         keys=vector["jwks"],
         people=vector.get("directory"),
         tenant=vector["tenant"],
+        floor=Floors.from_document(vector["floor"]) if "floor" in vector else None,
     )
     call = ToolCall(**vector["call"])
     given = {name: vector[name] for name in ("agent", "user", "precondition") if name in vector}

@@ -121,6 +121,7 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "basis": "no person approved this, and this tool needs a person",
         "evidence": "a passkey signature in the approval does not hold",
         "quorum": "the approvals given do not fill what the rules require",
+        "floor": "the approvals given do not fill what this enforcer itself requires",
         "consumed": "the approval has been spent",
         "revoked": "the approval has been revoked",
     }

@@ -10,23 +10,26 @@
 | `ASSENT_JWKS_FILE` | the service's public keys, pinned; unset: fetched from it over TLS |
 | `ASSENT_PEOPLE_FILE` | the directory of approvers' keys, pinned: the document, or the signed token that `/v1/people/keys` serves |
 | `ASSENT_UNATTENDED` | with a pinned directory, the tools that policy alone may allow, by commas |
+| `ASSENT_FLOOR_FILE` | with a directory pinned, whom this enforcer itself wants asked: JSON or TOML, see `approvals.core.floor` |
 | `ASSENT_WAIT` | seconds that a call holds for people; default 60 |
 
 With the directory pinned the signatures of people are checked here, and not even the service's
-own key can stand in for them. The pins are worth what the files' permissions are worth.
+own key can stand in for them. The pins are worth what the files' permissions are worth, so a key
+that others may read and a pin that others may write are refused. A variable that is nearly one of
+these is refused too: a misspelt pin would pin nothing.
 """  # noqa: E501 - a table
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from approvals.client import Client, ServiceAway, ServiceError
-from approvals.core import canonical, jws
+from approvals.core import jws
 from approvals.core.directory import Directory
 from approvals.core.errors import (
     ApprovalRejected,
@@ -34,6 +37,14 @@ from approvals.core.errors import (
     Invalid,
     KeySetError,
     ReceiptRejected,
+)
+from approvals.core.floor import Floors
+from approvals.guard.files import (
+    as_object,
+    read_pin,
+    read_pinned_object,
+    read_private_object,
+    wrong,
 )
 from approvals.guard.gate import Guard
 from approvals.guard.refusals import CallRefused
@@ -48,7 +59,20 @@ if TYPE_CHECKING:
     from approvals.verifier import VerifiedApproval
 
 _REFETCH_AFTER: Final = 60.0
-_MAX_FILE: Final = 16 * 1024 * 1024
+_NEARLY: Final = 0.85
+_VARIABLES: Final = (
+    "ASSENT_URL",
+    "ASSENT_ENFORCER",
+    "ASSENT_KEY_FILE",
+    "ASSENT_AGENT",
+    "ASSENT_USER",
+    "ASSENT_TENANT",
+    "ASSENT_JWKS_FILE",
+    "ASSENT_PEOPLE_FILE",
+    "ASSENT_UNATTENDED",
+    "ASSENT_FLOOR_FILE",
+    "ASSENT_WAIT",
+)
 
 
 class FetchedKeys:
@@ -128,19 +152,24 @@ class FetchedKeys:
 
 def guard_from_environment() -> Guard:
     """Read the variables and the files they name; raise `CallRefused` (`configuration`)."""
+    _check_spelling()
     url, enforcer = _required("ASSENT_URL"), _required("ASSENT_ENFORCER")
     tenant = os.environ.get("ASSENT_TENANT") or "default"
     try:
         client = Client(
-            url, enforcer=enforcer, key=_object(_required("ASSENT_KEY_FILE")), tenant=tenant
+            url,
+            enforcer=enforcer,
+            key=read_private_object(_required("ASSENT_KEY_FILE")),
+            tenant=tenant,
         )
     except ValueError as error:
-        raise _wrong("ASSENT_URL", str(error)) from error
+        raise wrong("ASSENT_URL", str(error)) from error
     except KeySetError as error:
-        raise _wrong("ASSENT_KEY_FILE", f"holds no key to sign with: {error}") from error
+        raise wrong("ASSENT_KEY_FILE", f"holds no key to sign with: {error}") from error
     unattended = frozenset(
         name.strip() for name in os.environ.get("ASSENT_UNATTENDED", "").split(",") if name.strip()
     )
+    floors = _floors()
     people_file = os.environ.get("ASSENT_PEOPLE_FILE")
 
     def build(keys: Mapping[str, Json]) -> Verifier:
@@ -153,9 +182,15 @@ def guard_from_environment() -> Guard:
                 people=people,
                 tenant=tenant,
                 unattended=unattended,
+                floor=floors,
             )
         except Invalid as error:
-            raise _wrong("ASSENT_PEOPLE_FILE", f"cannot be pinned here: {error}") from error
+            if error.code == "floor":
+                raise wrong("ASSENT_FLOOR_FILE", f"cannot hold here: {error}") from error
+            raise wrong("ASSENT_PEOPLE_FILE", f"cannot be pinned here: {error}") from error
+
+    if floors is not None and not people_file:
+        raise wrong("ASSENT_FLOOR_FILE", "counts pinned people: set ASSENT_PEOPLE_FILE too")
 
     return Guard(
         client=client,
@@ -171,15 +206,15 @@ def _pinned(build: Callable[[Mapping[str, Json]], Verifier]) -> Verifier | None:
     if not path:
         return None
     try:
-        return build(_object(path))
+        return build(read_pinned_object(path))
     except KeySetError as error:
-        raise _wrong("ASSENT_JWKS_FILE", f"holds no keys to verify with: {error}") from error
+        raise wrong("ASSENT_JWKS_FILE", f"holds no keys to verify with: {error}") from error
 
 
 def _required(name: str) -> str:
     value = os.environ.get(name)
     if not value:
-        raise _wrong(name, "is not set")
+        raise wrong(name, "is not set")
     return value
 
 
@@ -190,42 +225,43 @@ def _seconds(name: str, *, default: float) -> float:
     try:
         seconds = float(text)
     except ValueError as error:
-        raise _wrong(name, "is not a number of seconds") from error
+        raise wrong(name, "is not a number of seconds") from error
     if not 0 <= seconds <= 86_400:  # noqa: PLR2004 - a day
-        raise _wrong(name, "is not between 0 and 86400 seconds")
+        raise wrong(name, "is not between 0 and 86400 seconds")
     return seconds
 
 
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise _wrong(path, f"cannot be read: {error.strerror}") from error
+def _check_spelling() -> None:
+    for name in sorted(os.environ):
+        if name.startswith("ASSENT_") and name not in _VARIABLES:
+            meant = difflib.get_close_matches(name, _VARIABLES, n=1, cutoff=_NEARLY)
+            if f"{name}_FILE" in _VARIABLES:
+                meant = [f"{name}_FILE"]
+            if meant:
+                raise wrong(name, f"is not a setting of the guard; is {meant[0]} meant?")
 
 
-def _object(path: str) -> dict[str, Json]:
-    raw = _read(path)
+def _floors() -> Floors | None:
+    path = os.environ.get("ASSENT_FLOOR_FILE")
+    if path is None:
+        return None
+    if not path:
+        # Set to nothing: whoever wrote it meant a floor, and there would be none.
+        raise wrong("ASSENT_FLOOR_FILE", "is set and names no file")
     try:
-        value = canonical.parse(raw, max_bytes=_MAX_FILE)
-    except AssentError as error:
-        raise _wrong(path, f"is not strict JSON: {error.code}") from error
-    if not isinstance(value, dict):
-        raise _wrong(path, "is not a JSON object")
-    return value
+        return Floors.read(read_pin(path))
+    except Invalid as error:
+        raise wrong(path, f"is not a floor: {error}") from error
 
 
 def _directory(path: str, keys: Mapping[str, Json]) -> Directory:
-    raw = _read(path).strip()
+    raw = read_pin(path).strip()
     try:
         if raw.startswith(b"{"):
-            return Directory.from_document(_object(path))
+            return Directory.from_document(as_object(raw, path))
         _, document = jws.verify(raw.decode("ascii"), keys=keys, typ="assent-directory+jwt")
         return Directory.from_document(document)
     except UnicodeDecodeError as error:
-        raise _wrong(path, "is neither a directory document nor a signed one") from error
+        raise wrong(path, "is neither a directory document nor a signed one") from error
     except AssentError as error:
-        raise _wrong(path, f"is not a directory that can be pinned: {error}") from error
-
-
-def _wrong(what: str, why: str) -> CallRefused:
-    return CallRefused(f"{what} {why}", reason="configuration", place=what)
+        raise wrong(path, f"is not a directory that can be pinned: {error}") from error

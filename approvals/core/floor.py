@@ -1,0 +1,307 @@
+"""The floor: the enforcer's own word on how many people, and which, must have approved a tool.
+
+Bundle, request and approval all say whom the service asked. A floor says it without the service: an
+approval that falls below it is refused however the rules were loosened, in a bundle that should not
+have been activated or in a database that somebody wrote to. Groups are those of the directory that
+the enforcer pins, and which tools belong to a risk group is written in the floor itself, so nothing
+here is the service's word.
+
+What holds of an approval that `verify` accepts: for its tool's own places, and likewise for those
+of each risk group that has the tool, there are as many distinct persons with a strong enough
+passkey as there are places, each entitled to the place that they fill. Somebody who stands in for
+an absent person counts only where the floor names them too.
+
+Follows docs/protocol.md, "Floor".
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from approvals.core import canonical, documents
+from approvals.core.approval import MAX_VOTES
+from approvals.core.ceremony import Decision, StepUp
+from approvals.core.errors import AdmissionError, ApprovalRejected, Invalid
+from approvals.core.quorum import Vote, assign
+from approvals.core.requirement import Requirement
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from approvals.core.approval import Approval
+    from approvals.core.directory import Directory
+
+FILE_TYPE: Final = "assent/floor/1"
+EVERY_TOOL: Final = "*"
+"""The name under which places stand for every tool that is not listed as unattended."""
+
+MAX_FILE: Final = 256 * 1024
+_STEP_UPS: Final = (StepUp.PASSKEY, StepUp.HARDWARE)
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Places that distinct persons must fill: how many, who may, and with which passkey.
+
+    A person may fill one if they are in any of `groups` of the pinned directory or are named in
+    `people`; where both are empty anybody in the directory may. `step_up` is `passkey` or
+    `hardware-passkey`. Raises `Invalid` (`floor`) for what could never be meant.
+    """
+
+    quorum: int = 1
+    groups: Collection[str] = frozenset()
+    people: Collection[str] = frozenset()
+    step_up: StepUp | str = StepUp.PASSKEY
+
+    def __post_init__(self) -> None:
+        if type(self.quorum) is not int or not 1 <= self.quorum <= MAX_VOTES:
+            raise _wrong("quorum", f"not a number of people from 1 to {MAX_VOTES}")
+        for name in ("groups", "people"):
+            object.__setattr__(self, name, _names(getattr(self, name), name))
+        if self.step_up not in _STEP_UPS:
+            wanted = " or ".join(it.value for it in _STEP_UPS)
+            raise _wrong("step_up", f"not {wanted}: a floor counts passkeys and no clicks")
+        object.__setattr__(self, "step_up", StepUp(self.step_up))
+
+
+@dataclass(frozen=True, slots=True)
+class RiskGroup:
+    """The floor of several tools: each of `tools` needs `places`, beside what it has of its own."""
+
+    tools: Collection[str]
+    places: Sequence[Floor]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tools", _names(self.tools, "tools"))
+        object.__setattr__(self, "places", _places(self.places))
+        if not self.tools:
+            raise _wrong("tools", "a risk group without tools is a floor of nothing")
+
+
+@dataclass(frozen=True, slots=True)
+class Floors:
+    """All floors of one enforcer: by tool, or `*` for every tool, and by risk group.
+
+    A tool's value is one `Floor`, or several whose places distinct persons fill together.
+    """
+
+    tools: Mapping[str, Floor | Sequence[Floor]] = field(default_factory=dict)
+    risk_groups: Mapping[str, RiskGroup] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        tools = {name: _places(places) for name, places in self.tools.items()}
+        object.__setattr__(self, "tools", tools)
+        object.__setattr__(self, "risk_groups", dict(self.risk_groups))
+        if any(EVERY_TOOL in group.tools for group in self.risk_groups.values()):
+            raise _wrong("risk_groups", f"{EVERY_TOOL} is not the name of a tool")
+
+    def named(self) -> frozenset[str]:
+        """The tools that have a floor under their own name."""
+        listed = (group.tools for group in self.risk_groups.values())
+        return frozenset(self.tools).union(*listed) - {EVERY_TOOL}
+
+    def all(self) -> Iterator[tuple[str, Sequence[Floor]]]:
+        """Every set of places, with what it is of in words."""
+        for tool, places in self.tools.items():
+            yield ("every tool" if tool == EVERY_TOOL else f"the tool {tool}"), _places(places)
+        for name, group in self.risk_groups.items():
+            yield f"the risk group {name}", group.places
+
+    @classmethod
+    def read(cls, raw: bytes) -> Floors:
+        """Read a floor file, JSON or TOML; `Invalid` (`floor`) says where it is wrong."""
+        if len(raw) > MAX_FILE:
+            raise _wrong("file", f"larger than {MAX_FILE} bytes")
+        try:
+            if raw.lstrip().startswith(b"{"):
+                document: object = canonical.parse(raw, max_bytes=MAX_FILE)
+            else:
+                document = tomllib.loads(raw.decode())
+        except AdmissionError as error:
+            raise _wrong("file", f"not strict JSON: {error}") from error
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise _wrong("file", f"neither JSON nor TOML: {error}") from error
+        return cls.from_document(document)
+
+    @classmethod
+    def from_document(cls, document: object) -> Floors:
+        """Read the document of a floor file strictly; `Invalid` (`floor`) says where it is wrong.
+
+        An empty floor is refused: who sets one means something by it.
+        """
+        try:
+            it = _object(document, "floor", required={"typ"}, optional={"tools", "risk_groups"})
+            if it["typ"] != FILE_TYPE:
+                documents.refuse("floor.typ", f"not {FILE_TYPE}")
+            tools = {
+                name: _read_places(places, f"floor.tools.{name}")
+                for name, places in _table(it.get("tools", {}), "floor.tools").items()
+            }
+            groups = {
+                name: _read_group(group, f"floor.risk_groups.{name}")
+                for name, group in _table(it.get("risk_groups", {}), "floor.risk_groups").items()
+            }
+            if not tools and not groups:
+                documents.refuse("floor", "names no tool and no risk group")
+            return cls(tools, groups)
+        except Invalid as error:
+            raise Invalid(error.message, code="floor", place=error.place) from error
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedFloor:
+    """Floors with the persons of a pinned directory in them: ready to hold approvals against.
+
+    Raises `Invalid` (`floor`) for a name that the directory does not know, for places that its
+    people could never fill, and for a tool that is also to run unattended.
+    """
+
+    floors: Floors
+    people: Directory
+    unattended: frozenset[str]
+    _by_tool: Mapping[str, tuple[tuple[Requirement, ...], ...]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        both = sorted(self.floors.named() & self.unattended)
+        if both:
+            raise _wrong("unattended", f"{both[0]} is listed as unattended and has a floor")
+        for what, places in self.floors.all():
+            self._check(what, places)
+        by_tool: dict[str, list[tuple[Requirement, ...]]] = {
+            name: [self._requirements(_places(places))]
+            for name, places in self.floors.tools.items()
+        }
+        for group in self.floors.risk_groups.values():
+            for tool in group.tools:
+                by_tool.setdefault(tool, []).append(self._requirements(group.places))
+        prepared = {tool: tuple(sets) for tool, sets in by_tool.items()}
+        object.__setattr__(self, "_by_tool", prepared)
+
+    def of(self, tool: str) -> tuple[tuple[Requirement, ...], ...]:
+        """Every set of places that an approval of this tool must fill."""
+        everywhere = () if tool in self.unattended else self._by_tool.get(EVERY_TOOL, ())
+        return self._by_tool.get(tool, ()) + everywhere
+
+    def verify(self, approval: Approval) -> None:
+        """Check that distinct persons fill the floor of this approval's tool.
+
+        The approval's evidence must have been verified against the same directory. Raises
+        `ApprovalRejected` (`floor`).
+        """
+        votes = [counted.vote() for counted in approval.approvals]
+        # Nobody approves for themselves, whatever the floor names.
+        votes = [vote for vote in votes if vote.approver != approval.user]
+        for requirements in self.of(approval.tool):
+            if assign(requirements, votes) is None:
+                raise ApprovalRejected("floor", place="approvals")
+
+    def _requirements(self, places: Sequence[Floor]) -> tuple[Requirement, ...]:
+        return tuple(
+            Requirement(
+                rule="floor",
+                reason="",
+                approvers=(),
+                eligible=tuple(sorted(self._members(place))),
+                quorum=place.quorum,
+                step_up=StepUp(place.step_up),
+            )
+            for place in places
+        )
+
+    def _members(self, place: Floor) -> frozenset[str]:
+        if not place.groups and not place.people:
+            return frozenset(person.id for person in self.people.people)
+        in_groups = (
+            person.id
+            for person in self.people.people
+            if not frozenset(place.groups).isdisjoint(person.groups)
+        )
+        return frozenset(place.people).union(in_groups)
+
+    def _check(self, what: str, places: Sequence[Floor]) -> None:
+        known = {person.id for person in self.people.people}
+        grouped = {group for person in self.people.people for group in person.groups}
+        for place in places:
+            for kind, names, there in (
+                ("group", place.groups, grouped),
+                ("person", place.people, known),
+            ):
+                missing = sorted(frozenset(names) - there)
+                if missing:
+                    raise _wrong(
+                        what, f"names the {kind} {missing[0]}, whom the directory does not have"
+                    )
+        everybody = [_strongest_vote(person.id) for person in self.people.people]
+        if assign(self._requirements(places), everybody) is None:
+            raise _wrong(what, "not even all people of the directory together can fill it")
+
+
+def _strongest_vote(person: str) -> Vote:
+    """A vote of this person that fills whatever place they may fill at all."""
+    return Vote(approver=person, decision=Decision.APPROVE, step_up=StepUp.HARDWARE, time=0)
+
+
+def _wrong(place: str, message: str) -> Invalid:
+    return Invalid(f"{place}: {message}", code="floor", place=place)
+
+
+def _names(value: object, place: str) -> frozenset[str]:
+    # A string is a collection of its characters, and "finance" is not seven groups.
+    if isinstance(value, str) or not isinstance(value, (list, tuple, set, frozenset)):
+        raise _wrong(place, "not a list of names")
+    if not all(isinstance(name, str) and name for name in value):
+        raise _wrong(place, "not a list of names")
+    return frozenset(value)
+
+
+def _places(value: object) -> tuple[Floor, ...]:
+    places = (value,) if isinstance(value, Floor) else value
+    if not isinstance(places, (list, tuple)) or not places:
+        raise _wrong("places", "not a floor, nor a list of floors")
+    if not all(isinstance(place, Floor) for place in places):
+        raise _wrong("places", "not a floor, nor a list of floors")
+    return tuple(places)
+
+
+def _object(value: object, place: str, *, required: set[str], optional: set[str]) -> dict[str, Any]:
+    """An object with these members and no other: a misspelt one would leave its meaning out."""
+    table = _table(value, place)
+    for name in sorted(table.keys() - required - optional):
+        documents.refuse(f"{place}.{name}", "not a member of a floor; is it misspelt?")
+    for name in sorted(required - table.keys()):
+        documents.refuse(f"{place}.{name}", "missing")
+    return table
+
+
+def _table(value: object, place: str) -> dict[str, Any]:
+    if type(value) is not dict or not all(value):
+        documents.refuse(place, "not an object with named members")
+    return value
+
+
+def _read_group(value: object, place: str) -> RiskGroup:
+    it = _object(value, place, required={"tools", "places"}, optional=set())
+    if type(it["tools"]) is not list or not it["tools"]:
+        documents.refuse(f"{place}.tools", "not a list of tools")
+    tools = documents.strings(it["tools"], f"{place}.tools")
+    return RiskGroup(tools, _read_places(it["places"], f"{place}.places"))
+
+
+def _read_places(value: object, place: str) -> tuple[Floor, ...]:
+    if type(value) is not list or not value:
+        documents.refuse(place, "not a list of places; in TOML each starts with [[…]]")
+    return tuple(_read_place(item, f"{place}[{index}]") for index, item in enumerate(value))
+
+
+def _read_place(value: object, place: str) -> Floor:
+    it = _object(value, place, required={"quorum"}, optional={"groups", "people", "step_up"})
+    for name in ("groups", "people"):
+        # An empty list reads as "nobody" and would mean "anybody".
+        if name in it and (type(it[name]) is not list or not it[name]):
+            documents.refuse(f"{place}.{name}", "not a list of names; leave it out for anybody")
+    try:
+        return Floor(**it)
+    except Invalid as error:
+        documents.refuse(place, error.message)

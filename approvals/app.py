@@ -21,15 +21,14 @@ from approvals.api.edge import Edge
 from approvals.config import Settings, load
 from approvals.delivery import Delivery
 from approvals.flow.introduce import introduce
-from approvals.flow.service import Service
+from approvals.flow.opening import open_service
 from approvals.jobs import Jobs
-from approvals.keys import Keyring
-from approvals.store import open_store
 from integrations import connect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from approvals.flow.service import Service
     from integrations.slack.socket import SlackSocket
 
 SWITCH_SECONDS: Final = 0.0005
@@ -50,8 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # each of a transaction's statements waits behind whatever computes meanwhile.
     sys.setswitchinterval(SWITCH_SECONDS)
     settings = settings or load()
-    keys = Keyring.open(settings.home, now=int(time.time()), origin=settings.log_origin)
-    service = Service(store=open_store(settings.database_url), keys=keys, settings=settings)
+    service = open_service(settings, now=int(time.time()))
     introduce(service)
     return build_app(service)
 

@@ -15,9 +15,8 @@ from approvals.cli.output import EPILOG, emit, out, plain
 from approvals.config import load
 from approvals.flow import activate
 from approvals.flow.introduce import introduce
-from approvals.flow.service import DEFAULT_TENANT, Service
-from approvals.keys import Keyring
-from approvals.store import open_store
+from approvals.flow.opening import open_service
+from approvals.flow.service import DEFAULT_TENANT
 
 
 def register(app: typer.Typer) -> None:
@@ -36,15 +35,20 @@ def init(
     by: Annotated[
         str | None, typer.Option(help="The person who activates the bundle alone.")
     ] = None,
+    move: Annotated[
+        bool,
+        typer.Option(
+            "--move", help="The address has changed: enrolled passkeys of the former are lost."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make the home: keys, database, and optionally the first bundle. May be run again."""
     settings = load(home=home, url=url)
     checked = None if bundle_folder is None else bundle.tested(bundle_folder, as_json=as_json)
-    keys = Keyring.open(settings.home, now=local.now(), origin=settings.log_origin)
-    store = open_store(settings.database_url)
+    service = open_service(settings, now=local.now(), move=move)
+    keys = service.keys
     try:
-        service = Service(store, keys, settings)
         introduce(service)
         version = (
             None
@@ -52,7 +56,7 @@ def init(
             else activate.activate(service, tenant=DEFAULT_TENANT, files=checked.files, by=by)
         )
     finally:
-        store.close()
+        service.store.close()
     value = {
         "home": str(settings.home),
         "url": settings.url,

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from approvals.config import Settings, load
+from approvals.flow.opening import open_service
 from approvals.flow.service import Service
 from approvals.keys import Keyring
-from approvals.store import open_store
 
 
 def now() -> int:
@@ -26,12 +26,13 @@ def keyring(settings: Settings) -> Keyring:
 
 
 @contextmanager
-def service(home: Path | None) -> Iterator[Service]:
-    """The service of a home folder, without its HTTP side."""
-    settings = load(home=home)
-    keys = keyring(settings)
-    store = open_store(settings.database_url)
+def service(home: Path | None, *, checked: bool = True) -> Iterator[Service]:
+    """The service of a home folder, without its HTTP side.
+
+    Unless `checked` is false, keys and database have to belong together.
+    """
+    opened = open_service(load(home=home), now=now(), create=False, checked=checked)
     try:
-        yield Service(store, keys, settings)
+        yield opened
     finally:
-        store.close()
+        opened.store.close()

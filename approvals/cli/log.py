@@ -8,7 +8,7 @@ kept elsewhere.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -18,9 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from approvals import log as transparency_log
 from approvals.cli import files, local
 from approvals.cli.options import AsJson, Home
-from approvals.cli.output import EPILOG, emit, err, finding, out, plain, table
+from approvals.cli.output import EPILOG, emit, err, finding, moment, out, plain, table
 from approvals.core import b64
-from approvals.flow.audit import audit
+from approvals.flow import restore
 from approvals.log import Report
 
 _group = typer.Typer(help="The transparency log.", no_args_is_help=True, epilog=EPILOG)
@@ -50,12 +50,8 @@ def check(
     The service may keep running.
     """
     kept = [files.read_text(path) for path in remembered or ()]
-    with local.service(home) as service, _progress(shown=not as_json) as advance:
-        report = transparency_log.check(
-            service.store, vkeys=[service.keys.vkey], remembered=kept, advance=advance
-        )
-        if report.ok:
-            report = replace(report, findings=audit(service))
+    with local.service(home, checked=False) as service, _progress(shown=not as_json) as advance:
+        report = restore.checked(service, remembered=kept, advance=advance)
     value = {
         "ok": report.ok,
         "size": report.size,
@@ -63,10 +59,7 @@ def check(
         "checkpoints": report.checkpoints,
         "remembered": len(kept),
         "staged": report.staged,
-        "findings": [
-            {"code": found.code, "place": found.place, "message": found.message}
-            for found in report.findings
-        ],
+        "findings": _findings(report),
         "unlisted": report.unlisted,
     }
     emit(value, lambda: _draw(report, kept), as_json=as_json)
@@ -77,10 +70,71 @@ def check(
 @_group.command(epilog=EPILOG)
 def checkpoint(*, home: Home = None, as_json: AsJson = False) -> None:
     """Print the last signed checkpoint; keep it elsewhere and give it to `log check` later."""
-    with local.service(home) as service, service.store.read() as tx:
+    with local.service(home, checked=False) as service, service.store.read() as tx:
         note = transparency_log.checkpoint(tx)
         vkey = service.keys.vkey
     emit({"checkpoint": note, "vkey": vkey}, lambda: typer.echo(note, nl=False), as_json=as_json)
+
+
+@_group.command(epilog=EPILOG)
+def reopen(
+    *,
+    reason: Annotated[str, typer.Option(help="What was wrong and what was done; it is logged.")],
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let the service grant again after it was closed, if the whole log is found in order now."""
+    with local.service(home, checked=False) as service:
+        report = restore.reopen(service, reason=reason)
+    value = {"reopened": report.ok, "findings": _findings(report)}
+
+    def draw() -> None:
+        if report.ok:
+            out.print("The log is in order: the service grants again.")
+        else:
+            out.print("The log is not in order: the service stays closed.")
+            _draw_findings(report)
+
+    emit(value, draw, as_json=as_json)
+    if not report.ok:
+        finding()
+
+
+@_group.command(epilog=EPILOG)
+def accept_restore(
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, only say.")] = False,
+    reason: Annotated[str, typer.Option(help="Why; it is logged.")] = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a restored database although the keys signed more; says first what is lost.
+
+    Everything that could be spent or used a second time ends: pending requests, approvals that
+    were not spent, invitations, sessions and codes.
+    """
+    with local.service(home, checked=False) as service:
+        lost = restore.accept(service, reason=reason) if yes else restore.loss(service)
+    value = {"accepted": yes, **asdict(lost)}
+
+    def draw() -> None:
+        gone = max(0, lost.signed - lost.size)
+        out.print(f"The keys signed {lost.signed} events, the database has {lost.size}.")
+        if lost.since is not None:
+            out.print(f"The last of them is from {moment(lost.since)}.")
+        out.print(f"{'Lost' if yes else 'To be lost'}:")
+        out.print(f"  {gone} events: who remembers a later checkpoint will see a fork")
+        out.print(f"  {lost.pending} pending requests and {lost.unspent} unspent approvals end")
+        out.print("  every invitation, session and code ends")
+        out.print(
+            "  people, passkeys and bundles are as they were then: look at who has left since"
+        )
+        if not yes:
+            out.print("\nNothing was changed. To do it: assent log accept-restore --yes")
+
+    emit(value, draw, as_json=as_json)
+    if not yes:
+        finding()
 
 
 @contextmanager
@@ -103,14 +157,25 @@ def _progress(*, shown: bool) -> Iterator[Callable[[int, int], None]]:
         yield advance
 
 
+def _findings(report: Report) -> list[dict[str, str]]:
+    return [
+        {"code": found.code, "place": found.place, "message": found.message}
+        for found in report.findings
+    ]
+
+
+def _draw_findings(report: Report) -> None:
+    drawn = table("where", "what", "code")
+    for found in report.findings:
+        drawn.add_row(plain(found.place, "bold"), plain(found.message), plain(found.code))
+    out.print(drawn)
+    count = len(report.findings) + report.unlisted
+    out.print(plain(f"Not as it was signed: {count} findings.", "bold red"))
+
+
 def _draw(report: Report, kept: Sequence[str]) -> None:
     if report.findings:
-        drawn = table("where", "what", "code")
-        for found in report.findings:
-            drawn.add_row(plain(found.place, "bold"), plain(found.message), plain(found.code))
-        out.print(drawn)
-        count = len(report.findings) + report.unlisted
-        out.print(plain(f"Not as it was signed: {count} findings.", "bold red"))
+        _draw_findings(report)
         return
     earlier = f" and {len(kept)} kept earlier" if kept else ""
     out.print(

@@ -87,7 +87,7 @@ def _expire_some(tx: Tx) -> int:
 def _lapse_some(tx: Tx) -> int:
     found = tx.approvals.lapsing(now=tx.now, limit=BATCH)
     free = tx.requests.hold_free([txn for _, txn in found if txn.startswith(REQUEST)])
-    return _lapse(tx, [jti for jti, txn in found if txn in free or not txn.startswith(REQUEST)])
+    return lapse(tx, [jti for jti, txn in found if txn in free or not txn.startswith(REQUEST)])
 
 
 def ended(tx: Tx, stored: StoredRequest) -> bool:
@@ -104,14 +104,17 @@ def ended(tx: Tx, stored: StoredRequest) -> bool:
         if approval is not None and approval.state == "live" and tx.now < approval.expires:
             return tx.approvals.spent(tenant=tenant, jti=approval.jti) is not None
         if approval is not None and held(tx, tenant=tenant, jti=approval.jti) is not None:
-            _lapse(tx, [approval.jti])
+            lapse(tx, [approval.jti])
     tx.requests.close(request.id)
     return True
 
 
-def _lapse(tx: Tx, jtis: list[str]) -> int:
-    """Record approvals as lapsed; gives how many. Their requests, if any, are locked already."""
-    lapsed = tx.approvals.lapse(jtis, now=tx.now)
+def lapse(tx: Tx, jtis: list[str], *, now: int | None = None) -> int:
+    """Record approvals as lapsed; gives how many. Their requests, if any, are locked already.
+
+    `now` later than the transaction's ends approvals that still have time.
+    """
+    lapsed = tx.approvals.lapse(jtis, now=tx.now if now is None else now)
     for approval in lapsed:
         _record(tx, approval)
     return len(lapsed)

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 _LOG: Final = "log.json"
 _WEBHOOK: Final = "webhook.json"
 _PREFIX: Final = "approval-"
+MARK: Final = "mark.json"
+UNBOUND: Final = {"identity": "", "signed": {"size": 0, "root": "", "note": ""}, "signing": None}
+"""The mark of keys that have not met a database yet."""
 _MAKING: Final = ".making-"
 
 
@@ -70,6 +73,40 @@ def key_error(code: str, path: Path, message: str) -> AssentError:
 # Writing
 
 
+def check_home(home: Path) -> None:
+    """Refuse a home in which others could put a folder of keys, or a database, of their own.
+
+    Raises:
+        AssentError: `home_permissions`, with what to do.
+    """
+    try:
+        found = home.stat()
+        above = [folder.stat() for folder in home.resolve().parents]
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _from_os(home, error) from error
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & 0o022:
+        raise key_error(
+            "home_permissions",
+            home,
+            f"others may change what is in it (mode {mode:04o}); run: chmod 700 {home}",
+        )
+    if os.geteuid() not in {0, found.st_uid} and found.st_uid != 0:
+        raise key_error(
+            "home_permissions", home, "belongs to another user, who could change what is in it"
+        )
+    for folder, each in zip(home.resolve().parents, above, strict=True):
+        # In a folder like /tmp, with the sticky bit, only owners move what is theirs.
+        if each.st_mode & stat.S_IWOTH and not each.st_mode & stat.S_ISVTX:
+            raise key_error(
+                "home_permissions",
+                folder,
+                f"everybody may move {home} away; run: chmod o-w {folder}",
+            )
+
+
 def is_initialised(folder: Path) -> bool:
     """Whether the folder ever had keys: one rename fills it, so there is all of it or nothing."""
     try:
@@ -80,10 +117,18 @@ def is_initialised(folder: Path) -> bool:
         raise _from_os(folder, error) from error
 
 
-def initialise(home: Path, folder: Path, *, now: int, origin: str) -> None:
-    """Make the first keys in a folder beside the final one and rename it into place."""
+def make_home(home: Path) -> None:
+    """Make the folder for keys and database, for its owner alone, where it is missing."""
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _from_os(home, error) from error
+
+
+def initialise(home: Path, folder: Path, *, now: int, origin: str) -> None:
+    """Make the first keys in a folder beside the final one and rename it into place."""
+    make_home(home)
+    try:
         making = home / f".keys-{secrets.token_hex(8)}"
         making.mkdir(mode=0o700)
         try:
@@ -91,6 +136,8 @@ def initialise(home: Path, folder: Path, *, now: int, origin: str) -> None:
             _write(making / _LOG, {"jwk": log, "created": now, "origin": origin})
             write_webhook_key(making, created=now)
             write_approval_key(making, created=now, activates=now)
+            # From the beginning, so that a folder without a mark is one that lost it.
+            _write(making / MARK, UNBOUND)
             _take_place(making, folder)
         finally:
             shutil.rmtree(making, ignore_errors=True)

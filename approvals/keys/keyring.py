@@ -133,6 +133,11 @@ class Keyring:
         return keyring
 
     @property
+    def folder(self) -> Path:
+        """Where the keys are."""
+        return self._folder
+
+    @property
     def log_key(self) -> Ed25519PrivateKey:
         """The key that signs checkpoints."""
         return self._keys.log

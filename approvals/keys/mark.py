@@ -24,7 +24,7 @@ from approvals.keys import files
 if TYPE_CHECKING:
     from pathlib import Path
 
-FILE: Final = "mark.json"
+FILE: Final = files.MARK
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,11 @@ class Mark:
     def marked(self) -> Marked | None:
         """The newest checkpoint that is stored for certain; None before there was a database."""
         return self._marked
+
+    @property
+    def missing(self) -> bool:
+        """Whether the folder has lost its mark: it is made together with the keys."""
+        return self._folder is not None and not (self._folder / FILE).exists()
 
     def reload(self) -> None:
         """Take in what another process of the folder has marked or accepted."""
@@ -148,6 +153,8 @@ class Mark:
                 "identity": str(identity),
                 "signed": {"size": int(size), "root": str(root), "note": str(note)},
             }:
+                if not identity:
+                    return None
                 try:
                     return Marked(identity, size, b64.decode(root), note)
                 except ValueError:

@@ -165,6 +165,12 @@ class People:
         )
         self._session.flush()
 
+    def end_invitations(self) -> None:
+        """End every open invitation, as after a restore: it may have been used since."""
+        self._session.execute(
+            update(InvitationRow).where(col(InvitationRow.state) == "open").values(state="replaced")
+        )
+
     def invitation(self, token_hash: str) -> Invitation | None:
         """The invitation with this token's hash."""
         row = self._session.get(InvitationRow, token_hash)

@@ -1,0 +1,173 @@
+"""An operator ends what closed the service: a log that is whole again, or a backup put back.
+
+What holds:
+1. `reopen` opens only after the whole log was checked, the checkpoint of the mark included.
+2. `accept` takes a database as it is, though the keys signed more. What was spent, cancelled,
+   denied or used up since cannot be known, so whatever could be spent or used a second time ends:
+   pending requests, approvals that were not spent, invitations, challenges, sessions and codes.
+3. Both are events of the log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from approvals import log
+from approvals.core import b64
+from approvals.core.errors import Conflict, ProofError
+from approvals.core.events import Event, EventType
+from approvals.core.merkle import EMPTY_ROOT
+from approvals.core.requests import expire, revoke
+from approvals.flow.audit import audit
+from approvals.flow.expire import lapse
+from approvals.flow.service import DEFAULT_TENANT
+from approvals.flow.transition import end
+from approvals.keys.mark import Marked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from approvals.core.canonical import Json
+    from approvals.flow.service import Service
+    from approvals.store import Tx
+
+BATCH: Final = 500
+EVER: Final = 2**53
+"""Later than every time: what ends by then ends now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What is given up by going on with the database as it is.
+
+    `signed` is how many leaves these keys signed, `size` how many the database has, the last of
+    them from `since`.
+    """
+
+    signed: int
+    size: int
+    since: int | None
+    pending: int
+    unspent: int
+    bundle: str | None
+
+
+def loss(service: Service) -> Loss:
+    """What `accept` would give up; changes nothing.
+
+    Raises:
+        ProofError: the database's log is not whole, or not signed by these keys.
+    """
+    marked = service.mark.marked
+    with service.store.read() as tx:
+        last = tx.log.latest_checkpoint()
+        if last is not None:
+            log.verify_extends(tx.log, service.keys, size=0, root=EMPTY_ROOT)
+        current = tx.bundles.current(DEFAULT_TENANT)
+        return Loss(
+            signed=0 if marked is None else marked.size,
+            size=0 if last is None else last.size,
+            since=None if last is None else last.created,
+            pending=len(tx.requests.due(now=EVER, limit=EVER)),
+            unspent=len(tx.approvals.lapsing(now=EVER, limit=EVER)),
+            bundle=None if current is None else current.version,
+        )
+
+
+def accept(service: Service, *, reason: str) -> Loss:
+    """Go on with the database as it is; gives what was given up.
+
+    Processes that run notice it by themselves if they share the folder of keys.
+
+    Raises:
+        ProofError: the database's log is not whole, or not signed by these keys.
+        Conflict: another process sequences the log just now.
+    """
+    lost = loss(service)
+    with service.store.begin() as tx:
+        if not tx.log.lead():
+            raise Conflict("another process sequences the log just now; run this again")
+        last = tx.log.latest_checkpoint()
+        root = EMPTY_ROOT if last is None else last.root
+        identity = tx.standing.renew()
+        tx.standing.open()
+        _end_everything(tx)
+        _append(
+            tx,
+            EventType.LOG_RESTORED,
+            {"size": lost.size, "root": b64.encode(root), "signed": lost.signed},
+            reason,
+        )
+    # If this is interrupted here, the database is refused as before: it has another identity.
+    service.mark.accept(Marked(identity, lost.size, root, "" if last is None else last.note))
+    return lost
+
+
+def reopen(service: Service, *, reason: str) -> log.Report:
+    """Check everything and, if nothing is wrong, let processes grant again; gives the report.
+
+    Raises:
+        Conflict: nothing had closed the service (`not_closed`).
+    """
+    with service.store.read() as tx:
+        standing = tx.standing.look()
+    if standing is None or standing.closed is None:
+        raise Conflict("nothing has closed the service", code="not_closed")
+    report = checked(service)
+    if report.ok:
+        with service.store.begin() as tx:
+            tx.standing.open()
+            _append(tx, EventType.LOG_REOPENED, {"code": standing.closed}, reason)
+    return report
+
+
+def checked(
+    service: Service,
+    *,
+    remembered: Sequence[str] = (),
+    advance: Callable[[int, int], None] | None = None,
+) -> log.Report:
+    """The whole log checked, and where it is whole, the database held to what it tells.
+
+    The checkpoint that these keys signed last is remembered, beside those in `remembered`.
+    """
+    marked = service.mark.marked
+    own = [marked.note] if marked is not None and marked.note else []
+    report = log.check(
+        service.store,
+        vkeys=[service.keys.vkey],
+        remembered=[*remembered, *own],
+        advance=advance,
+    )
+    return replace(report, findings=audit(service)) if report.ok else report
+
+
+def _end_everything(tx: Tx) -> None:
+    """End whatever may have been ended, spent or used in what was lost."""
+    while due := tx.requests.due(now=EVER, limit=BATCH):
+        for tenant, request_id in due:
+            stored = tx.requests.get(tenant=tenant, request_id=request_id, lock=True)
+            if stored is None:
+                raise ProofError("a request is gone", code="log_altered", place=request_id)
+            over = tx.now >= stored.request.document.expires
+            end(tx, (expire if over else revoke)(stored.request, now=tx.now))
+    while found := tx.approvals.lapsing(now=EVER, limit=BATCH):
+        if not lapse(tx, [jti for jti, _ in found], now=EVER):
+            raise Conflict("approvals are being spent just now: stop the service first")
+    while tx.people.outlived(now=EVER):
+        tx.people.forget_outlived(now=EVER, limit=BATCH)
+    tx.people.end_invitations()
+
+
+def _append(tx: Tx, kind: EventType, public: dict[str, Json], reason: str) -> None:
+    log.append(
+        tx,
+        Event(
+            type=kind,
+            time=tx.now,
+            tenant=DEFAULT_TENANT,
+            public=public,
+            personal={"reason": reason},
+        ),
+    )

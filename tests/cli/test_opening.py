@@ -1,0 +1,256 @@
+"""Keys, database and address belong together, or nothing starts; what an operator can then do."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from approvals.cli import local
+from approvals.core.calls import ToolCall, call_hash
+from approvals.core.errors import Conflict
+from approvals.flow.caller import Caller, Submission
+from approvals.flow.consume import consume
+from approvals.flow.rounds import sequence
+from approvals.flow.submit import Allowed, Opened, submit
+from tests.service import ENFORCER, TARGET
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from approvals.flow.service import Service
+    from approvals.flow.submit import Answer
+    from tests.cli.conftest import Shell
+
+CALLER = Caller("default", ENFORCER, (TARGET,))
+BALANCE = ToolCall(TARGET, "balance", {"account": "1"})
+
+
+def ask(service: Service, call: ToolCall = BALANCE) -> Answer:
+    submission = Submission(
+        call=call, agent="billing-agent", user="uma", body_digest=call_hash(call)
+    )
+    return submit(service, CALLER, submission)
+
+
+def used(assent: Shell) -> str:
+    """A home with an approval that nobody has spent and a request that waits; gives the first."""
+    assent.initialised()
+    with local.service(assent.home) as service:
+        allowed = ask(service)
+        assert isinstance(allowed, Allowed)
+        waiting = ask(service, ToolCall(TARGET, "transfer", {"amount": "750.00", "to": "v"}))
+        assert isinstance(waiting, Opened)
+        sequence(service)
+    return f"apr_{allowed.id[4:]}"
+
+
+def spend(assent: Shell, approval: str, use_id: str) -> None:
+    with local.service(assent.home) as service:
+        consume(service, CALLER, approval, call_hash=call_hash(BALANCE), use_id=use_id)
+        sequence(service)
+
+
+def refused(assent: Shell, code: str) -> None:
+    """Every command that would write or serve ends with this code, and says what to do."""
+    for command in (["init"], ["serve"], ["people", "invite", "ada"], ["keys", "rotate"]):
+        ended = assent(*command, "--json")
+        assert (ended.code, ended.error["code"]) == (2, code), command
+        assert len(ended.error["message"]) > 30
+
+
+def database(assent: Shell) -> Path:
+    return assent.home / "assent.db"
+
+
+def test_lost_keys_beside_a_database_with_a_history_are_not_made_anew(assent: Shell) -> None:
+    used(assent)
+    kept = assent.home / "keys"
+    kept.rename(assent.home / "elsewhere")
+    for command in (["init"], ["serve"], ["people", "invite", "ada"]):
+        ended = assent(*command, "--json")
+        assert (ended.code, ended.error["code"]) == (2, "keys_missing"), command
+        assert not kept.exists()
+    (assent.home / "elsewhere").rename(kept)
+    assert assent("people", "invite", "ada").code == 0
+
+
+def test_a_history_that_was_not_sequenced_yet_is_one(assent: Shell) -> None:
+    assent.initialised()
+    shutil.rmtree(assent.home / "keys")
+    assert assent("init", "--json").error["code"] == "keys_missing"
+
+
+def test_a_restored_backup_is_refused_until_an_operator_accepts_it(assent: Shell) -> None:
+    approval = used(assent)
+    backup = assent.folder / "backup.db"
+    shutil.copy(database(assent), backup)
+    spend(assent, approval, "first")
+    shutil.copy(backup, database(assent))
+    refused(assent, "log_rolled_back")
+    found = assent("log", "check", "--json")
+    assert found.code == 1
+    assert [each["code"] for each in found.document["findings"]] == ["log_truncated"]
+
+    told = assent("log", "accept-restore", "--json")
+    assert told.code == 1
+    assert told.document["signed"] > told.document["size"]
+    assert (told.document["pending"], told.document["unspent"]) == (1, 1)
+    assert "Nothing was changed" in assent("log", "accept-restore").out
+    refused(assent, "log_rolled_back")
+
+    done = assent("log", "accept-restore", "--yes", "--reason", "the disk failed", "--json")
+    assert (done.code, done.document["accepted"]) == (0, True)
+    # What may have been spent before the restore cannot be spent after it.
+    with local.service(assent.home) as service, pytest.raises(Conflict) as again:
+        consume(service, CALLER, approval, call_hash=call_hash(BALANCE), use_id="second")
+    assert again.value.code in {"revoked", "expired"}
+    with local.service(assent.home) as service:
+        sequence(service)
+        with service.store.read() as tx:
+            assert not tx.requests.due(now=2**53, limit=1)
+    check = assent("log", "check", "--json")
+    assert (check.code, check.document["findings"]) == (0, [])
+    # And the next restore of the same backup is found as well.
+    shutil.copy(backup, database(assent))
+    refused(assent, "database_changed")
+
+
+def test_a_fork_is_refused(assent: Shell) -> None:
+    used(assent)
+    backup = assent.folder / "backup.db"
+    shutil.copy(database(assent), backup)
+    with local.service(assent.home) as service:
+        ask(service)
+        sequence(service)
+    mark = (assent.home / "keys" / "mark.json").read_bytes()
+    shutil.copy(backup, database(assent))
+    with local.service(assent.home, checked=False) as service:
+        # Who knows nothing of what was signed signs something else.
+        service.mark.stored(service.mark.marked)  # type: ignore[arg-type]
+        service.mark._folder = None
+        service.mark._marked = None
+        for number in range(3):
+            with service.store.begin() as tx:
+                tx.log.stage(_leaf(number), {}, tenant="default", subject=None)
+        sequence(service)
+    (assent.home / "keys" / "mark.json").write_bytes(mark)
+    refused(assent, "log_forked")
+
+
+def _leaf(number: int) -> bytes:
+    return (
+        b'{"kid":"k","sealed":{},"tenant":"default","time":%d,"typ":"assent/event/1",'
+        b'"type":"key.retired"}' % number
+    )
+
+
+def test_an_empty_database_beside_used_keys_is_refused(assent: Shell) -> None:
+    used(assent)
+    database(assent).unlink()
+    refused(assent, "database_changed")
+
+
+def test_a_database_of_other_keys_is_refused(assent: Shell) -> None:
+    used(assent)
+    shutil.move(assent.home, assent.folder / "other")
+    used(assent)
+    shutil.copy(assent.folder / "other" / "assent.db", database(assent))
+    refused(assent, "keys_foreign")
+
+
+def test_without_their_mark_keys_are_refused(assent: Shell) -> None:
+    used(assent)
+    (assent.home / "keys" / "mark.json").unlink()
+    refused(assent, "mark_missing")
+    assert assent("log", "accept-restore", "--yes").code == 0
+    assert assent("people", "invite", "ada").code == 0
+
+
+@pytest.mark.parametrize("written", ["", "{}", "[]", '{"identity": 7, "signed": {}, "signing": 1}'])
+def test_a_damaged_mark_is_refused(assent: Shell, written: str) -> None:
+    used(assent)
+    (assent.home / "keys" / "mark.json").write_text(written)
+    refused(assent, "keys_unreadable")
+
+
+def test_a_closed_service_is_reopened_when_the_log_is_whole_again(assent: Shell) -> None:
+    used(assent)
+    assert assent("log", "reopen", "--reason", "-", "--json").error["code"] == "not_closed"
+    with sqlite3.connect(database(assent)) as raw:
+        (whole,) = raw.execute('SELECT hash FROM leaf WHERE "index" = 0').fetchone()
+        raw.execute('UPDATE leaf SET hash = ? WHERE "index" = 0', (bytes(32),))
+        raw.execute("UPDATE standing SET closed = 'log_altered', reason = 'found', since = 1")
+    raw.close()
+    closed = assent("log", "reopen", "--reason", "looked", "--json")
+    assert (closed.code, closed.document["reopened"]) == (1, False)
+    assert closed.document["findings"]
+    assert "stays closed" in assent("log", "reopen", "--reason", "looked").out
+    with sqlite3.connect(database(assent)) as raw:
+        raw.execute('UPDATE leaf SET hash = ? WHERE "index" = 0', (whole,))
+    raw.close()
+    assert assent("log", "reopen", "--reason", "put back").code == 0
+    with local.service(assent.home) as service:
+        ask(service)
+        sequence(service)
+        with service.store.read() as tx:
+            leaves = [leaf.leaf for leaf in tx.log.leaves(0, 1000)]
+    assert sum(b'"log.reopened"' in leaf for leaf in leaves) == 1
+    assert not any(b"put back" in leaf for leaf in leaves)
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+def test_a_home_that_others_can_write_is_refused(assent: Shell, mode: int) -> None:
+    assent.initialised()
+    assent.home.chmod(mode)
+    refused(assent, "home_permissions")
+    assent.home.chmod(0o700)
+    assert assent("people", "invite", "ada").code == 0
+
+
+def test_so_is_one_that_others_can_move_away(assent: Shell) -> None:
+    assent.initialised()
+    mode = assent.folder.stat().st_mode
+    assent.folder.chmod(0o777)
+    try:
+        refused(assent, "home_permissions")
+    finally:
+        assent.folder.chmod(mode)
+
+
+def test_a_database_file_that_others_can_write_is_refused(assent: Shell) -> None:
+    assent.initialised()
+    database(assent).chmod(0o666)
+    refused(assent, "database_permissions")
+
+
+def test_a_changed_host_is_refused_once_passkeys_are_bound_to_it(
+    assent: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assent.initialised()
+    monkeypatch.setenv("ASSENT_URL", "https://other.example")
+    assert assent("people", "invite", "ada").code == 0  # nobody has a passkey yet
+    with sqlite3.connect(database(assent)) as raw:
+        raw.execute(
+            "INSERT INTO passkey (credential_id, tenant, person, public_key, sign_count, aaguid, "
+            "backup_eligible, backup_state, state, created) "
+            "VALUES ('c', 'default', 'ada', x'00', 0, x'00', 0, 0, 'active', 1)"
+        )
+    raw.close()
+    monkeypatch.setenv("ASSENT_URL", "https://third.example")
+    refused(assent, "address_changed")
+    assert assent("init", "--move").code == 0
+    assert assent("people", "invite", "ada").code == 0
+    monkeypatch.setenv("ASSENT_URL", "https://third.example:8443")
+    assert assent("people", "invite", "ada").code == 0  # the same passkeys can be used
+
+
+def test_a_clock_before_the_keys_is_refused(assent: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    assent.initialised()
+    with monkeypatch.context() as patch:
+        real = local.now()
+        patch.setattr("time.time", lambda: float(real - 3600))
+        ended = assent("people", "invite", "ada", "--json")
+    assert ended.error["code"] == "clock_backwards"

@@ -243,8 +243,10 @@ def test_the_protocol_names_every_route_of_the_api() -> None:
 
 
 def test_the_protocol_lists_every_problem_that_the_api_can_answer_with() -> None:
-    """Codes of people's own pages and channels (enrolment, voting, clicks) are not part of it."""
+    """Codes of people's pages, of channels and of an operator's commands are not part of it."""
     pages = {
+        "opening.py",
+        "restore.py",
         "activate.py",
         "chat.py",
         "deliver.py",

@@ -11,22 +11,18 @@ and no `repr` shows the database's password.
 
 from __future__ import annotations
 
-import re
-from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
-from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from approvals.core import urls
 from approvals.core.errors import AssentError
+from approvals.core.mailbox import is_mailbox
 
 PREFIX: Final = "ASSENT_"
 DEFAULT_PORT: Final = 8420
-MAIL_ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+", re.ASCII)
-LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _POSTGRES: Final = ("postgres://", "postgresql://", "postgresql+psycopg://")
 
 
@@ -175,24 +171,24 @@ class Settings(BaseSettings):
     @field_validator("smtp_host", mode="after")
     @classmethod
     def _plain_host(cls, host: str | None) -> str | None:
-        if host is not None and not host.isprintable():
+        if host is None:
+            return None
+        if not urls.is_host(host.lower()):
             raise ValueError("must be a host name")
-        return host
+        return host.lower()
 
     @field_validator("mail_from", mode="after")
     @classmethod
     def _one_address(cls, address: str) -> str:
-        if not MAIL_ADDRESS.fullmatch(address):
+        if not is_mailbox(address):
             raise ValueError("must be one plain mail address")
         return address
 
     @field_validator("slack_api_url", mode="after")
     @classmethod
     def _private_or_tls(cls, url: str) -> str:
-        parts = urlsplit(url)
-        local = parts.scheme == "http" and parts.hostname in LOOPBACK
-        if not (local or parts.scheme == "https") or not url.endswith("/"):
-            raise ValueError("must be https and end with a slash")
+        if not urls.read(url).path.endswith("/"):
+            raise ValueError("must end with a slash")
         return url
 
     @model_validator(mode="after")
@@ -200,7 +196,7 @@ class Settings(BaseSettings):
         if (
             self.smtp_host is not None
             and self.smtp_security == "none"
-            and self.smtp_host not in LOOPBACK
+            and not urls.is_loopback(self.smtp_host)
         ):
             raise ValueError("smtp_security none is for a mail server on this machine only")
         return self
@@ -213,7 +209,7 @@ class Settings(BaseSettings):
     @field_validator("url", mode="after")
     @classmethod
     def _origin_only(cls, url: str) -> str:
-        return _origin(url)
+        return urls.origin(url).origin
 
     @field_validator("database", mode="after")
     @classmethod
@@ -232,8 +228,8 @@ class Settings(BaseSettings):
         """The port to listen on: behind a proxy that ends TLS it is not the one in `url`."""
         if self.port is not None:
             return self.port
-        parts = urlsplit(self.url)
-        return (parts.port or 80) if parts.scheme == "http" else DEFAULT_PORT
+        address = urls.read(self.url)
+        return DEFAULT_PORT if address.is_tls else address.port
 
     @property
     def issuer(self) -> str:
@@ -248,7 +244,12 @@ class Settings(BaseSettings):
     @property
     def rp_id(self) -> str:
         """The WebAuthn relying party: the host without its port."""
-        return urlsplit(self.url).hostname or ""
+        return urls.read(self.url).host
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the service is one that only this machine reaches."""
+        return urls.read(self.url).is_loopback
 
     @property
     def secure_cookies(self) -> bool:
@@ -258,7 +259,7 @@ class Settings(BaseSettings):
     @property
     def log_origin(self) -> str:
         """The name under which the log's checkpoints are signed (C2SP tlog-checkpoint)."""
-        return f"{urlsplit(self.url).netloc}/log"
+        return f"{urls.read(self.url).authority}/log"
 
 
 def load(**options: Any) -> Settings:
@@ -279,44 +280,6 @@ def load(**options: Any) -> Settings:
         place = f"{PREFIX}{str(first['loc'][0]).upper()}" if first["loc"] else "settings"
         message = first["msg"].removeprefix("Value error, ")
         raise AssentError(message, code="config", place=place) from None
-
-
-def _origin(url: str) -> str:
-    """Return `url` as a browser serialises an origin, or raise ValueError."""
-    if not url.isascii():
-        raise ValueError("write an international host name in its xn-- form")
-    parts, host, port = _split(url)
-    if parts.scheme not in _DEFAULT_PORTS:
-        raise ValueError("must start with https:// (or http:// on localhost)")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("must not contain a user name or password")
-    if parts.path not in {"", "/"} or "?" in url or "#" in url:
-        raise ValueError("must be scheme, host and port only: no path, query or fragment")
-    if parts.scheme == "http" and host not in LOOPBACK:
-        raise ValueError("https is required unless the host is localhost, 127.0.0.1 or [::1]")
-    shown = f"[{host}]" if _is_ipv6(host) else host
-    return f"{parts.scheme}://{shown}" + (
-        "" if port in {None, _DEFAULT_PORTS[parts.scheme]} else f":{port}"
-    )
-
-
-def _split(url: str) -> tuple[SplitResult, str, int | None]:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise ValueError("is not a URL") from None
-    host = parts.hostname
-    if not host or any(character.isspace() for character in url):
-        raise ValueError("must name a host, as in https://assent.example")
-    return parts, host, port
-
-
-def _is_ipv6(host: str) -> bool:
-    try:
-        return isinstance(ip_address(host), IPv6Address)
-    except ValueError:
-        return False
 
 
 def _database_url(url: str) -> str:

@@ -9,24 +9,14 @@ What holds: the result is markup whose only element is `<span class="mark">`; wh
 holds, it ends up as text.
 """
 
-import re
-
 from markupsafe import Markup, escape
 
-LONGEST = len("⟦U+10FFFF⟧")
-_MARK = re.compile(r"(⟦U\+[0-9A-F]{4,6}⟧)")
+from approvals.core.display import marks
 
 
 def marked(text: str) -> Markup:
     """`text` escaped, with each mark in a `<span class="mark">` of its own."""
-    parts = _MARK.split(text)
-    # split with one group alternates: plain, mark, plain, mark, …, plain
     return Markup("").join(
         Markup('<span class="mark">{}</span>').format(part) if place % 2 else escape(part)
-        for place, part in enumerate(parts)
+        for place, part in enumerate(marks.split(text))  # plain, mark, plain, mark, …, plain
     )
-
-
-def count(text: str) -> int:
-    """How many marks `text` holds."""
-    return len(_MARK.findall(text))

@@ -16,12 +16,12 @@ from __future__ import annotations
 import asyncio
 import traceback
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 
 from approvals.api.problems import problem
+from approvals.core import urls
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -42,7 +42,6 @@ _HEADERS: Final = {
 }
 _CLOSE: Final = {"Connection": "close"}
 _BODILESS: Final = frozenset({"GET", "HEAD"})
-_DEFAULT_PORTS: Final = {"https": ":443", "http": ":80"}
 
 _log = structlog.get_logger(__name__)
 
@@ -57,11 +56,10 @@ class Edge:
         self._app = app
         self._max_bytes = max_bytes
         self._body_seconds = body_seconds
-        parts = urlsplit(origin)
-        netloc = parts.netloc.lower()
-        self._hosts = frozenset(
-            {netloc} if parts.port else {netloc, netloc + _DEFAULT_PORTS[parts.scheme]}
-        )
+        address = urls.read(origin)
+        written_out = f"{address.authority}:{address.port}"
+        is_usual = address.port == urls.DEFAULT_PORTS[address.scheme]
+        self._hosts = frozenset({address.authority, written_out if is_usual else address.authority})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it here."""

@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 import time
 from typing import TYPE_CHECKING, Final, cast
-from urllib.parse import urlsplit
 
 import httpx2
 
 from approvals.client.answers import MAX_ANSWER, problem
 from approvals.client.errors import ServiceAway, ServiceError
-from approvals.core import canonical
+from approvals.core import canonical, urls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +28,6 @@ FIRST_PAUSE: Final = 0.1
 
 _ANSWER_TIME: Final = 30.0
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,200}", re.ASCII)
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Transport:
@@ -37,10 +35,10 @@ class Transport:
 
     def __init__(self, url: str, *, http: httpx2.Client | None) -> None:
         """Prepare, without connecting; raises `ValueError` for an address that is not safe."""
-        self.url = _checked_url(url)
+        address = urls.origin(url)
+        self.url = address.origin
         # A proxy from the environment has no business between two processes on one machine.
-        loopback = urlsplit(self.url).hostname in _LOOPBACK
-        self._http = http or httpx2.Client(trust_env=not loopback)
+        self._http = http or httpx2.Client(trust_env=not address.is_loopback)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -126,17 +124,3 @@ def segment(identifier: str) -> str:
     if _ID.fullmatch(identifier) is None:
         raise ValueError(f"not an id: {identifier!r}")
     return identifier
-
-
-def _checked_url(url: str) -> str:
-    """Return the service's address without a trailing slash, or raise `ValueError`."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-    except ValueError as error:
-        raise ValueError(f"not an address of a service: {url!r}") from error
-    if parts.username or parts.password or parts.query or parts.fragment or not host:
-        raise ValueError(f"not an address of a service: {url!r}")
-    if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
-        raise ValueError(f"{url!r} is not https: a bearer token would travel in the clear")
-    return url.rstrip("/")

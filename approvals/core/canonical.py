@@ -27,6 +27,7 @@ import orjson
 import rfc8785
 
 from approvals.core import b64
+from approvals.core import pointer as pointers
 from approvals.core.errors import AdmissionError
 from approvals.core.numbers import is_exact
 
@@ -260,8 +261,7 @@ def _too_deep(limit: int, place: str | None = None) -> AdmissionError:
 
 def pointer(*path: str) -> str:
     """Write a JSON pointer (RFC 6901); what cannot be printed as UTF-8 is written as an escape."""
-    text = "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in path)
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return pointers.write(*path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def encode(value: Json) -> bytes:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from approvals import log
-from approvals.core.bundle.bundle import Bundle
-from approvals.core.errors import Invalid
+from approvals.core import hook_address
+from approvals.core.bundle.bundle import HOOKS_FILE, Bundle
+from approvals.core.errors import BundleError, Invalid
 from approvals.core.events import Event, EventType
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def activate(
         Invalid: `by` is not a person of the bundle (`unknown_person`).
     """
     bundle = Bundle.load(files)
+    _check_hooks(bundle, local=service.settings.is_local)
     if by is not None and by not in bundle.people:
         raise Invalid(f"{by} is not in people.yaml", code="unknown_person", place="by")
     with service.store.begin() as tx:
@@ -49,6 +51,17 @@ def activate(
         )
     service.forget_recent(tenant)
     return bundle.version
+
+
+def _check_hooks(bundle: Bundle, *, local: bool) -> None:
+    """Refuse a hook on this machine where others reach the service: nothing is posted to it."""
+    for name, hook in sorted(bundle.hooks.items()):
+        if hook_address.read(hook.url).is_loopback and not local:
+            raise BundleError(
+                f"the hook {name!r} is on this machine, and this service is one that others reach",
+                file=HOOKS_FILE,
+                code="bad_url",
+            )
 
 
 def current(service: Service, tenant: str) -> Bundle:

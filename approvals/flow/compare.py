@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from approvals.core import canonical, display
+from approvals.core import canonical, display, pointer
 
 if TYPE_CHECKING:
     from approvals.core.canonical import Json
@@ -32,11 +32,7 @@ def differences(before: Json, now: Json) -> tuple[Difference, ...]:
 
 def _leaves(value: Json, path: str) -> list[tuple[str, str]]:
     if isinstance(value, dict) and value:
-        return [
-            leaf
-            for name in value
-            for leaf in _leaves(value[name], f"{path}/{name.replace('~', '~0').replace('/', '~1')}")
-        ]
+        return [leaf for name in value for leaf in _leaves(value[name], path + pointer.token(name))]
     if isinstance(value, list) and value:
         return [
             leaf for index, item in enumerate(value) for leaf in _leaves(item, f"{path}/{index}")

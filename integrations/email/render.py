@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from approvals.core.errors import AssentError
+from approvals.core.mailbox import is_mailbox
 from integrations.email import letter as letters
 from integrations.email.text import columns, wrapped
 
@@ -41,10 +42,6 @@ _LABELS: Final = 14
 _LINE: Final = 78
 _LONGEST_LINE: Final = 998
 
-_ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_ADDRESS: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*", re.ASCII)
-_LONGEST_LOCAL, _LONGEST_ADDRESS = 64, 254
 _URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+/[A-Za-z0-9/._~-]*", re.ASCII)
 _ID: Final = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 
@@ -121,8 +118,7 @@ def address(text: str) -> str:
     Raises:
         AddressRefused: it is more, less or something else.
     """
-    local, _, _ = text.rpartition("@")
-    if not _ADDRESS.fullmatch(text) or len(local) > _LONGEST_LOCAL or len(text) > _LONGEST_ADDRESS:
+    if not is_mailbox(text):
         raise AddressRefused("not one plain mail address")
     return text
 

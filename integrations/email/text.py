@@ -13,12 +13,11 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
-from approvals.core.display import visible
+from approvals.core.display import marks, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MARK: Final = re.compile(r"(⟦U\+(?:10[0-9A-F]{4}|[0-9A-F]{4,5})⟧)", re.ASCII)
 _UNIT: Final = re.compile(r"⟦[^⟦⟧]{1,8}⟧|.", re.DOTALL)
 _SCHEMES: Final = (
     "callto data facetime file ftp geo http https javascript mailto sip sips skype sms tel xmpp"
@@ -44,9 +43,9 @@ def drawn(text: str, *, lines: bool = True) -> str:
     """
     return "".join(
         part
-        if place % 2  # `split` by one group alternates: text, mark, text, …
+        if place % 2  # text, mark, text, …
         else _LINKING.sub(lambda found: f"⟦{found[0]}⟧", visible(part, lines=lines, joiners=True))
-        for place, part in enumerate(_MARK.split(text))
+        for place, part in enumerate(marks.split(text))
     )
 
 

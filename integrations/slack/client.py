@@ -15,7 +15,6 @@ import time
 from http.client import HTTPException
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 from urllib.error import HTTPError
-from urllib.parse import urlsplit
 from urllib.request import (
     HTTPRedirectHandler,
     HTTPSHandler,
@@ -28,6 +27,7 @@ from urllib.request import (
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web import WebClient
 
+from approvals.core import urls
 from approvals.core.errors import AssentError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def web_client(token: str, api_url: str = SLACK_API) -> WebClient:
         retry_handlers=[],
         logger=quiet,
     )
-    if urlsplit(api_url).scheme == "http":
+    if not urls.read(api_url).is_tls:
         client.proxy = None  # a counterpart on this machine is not asked for through a proxy
     return client
 

@@ -7,8 +7,8 @@ host, or that of the counterpart which the operator configured, is ever asked.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
+from approvals.core import urls
 from integrations.slack.client import SLACK_API, SlackError, post_json
 
 if TYPE_CHECKING:
@@ -16,23 +16,19 @@ if TYPE_CHECKING:
 
 HOOKS: Final = "hooks.slack.com"
 _LONGEST: Final = 2_000
-_HTTPS: Final = 443
 
 
 def may_answer(url: str, *, api_url: str) -> bool:
     """Whether an answer may be left at this address."""
-    if len(url) > _LONGEST or not url.isascii() or not url.isprintable() or "\\" in url:
+    if len(url) > _LONGEST:
         return False
     try:
-        parts, api = urlsplit(url), urlsplit(api_url)
-        port = parts.port
-    except ValueError:
+        address = urls.read(url)
+    except urls.UrlError:
         return False
-    if parts.username is not None or parts.password is not None or parts.fragment:
-        return False
-    if api_url != SLACK_API and (parts.scheme, parts.netloc) == (api.scheme, api.netloc):
+    if api_url != SLACK_API and address.origin == urls.read(api_url).origin:
         return True
-    return parts.scheme == "https" and parts.hostname == HOOKS and port in {None, _HTTPS}
+    return address.origin == f"https://{HOOKS}"
 
 
 def answer(url: str, body: Mapping[str, Any], *, api_url: str, proxy: str | None) -> bool:

@@ -12,13 +12,13 @@ from contextlib import suppress
 from http.client import HTTPException
 from socket import SHUT_RDWR
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import structlog
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.socket_mode.builtin import SocketModeClient
 from slack_sdk.socket_mode.response import SocketModeResponse
 
+from approvals.core import urls
 from approvals.core.errors import AssentError, Unauthenticated
 from approvals.flow import chat
 from integrations.slack import ids
@@ -130,7 +130,7 @@ class _Client(SocketModeClient):
     def __init__(self, *, api_url: str, **options: Any) -> None:
         self._api_url = api_url
         super().__init__(logger=quiet, proxy=None, **options)
-        if urlsplit(api_url).scheme == "http":
+        if not urls.read(api_url).is_tls:
             self.proxy = None
 
     def hang_up(self) -> None:
@@ -150,15 +150,21 @@ class _Client(SocketModeClient):
             SlackClientError: it leads elsewhere.
         """
         url = super().issue_new_wss_url()
-        parts, api = urlsplit(url), urlsplit(self._api_url)
-        if api.scheme == "http":
-            known = parts.scheme == "ws" and parts.netloc == api.netloc
-        else:
-            known = (
-                parts.scheme == "wss"
-                and parts.port in {None, 443}
-                and f".{parts.hostname}".endswith((".slack.com", f".{api.hostname}"))
-            )
-        if not known:
+        if not _is_known(url, urls.read(self._api_url)):
             raise SlackClientError("the connection is offered at an address that is not Slack's")
         return url
+
+
+def _is_known(text: str, api: urls.Url) -> bool:
+    """Whether a connection may be made there: to Slack's hosts, or to the counterpart's."""
+    try:
+        url = urls.read(text, schemes=("ws", "wss"))
+    except urls.UrlError:
+        return False
+    if not api.is_tls:
+        return not url.is_tls and url.authority == api.authority
+    return (
+        url.is_tls
+        and url.port == urls.DEFAULT_PORTS["wss"]
+        and f".{url.host}".endswith((".slack.com", f".{api.host}"))
+    )

@@ -12,11 +12,11 @@ JSON, in UTF-16 units. That is never less than any other way of counting charact
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from approvals.core import display
+from approvals.core.display import marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +27,6 @@ BLOCK_LIMIT: Final = 50
 
 BAR: Final = "│ "
 
-_MARK = re.compile(r"(⟦U\+[0-9A-F]{4,6}⟧)", re.ASCII)
 _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _LAST_OF_BASIC_PLANE: Final = 0xFFFF
 _TWICE_IN_JSON: Final = ('"', "\\", "\n")
@@ -55,8 +54,8 @@ class Fitted:
 def drawn(text: str, *, lines: bool = False) -> str:
     """The text with everything unseen drawn as a mark; marks that are drawn already stay."""
     return "".join(
-        part if _MARK.fullmatch(part) else display.visible(part, lines=lines, joiners=True)
-        for part in _MARK.split(text)
+        part if place % 2 else display.visible(part, lines=lines, joiners=True)
+        for place, part in enumerate(marks.split(text))
     )
 
 
@@ -128,8 +127,8 @@ def _fit(safe: str, limit: int, *, between: str) -> Fitted:
 
 def _units(safe: str) -> Iterator[str]:
     """What is shown whole or not at all: a mark; a letter with what is combined with it."""
-    for part in _MARK.split(safe):
-        if _MARK.fullmatch(part):
+    for place, part in enumerate(marks.split(safe)):
+        if place % 2:
             yield part
             continue
         unit = ""

@@ -12,9 +12,7 @@ import time
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
-from approvals.config import LOOPBACK
 from approvals.core import canonical
 from approvals.core.errors import Unavailable
 from approvals.flow.deliver import GiveUp, TryAgain
@@ -59,7 +57,7 @@ class WebhookChannel:
         self._service = service
         self._tls = ssl.create_default_context() if tls is None else tls
         self._resolve, self._dial = resolve, dial
-        self._local = urlsplit(service.settings.url).hostname in LOOPBACK
+        self._local = service.settings.is_local
 
     @property
     def name(self) -> str:

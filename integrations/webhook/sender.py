@@ -26,7 +26,7 @@ from integrations.webhook.target import HookRefused, check_address
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from integrations.webhook.target import Target
+    from approvals.core.urls import Url
 
     Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
     Dial: TypeAlias = Callable[[tuple[str, int], float], socket.socket]
@@ -65,7 +65,7 @@ def dialled(address: tuple[str, int], seconds: float) -> socket.socket:
 
 
 def post(
-    target: Target,
+    target: Url,
     headers: Mapping[str, str],
     body: bytes,
     *,
@@ -96,20 +96,20 @@ def post(
         raise HookRefused("the host cannot be reached", code="hook_away") from None
 
 
-def _pinned(target: Target, resolve: Resolve) -> list[str]:
+def _pinned(target: Url, resolve: Resolve) -> list[str]:
     try:
         found = resolve(target.host, target.port)
     except (OSError, UnicodeError):
         raise HookRefused("the name does not resolve", code="hook_unresolved") from None
     # One that is not allowed refuses them all: a name that means both is not an accident.
-    allowed = [check_address(each, loopback=target.loopback) for each in found]
+    allowed = [check_address(each, loopback=target.is_loopback) for each in found]
     if not allowed:
         raise HookRefused("the name does not resolve", code="hook_unresolved")
     return allowed[:MOST_ADDRESSES]
 
 
 def _connected(
-    target: Target, tls: ssl.SSLContext, pinned: Sequence[str], dial: Dial, ends: float
+    target: Url, tls: ssl.SSLContext, pinned: Sequence[str], dial: Dial, ends: float
 ) -> socket.socket:
     failed: OSError = ConnectionError()
     for address in pinned:
@@ -118,7 +118,7 @@ def _connected(
         except OSError as error:
             failed = error
             continue
-        if not target.tls:
+        if not target.is_tls:
             return plain
         try:
             plain.settimeout(_left(ends))
@@ -129,14 +129,14 @@ def _connected(
     raise failed
 
 
-def _head(target: Target, headers: Mapping[str, str], length: int) -> bytes:
+def _head(target: Url, headers: Mapping[str, str], length: int) -> bytes:
     fields = {
         "Host": target.authority,
         **headers,
         "Content-Length": str(length),
         "Connection": "close",
     }
-    lines = [f"POST {target.path} HTTP/1.1", *(f"{name}: {fields[name]}" for name in fields)]
+    lines = [f"POST {target.target} HTTP/1.1", *(f"{name}: {fields[name]}" for name in fields)]
     text = "\r\n".join(lines)
     if any(character in value for value in fields.values() for character in "\r\n\0"):
         raise ValueError("a header that would end itself")

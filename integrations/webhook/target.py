@@ -3,9 +3,8 @@
 The service stands inside networks that the world does not. Whoever could make it post to an address
 of their choice would reach what only it can: metadata services, databases, its own loopback. So:
 
-- A hook's host is a DNS name in lower-case ASCII, with nothing before it (`https://a@b/`), no
-  trailing dot, and no form of an IP address, of which there are many: `127.1`, `2130706433`,
-  `0x7f.1`, `[::ffff:127.0.0.1]`. One pattern reads all of it, not a URL parser that means well.
+- A hook's address is read as `approvals.core.hook_address` says, as in the bundle's check: its host
+  is a name and no form of an IP address.
 - What the name resolves to is global unicast, and by itself: an address that carries another in it
   (mapped, compatible, NAT64, 6to4, Teredo) is refused, whichever it carries.
 - The one exception is this machine, where the hook says so in its address and the service itself
@@ -14,24 +13,15 @@ of their choice would reach what only it can: metadata services, databases, its 
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from approvals.core import hook_address
 from approvals.core.errors import AssentError
+from approvals.core.urls import UrlError
 
-_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_URL: Final = re.compile(
-    rf"(?P<scheme>https?)://(?P<host>(?:{_LABEL}\.)*{_LABEL}|\[::1\])(?::(?P<port>[0-9]{{1,5}}))?"
-    r"(?P<path>[/?][A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?",
-    re.ASCII,
-)
-# What ends in a number is an IPv4 address to inet_aton, however it is written (WHATWG URL, 3.5).
-_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
-_LONGEST_NAME: Final = 253
-_PORTS: Final = {"http": 80, "https": 443}
-_LAST_PORT: Final = 65535
+if TYPE_CHECKING:
+    from approvals.core.urls import Url
 
 # IANA's special-purpose registries, and multicast. Spelt out: what a library calls global has
 # changed between versions, and it counts multicast in.
@@ -63,52 +53,19 @@ class HookRefused(AssentError):  # noqa: N818 - an outcome of looking at an addr
     default_code = "hook_address"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where to post: `host` is a name, or a loopback address where `loopback` is true."""
-
-    host: str
-    port: int
-    path: str
-    tls: bool
-    loopback: bool
-
-    @property
-    def authority(self) -> str:
-        """The Host header: the port only where it is not the usual one."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        usual = _PORTS["https" if self.tls else "http"]
-        return host if self.port == usual else f"{host}:{self.port}"
-
-
-def target(url: str, *, loopback: bool) -> Target:
+def target(text: str, *, loopback: bool) -> Url:
     """Read a hook's address; `loopback` is whether the service itself is on loopback.
 
     Raises:
         HookRefused: `hook_url`, with what is wrong.
     """
-    found = _URL.fullmatch(url)
-    if found is None:
-        raise HookRefused("not https, a host's name and a path", code="hook_url")
-    host, scheme = found["host"].strip("[]"), found["scheme"]
-    port = int(found["port"] or _PORTS[scheme])
-    local = _is_loopback(host)
-    if not 0 < port <= _LAST_PORT or len(host) > _LONGEST_NAME:
-        raise HookRefused("no such port or name", code="hook_url")
-    if not local and _NUMBER.fullmatch(host.rpartition(".")[2]):
-        raise HookRefused("an IP address, not a name", code="hook_url")
-    if local and not loopback:
+    try:
+        url = hook_address.read(text)
+    except UrlError as error:
+        raise HookRefused(error.message, code="hook_url") from error
+    if url.is_loopback and not loopback:
         raise HookRefused("this machine, from a service that others reach", code="hook_url")
-    if scheme == "http" and not local:
-        raise HookRefused("http would send a notice in the clear", code="hook_url")
-    path = found["path"] or "/"
-    return Target(
-        host=host,
-        port=port,
-        path=path if path.startswith("/") else f"/{path}",
-        tls=scheme == "https",
-        loopback=local,
-    )
+    return url
 
 
 def check_address(text: str, *, loopback: bool) -> str:
@@ -138,13 +95,3 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
         and address.scope_id is None
         and not any(address in closed for closed in _CLOSED_6)
     )
-
-
-def _is_loopback(host: str) -> bool:
-    """`localhost`, or a loopback address written as such: four plain numbers, or `::1`."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

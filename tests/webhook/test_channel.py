@@ -13,9 +13,11 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from approvals.core import canonical
+from approvals.core.errors import BundleError
 from approvals.flow.activate import activate
 from approvals.flow.deliver import GiveUp, TryAgain, deliver
 from approvals.flow.outbox import NoticeKind
+from approvals.flow.service import Service
 from integrations.webhook import WebhookChannel, sender, signature
 from tests.email.mails import BRIEF, ENDED, message
 from tests.service import PEOPLE, TOOLS, Running, bundle_files, start
@@ -224,16 +226,17 @@ def test_a_hook_that_is_registered_no_longer_is_given_up(running: Running) -> No
     assert len(there.requests) == 1
 
 
-def test_a_service_that_others_reach_posts_to_no_hook_on_its_machine(
-    tmp_path: Path, sqlite_url: str
-) -> None:
-    public = start(tmp_path, sqlite_url, people=(), url="https://assent.example")
+def test_a_service_that_others_reach_posts_to_no_hook_on_its_machine(running: Running) -> None:
+    """Also where the service's address changed after the bundle had been activated."""
     with host() as there:
+        register(running, f"http://localhost:{there.port}/hook")
+        service = running.service
+        settings = service.settings.model_copy(update={"url": "https://assent.example"})
+        public = Service(store=service.store, keys=service.keys, settings=settings)
         with pytest.raises(GiveUp) as caught:
-            posted(public, there)
+            WebhookChannel(public).send(message(channel="webhook:pager"), None)
         assert caught.value.code == "hook_url"
         assert there.requests == []
-    public.service.store.close()
 
 
 def test_a_name_that_leads_inside_waits_for_somebody_to_change_it(running: Running) -> None:
@@ -297,3 +300,17 @@ def test_what_the_tools_owner_did_not_let_out_is_in_no_webhook(running: Running)
     assert asked["request"]["hidden"] == 2
     assert len(there.requests) == 2
     assert b"canary" not in b"".join(there.requests)
+
+
+def test_a_hook_on_this_machine_is_not_activated_where_others_reach_the_service(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    """Would catch a hook that the check takes and every delivery gives up."""
+    public = start(tmp_path, sqlite_url, url="https://assent.example")
+    try:
+        with pytest.raises(BundleError) as refused:
+            register(public, "http://localhost:9000/hook")
+        assert (refused.value.code, refused.value.file) == ("bad_url", "webhooks.yaml")
+        register(public, "https://hooks.example/hook")
+    finally:
+        public.service.store.close()

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from integrations.webhook.target import Target
+    from approvals.core.urls import Url
 
 PUBLIC = "93.184.216.34"
 TLS = ssl.create_default_context()
 
 
-def local(port: int, path: str = "/hook") -> Target:
+def local(port: int, path: str = "/hook") -> Url:
     return target(f"http://localhost:{port}{path}", loopback=True)
 
 
 def posted(
-    to: Target,
+    to: Url,
     *,
     tls: ssl.SSLContext = TLS,
     resolve: Callable[[str, int], Sequence[str]] = lambda _name, _port: ["127.0.0.1"],
@@ -42,7 +42,7 @@ def posted(
     )
 
 
-def refused(to: Target, code: str, **options: object) -> None:
+def refused(to: Url, code: str, **options: object) -> None:
     with pytest.raises(HookRefused) as caught:
         posted(to, **options)  # type: ignore[arg-type]
     assert caught.value.code == code

@@ -132,9 +132,9 @@ def test_plain_addresses_are_read_as_written(
     url: str, host: str, port: int, path: str, authority: str
 ) -> None:
     read = target(url, loopback=False)
-    assert (read.host, read.port, read.path, read.authority) == (host, port, path, authority)
-    assert read.tls
-    assert not read.loopback
+    assert (read.host, read.port, read.target, read.authority) == (host, port, path, authority)
+    assert read.is_tls
+    assert not read.is_loopback
 
 
 LOOPBACK = (
@@ -148,7 +148,7 @@ LOOPBACK = (
 
 @pytest.mark.parametrize("url", LOOPBACK)
 def test_this_machine_is_reached_only_from_a_service_on_it(url: str) -> None:
-    assert target(url, loopback=True).loopback
+    assert target(url, loopback=True).is_loopback
     with pytest.raises(HookRefused) as caught:
         target(url, loopback=False)
     assert caught.value.code == "hook_url"

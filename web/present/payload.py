@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from approvals.core.display import marks
 from approvals.flow.sight import FOLD
-from web import marks
 
 ITEMS = 8
 """Items of a list before the fold."""

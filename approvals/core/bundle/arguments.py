@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from approvals.core.bundle.shapes import RecordOf, Scalar, SetOf, Shape, pointer_token
+from approvals.core import pointer
+from approvals.core.bundle.shapes import RecordOf, Scalar, SetOf, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,17 +78,17 @@ def _fill(
 ) -> None:
     members = shape.members
     for name, value in args.items():
-        pointer = at + pointer_token(name)
+        place = at + pointer.token(name)
         if value is None:
-            typed.nulls.append(pointer)
+            typed.nulls.append(place)
             continue
         member = members.get(name)
         if member is None:
             if opaque:
                 continue
-            raise UntypableError(pointer, "is not a member that rules know")
+            raise UntypableError(place, "is not a member that rules know")
         try:
-            into[name] = _value(member[0], value, pointer, typed, opaque=opaque)
+            into[name] = _value(member[0], value, place, typed, opaque=opaque)
         except UntypableError:
             if not opaque:
                 raise
@@ -110,7 +111,7 @@ def _value(shape: Shape, value: Json, at: str, typed: TypedArguments, *, opaque:
             if at in typed.counts:
                 typed.counts[at] = len(value)
             return [
-                _value(item, each, f"{at}/{index}", typed, opaque=opaque)
+                _value(item, each, at + pointer.token(index), typed, opaque=opaque)
                 for index, each in enumerate(value)
             ]
         case RecordOf() if isinstance(value, dict):

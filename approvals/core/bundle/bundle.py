@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 PEOPLE_FILE = "people.yaml"
 REQUIRED_FILES = ("agents.yaml", "enforcers.yaml", PEOPLE_FILE, "tools.yaml")
-OPTIONAL_FILES = ("webhooks.yaml",)
+HOOKS_FILE = "webhooks.yaml"
+OPTIONAL_FILES = (HOOKS_FILE,)
 MAX_FILE = 1_000_000
 
 POLICY_FOLDER, CASE_FOLDER = "policies", "tests"
@@ -155,7 +156,7 @@ def _read(files: Mapping[str, str]) -> tuple[Bundle | None, tuple[BundleProblem,
     if problems:  # a file that cannot be read makes everything that refers to it look wrong
         return None, problems.sorted()
     cursors = {n: Cursor(s, (), problems) for n, s in sources.items() if isinstance(s, Source)}
-    hooks = read_hooks(cursors["webhooks.yaml"]) if "webhooks.yaml" in cursors else {}
+    hooks = read_hooks(cursors[HOOKS_FILE]) if HOOKS_FILE in cursors else {}
     people = read_people(cursors[PEOPLE_FILE], hooks)
     agents = read_agents(cursors["agents.yaml"], people)
     enforcers = read_enforcers(cursors["enforcers.yaml"])

@@ -6,12 +6,12 @@ an address that is changed is a way to keep somebody from hearing.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from approvals.core import unseen
+from approvals.core import slack_ids, unseen
 from approvals.core.bundle.duty import read_absences, read_on_call
+from approvals.core.mailbox import is_mailbox
 from approvals.core.registry import Agent, Person
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 TIERS = (1, 4)
 LIMITS = ("calls_per_day", "calls_per_hour")
 
-# One mailbox and nothing that a mail header or a mail client would read as more than that.
-_EMAIL = re.compile(r"[^@\s\"'(),:;<>\[\\\]]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", re.ASCII)
 _HOOK = "webhook:"
 
 
@@ -58,18 +56,22 @@ def read_people(file: Cursor, hooks: Collection[str]) -> People:
         for index, member in enumerate(listed):
             if member not in everybody:
                 file.at("groups", name, index).wrong("unknown_person", f"nobody is {member!r}")
-    slack_ids: set[str] = set()
+    accounts: set[str] = set()
     names: dict[str, str] = {}
     for name, person in everybody.items():
         person.expect_members(
             required=("name",), optional=("absent", "channels", "email", "slack", "stand_ins")
         )
         slack, email = person.optional_text("slack"), person.optional_text("email")
-        if slack is not None and slack in slack_ids:
+        if slack is not None and slack in accounts:
             # One chat account that stands for two people could fill two places of a quorum.
             person.at("slack").wrong("duplicate", f"the Slack id {slack!r} is somebody else's")
-        slack_ids.update(() if slack is None else (slack,))
-        if email is not None and not _EMAIL.fullmatch(email):
+        if slack is not None and not slack_ids.ACCOUNT.fullmatch(slack):
+            person.at("slack").wrong(
+                "bad_value", f"{slack!r} is not a Slack member id such as U04FHJONAS1"
+            )
+        accounts.update(() if slack is None else (slack,))
+        if email is not None and not is_mailbox(email):
             person.at("email").wrong("bad_value", f"{email!r} is not a plain email address")
         stand_ins = _stand_ins(person, name, everybody)
         persons[name] = Person(

@@ -16,6 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from approvals.core import pointer
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -62,11 +64,6 @@ class _NoShapeError(Exception):
         self.at, self.why = at, why
 
 
-def pointer_token(name: str) -> str:
-    """One step of a JSON pointer (RFC 6901 section 3)."""
-    return "/" + name.replace("~", "~0").replace("/", "~1")
-
-
 def shape_of(schema: Cursor, *, opaque: bool) -> RecordOf:
     """The shape of a tool's arguments; notes every part that cannot be typed, unless opaque."""
     typing = _Typing(root=schema, opaque=opaque)
@@ -83,7 +80,7 @@ def arrays_in(shape: Shape, at: str = "") -> tuple[str, ...]:
         case SetOf():
             return (at,)
         case RecordOf(members):
-            found = (arrays_in(below, at + pointer_token(n)) for n, (below, _) in members.items())
+            found = (arrays_in(below, at + pointer.token(n)) for n, (below, _) in members.items())
             return tuple(sorted(path for paths in found for path in paths))
         case Scalar():
             return ()
@@ -118,7 +115,7 @@ class _Typing:
     def note(self, error: _NoShapeError) -> None:
         if not self.opaque:
             steps = error.at.path[len(self.root.path) :]
-            place = "".join(pointer_token(str(step)) for step in steps) or "/"
+            place = pointer.write(*steps) or "/"
             error.at.wrong("untypable", f"no Cedar type for the schema at {place}: {error.why}")
 
     def shape(self, at: Cursor, *, depth: int) -> Shape:

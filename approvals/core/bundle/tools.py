@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 import jsonschema_rs
 
-from approvals.core import canonical
+from approvals.core import canonical, pointer
 from approvals.core.bundle.arguments import ArgumentType
 from approvals.core.bundle.enforcers import check_target
 from approvals.core.bundle.shapes import (
     LOCAL_REFERENCE,
     MAX_DEPTH,
     arrays_in,
-    pointer_token,
     shape_of,
 )
 from approvals.core.calls import ToolCall
@@ -159,16 +158,13 @@ def _display(tool: Cursor) -> Iterator[Field]:
 
 def _check_path(tool: Cursor, place: Cursor, path: str) -> None:
     schema = tool.at("schema")
-    at: Cursor | None = schema
-    steps = path.split("/")
-    if not path.startswith("/"):
+    steps = pointer.read(path)
+    if not steps:
         place.wrong("bad_path", f"{path!r} is not a JSON pointer such as /amount")
         return
-    for step in steps[1:]:
-        name = step.replace("~1", "/").replace("~0", "~")
-        if at is None or pointer_token(name) != f"/{step}":
-            break
-        at = _member(schema, at, name)
+    at: Cursor | None = schema
+    for name in steps:
+        at = None if at is None else _member(schema, at, name)
     if at is None or at.value is None:
         place.wrong("bad_path", f"the tool's schema has no argument at {path!r}")
 

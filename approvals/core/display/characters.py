@@ -17,14 +17,12 @@ import unicodedata
 from functools import lru_cache
 from typing import Final
 
+from approvals.core.display import marks
 from approvals.core.unseen import is_unseen, joins
-
-MARK_OPEN, MARK_CLOSE = "⟦", "⟧"
 
 _COMBINING: Final = frozenset({"Me", "Mn"})
 # Two marks on a letter are Vietnamese; a tower of them reaches into the lines above and below.
 MAX_COMBINING: Final = 3
-_MARK = re.compile(r"⟦U\+(10[0-9A-F]{4}|[0-9A-F]{4,5})⟧", re.ASCII)
 _HARMLESS = re.compile(r"[ -~]*", re.ASCII)
 _HARMLESS_LINES = re.compile(r"[\n -~]*", re.ASCII)
 
@@ -40,11 +38,6 @@ _TOGETHER: Final = (
     frozenset({"LATIN", "CJK", "BOPOMOFO"}),
     frozenset({"LATIN", "CJK", "HANGUL"}),
 )
-
-
-def mark(character: str) -> str:
-    """The visible mark of one code point."""
-    return f"{MARK_OPEN}U+{ord(character):04X}{MARK_CLOSE}"
 
 
 def visible(text: str, *, lines: bool = False, joiners: bool = False) -> str:
@@ -63,12 +56,12 @@ def visible(text: str, *, lines: bool = False, joiners: bool = False) -> str:
         kind = _kind(character)
         if kind == "combining":
             combining += 1
-            drawn.append(character if combining <= MAX_COMBINING else mark(character))
+            drawn.append(character if combining <= MAX_COMBINING else marks.mark(character))
         elif kind == "unseen" and not (
             (lines and character == "\n") or (joiners and joins(text, at))
         ):
             combining = MAX_COMBINING
-            drawn.append(mark(character))
+            drawn.append(marks.mark(character))
         else:
             combining = 0
             drawn.append(character)
@@ -78,15 +71,6 @@ def visible(text: str, *, lines: bool = False, joiners: bool = False) -> str:
 def name(text: str) -> str:
     """A person's name as it is shown: joiners that its script needs stay as they are."""
     return visible(text, joiners=True)
-
-
-def original(drawn: str) -> str:
-    """The text of which this is the drawing: marks back to the code points they stand for.
-
-    Which code points are drawn depends on the table of the version that drew them; what they stand
-    for does not, so a drawing can be checked long after.
-    """
-    return _MARK.sub(lambda found: chr(int(found[1], 16)), drawn)
 
 
 def has_unseen(text: str) -> bool:
@@ -123,7 +107,7 @@ def scripts(word: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def _kind(character: str) -> str:
-    if is_unseen(character) or character in (MARK_OPEN, MARK_CLOSE):
+    if is_unseen(character) or character in (marks.OPEN, marks.CLOSE):
         return "unseen"
     return "combining" if unicodedata.category(character) in _COMBINING else "seen"
 

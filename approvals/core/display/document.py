@@ -16,7 +16,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from approvals.core import b64, canonical
+from approvals.core import b64, canonical, pointer
 from approvals.core.display.characters import (
     has_blank_run,
     has_unseen,
@@ -169,8 +169,7 @@ def _exact(value: object) -> str:
 def _at(args: Mapping[str, Json], path: str) -> object:
     """The argument at a JSON pointer (RFC 6901), through objects; `_MISSING` if there is none."""
     found: object = args
-    for step in path.split("/")[1:]:
-        name = step.replace("~1", "/").replace("~0", "~")
+    for name in pointer.read(path) or ():
         if not isinstance(found, dict) or name not in found:
             return _MISSING
         found = found[name]
@@ -180,7 +179,7 @@ def _at(args: Mapping[str, Json], path: str) -> object:
 def _remaining(value: Mapping[str, Json], at: str, shown: set[str]) -> Iterator[tuple[str, Json]]:
     """The largest parts of the arguments of which no field shows anything, in canonical order."""
     for name in sorted(value, key=lambda name: name.encode("utf-16-be", "surrogatepass")):
-        path = f"{at}/{name.replace('~', '~0').replace('/', '~1')}"
+        path = at + pointer.token(name)
         below = value[name]
         if path in shown:
             continue

@@ -28,11 +28,10 @@ import cedarpy
 import jsonschema_rs
 import orjson
 
-from approvals.core import canonical
+from approvals.core import canonical, pointer
 from approvals.core.bundle.arguments import UntypableError, type_arguments
 from approvals.core.bundle.asks import DEFAULT_TTL
 from approvals.core.bundle.rules import position
-from approvals.core.bundle.shapes import pointer_token
 from approvals.core.ceremony import Decision, StepUp
 from approvals.core.errors import AdmissionError
 from approvals.core.quorum import Vote, assign
@@ -147,12 +146,11 @@ def _schema_fault(occasion: _Occasion) -> Deny | None:
         validator.validate(orjson.loads(canonical.encode(args)))
     except jsonschema_rs.ValidationError as error:
         # The keyword, never the message: that repeats the argument, and reasons are told onwards.
-        pointer = "".join(pointer_token(str(step)) for step in error.instance_path)
-        keyword = error.kind.name
+        place, keyword = pointer.write(*error.instance_path), error.kind.name
     except (AdmissionError, ValueError):  # not JSON at all; admission refuses it before
         return _deny(DenyCode.ARGS_SCHEMA, "the arguments are not JSON")
     return _deny(
-        DenyCode.ARGS_SCHEMA, f"{pointer or '/'}: does not fit the tool's schema ({keyword})"
+        DenyCode.ARGS_SCHEMA, f"{place or '/'}: does not fit the tool's schema ({keyword})"
     )
 
 

@@ -126,7 +126,9 @@ def origin(text: str) -> Url:
     end = authority.end() if authority else 0
     url = read(text[:end].lower() + text[end:])
     if url.path not in {"", "/"}:
-        raise UrlError("must be scheme, host and port only: no path and no query")
+        raise UrlError(
+            "must be like https://name.example: scheme, host and port only, no path and no query"
+        )
     return Url(scheme=url.scheme, host=url.host, port=url.port, path="")
 
 

@@ -158,7 +158,7 @@ def _measure(  # noqa: PLR0917 - one step of `run`, not called from elsewhere
 def _check_all_logged(home: Path, database: str, answers: int) -> None:
     settings = load(home=home, database=database)
     keys = Keyring.open(home, now=0, create=False)
-    store = open_store(settings.database_url)
+    store = open_store(settings.database_url, mac=keys.seal)
     try:
         while sequence(store, keys, now=int(time.time())):
             pass

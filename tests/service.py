@@ -176,7 +176,9 @@ class Peopled:
 def open_service(settings: Settings) -> Service:
     """A service with fresh keys, on the database that the settings name."""
     keys = Keyring.open(settings.home, now=int(time.time()), origin=settings.log_origin)
-    return Service(store=open_store(settings.database_url), keys=keys, settings=settings)
+    return Service(
+        store=open_store(settings.database_url, mac=keys.seal), keys=keys, settings=settings
+    )
 
 
 @contextlib.contextmanager

@@ -111,7 +111,7 @@ def test_a_folder_that_others_may_use_is_refused_with_the_remedy(tmp_path: Path,
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
-@pytest.mark.parametrize("which", ["log.json", "webhook.json", "approval-*.json"])
+@pytest.mark.parametrize("which", ["log.json", "seal.json", "webhook.json", "approval-*.json"])
 def test_a_file_that_others_may_read_is_refused_with_the_remedy(
     tmp_path: Path, mode: int, which: str
 ) -> None:
@@ -133,6 +133,11 @@ def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]
     return edit
 
 
+def secret(document: dict[str, Any]) -> str:
+    """The member of the JWK that nobody else may know."""
+    return "k" if document["jwk"]["kty"] == "oct" else "d"
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: path.write_bytes(b""),
     "half": lambda path: path.write_bytes(path.read_bytes()[:40]),
@@ -141,16 +146,16 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "no jwk": edited(lambda document: document.pop("jwk")),
     "unknown member": edited(lambda document: document.update(note="mine")),
     "jwk is text": edited(lambda document: document.update(jwk="secret")),
-    "jwk without d": edited(lambda document: document["jwk"].pop("d")),
-    "jwk d too short": edited(lambda document: document["jwk"].update(d="AAAA")),
-    "jwk d is a number": edited(lambda document: document["jwk"].update(d=5)),
+    "jwk without d": edited(lambda document: document["jwk"].pop(secret(document))),
+    "jwk d too short": edited(lambda document: document["jwk"].update({secret(document): "AAAA"})),
+    "jwk d is a number": edited(lambda document: document["jwk"].update({secret(document): 5})),
     "jwk of another kind": edited(lambda document: document["jwk"].update(kty="RSA")),
     "another x": edited(lambda document: document["jwk"].update(x="A" * 43)),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-@pytest.mark.parametrize("which", ["log.json", "webhook.json", "approval-*.json"])
+@pytest.mark.parametrize("which", ["log.json", "seal.json", "webhook.json", "approval-*.json"])
 def test_a_damaged_file_stops_the_start_and_is_never_replaced(
     tmp_path: Path, damage: str, which: str
 ) -> None:
@@ -180,7 +185,7 @@ def test_a_key_under_another_keys_name_is_refused(tmp_path: Path) -> None:
     assert refused(tmp_path).code == "keys_unreadable"
 
 
-@pytest.mark.parametrize("which", ["log.json", "approval-*.json"])
+@pytest.mark.parametrize("which", ["log.json", "seal.json", "approval-*.json"])
 def test_a_lost_key_is_never_replaced_by_a_new_one(tmp_path: Path, which: str) -> None:
     opened(tmp_path)
     next((tmp_path / "keys").glob(which)).unlink()

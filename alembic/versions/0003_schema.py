@@ -20,6 +20,7 @@ BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     op.create_table(
         "account",
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("channel", sa.String(), nullable=False),
         sa.Column("team", sa.String(), nullable=False),
         sa.Column("account", sa.String(), nullable=False),
@@ -31,16 +32,17 @@ def upgrade() -> None:
     )
     op.create_table(
         "activation",
-        sa.Column("id", BIG, nullable=False),
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("number", BIG, autoincrement=False, nullable=False),
         sa.Column("version", sa.String(), nullable=False),
         sa.Column("activated_by", sa.String(), nullable=True),
         sa.Column("created", BIG, nullable=False),
-        sa.PrimaryKeyConstraint("id"),
+        sa.PrimaryKeyConstraint("tenant", "number"),
     )
-    op.create_index(op.f("ix_activation_tenant"), "activation", ["tenant"], unique=False)
     op.create_table(
         "approval",
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("jti", sa.String(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("txn", sa.String(), nullable=False),
@@ -59,6 +61,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_approval_lapse_at"), "approval", ["lapse_at"], unique=False)
     op.create_table(
         "bundle",
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("version", sa.String(), nullable=False),
         sa.Column("files", sa.Text(), nullable=False),
@@ -75,6 +78,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_callback_created"), "callback", ["created"], unique=False)
     op.create_table(
         "ceremony",
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
@@ -97,6 +101,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "handle",
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("person", sa.String(), nullable=False),
         sa.Column("handle", sa.LargeBinary(), nullable=False),
@@ -105,6 +110,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "idempotency",
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("enforcer", sa.String(), nullable=False),
         sa.Column("key", sa.String(), nullable=False),
@@ -115,6 +121,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "invitation",
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("token_hash", sa.String(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("person", sa.String(), nullable=False),
@@ -136,6 +143,7 @@ def upgrade() -> None:
     op.create_index("leaf_subject", "leaf", ["tenant", "subject"], unique=False)
     op.create_table(
         "link_code",
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("code_hash", sa.String(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("channel", sa.String(), nullable=False),
@@ -179,6 +187,7 @@ def upgrade() -> None:
     op.create_index("notice_subject", "notice", ["tenant", "subject"], unique=False)
     op.create_table(
         "outcome",
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("jti", sa.String(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("status", sa.String(), nullable=False),
@@ -188,6 +197,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "passkey",
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("credential_id", sa.String(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("person", sa.String(), nullable=False),
@@ -204,6 +214,7 @@ def upgrade() -> None:
     op.create_index("passkey_person", "passkey", ["tenant", "person"], unique=False)
     op.create_table(
         "request",
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("enforcer", sa.String(), nullable=False),
@@ -235,6 +246,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "session",
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("token_hash", sa.String(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("person", sa.String(), nullable=False),
@@ -245,6 +257,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_session_expires"), "session", ["expires"], unique=False)
     op.create_table(
         "spend",
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("jti", sa.String(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("use_id", sa.String(), nullable=False),
@@ -254,6 +267,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "staged",
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("id", BIG, nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("subject", sa.String(), nullable=True),
@@ -274,6 +288,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "verdict",
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("enforcer", sa.String(), nullable=False),
@@ -292,6 +307,7 @@ def upgrade() -> None:
     op.create_index("verdict_usage", "verdict", ["tenant", "agent", "created"], unique=False)
     op.create_table(
         "seat",
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("request", sa.String(), nullable=False),
         sa.Column("person", sa.String(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
@@ -303,6 +319,7 @@ def upgrade() -> None:
     op.create_index("seat_person", "seat", ["tenant", "person"], unique=False)
     op.create_table(
         "vote",
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("request", sa.String(), nullable=False),
         sa.Column("person", sa.String(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),

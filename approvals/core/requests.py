@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 DOCUMENT_TYPE = "assent/request/1"
 
+OPEN_TYPE = "assent/open/1"
+
 _DOCUMENT: Mapping[str, tuple[type, ...]] = {
     "typ": (str,),
     "call_hash": (str,),
@@ -48,6 +50,22 @@ _DOCUMENT: Mapping[str, tuple[type, ...]] = {
     "created": (int,),
     "expires": (int,),
 }
+
+
+def open_key(
+    *,
+    tenant: str,
+    audience: str,
+    agent: str,
+    user: str,
+    task: str | None,
+    precondition: str | None,
+    call_hash: str,
+) -> str:
+    """What makes two submissions the same question: the digest of everything that it is about."""
+    return canonical.digest(
+        [OPEN_TYPE, tenant, audience, agent, user, task, precondition, call_hash]
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +114,18 @@ class RequestDocument:
     def digest(self) -> str:
         """The request digest: SHA-256 of the canonical form, base64url."""
         return canonical.digest(self.document())
+
+    def open_key(self) -> str:
+        """What this request has in common with every submission of the same question."""
+        return open_key(
+            tenant=self.tenant,
+            audience=self.audience,
+            agent=self.agent,
+            user=self.user,
+            task=self.task,
+            precondition=self.precondition,
+            call_hash=self.call_hash,
+        )
 
     @classmethod
     def from_document(cls, document: object, place: str = "request") -> RequestDocument:

@@ -23,7 +23,7 @@ from approvals.core.approval import APPROVAL, Basis
 from approvals.core.calls import call_hash, has_more_values
 from approvals.core.errors import AdmissionError, Conflict, Forbidden, Invalid
 from approvals.core.events import Event, EventType
-from approvals.core.requests import Request, RequestDocument
+from approvals.core.requests import Request, RequestDocument, open_key
 from approvals.core.verdict import USAGE_COUNTERS, Allow, Deny, Escalate, Facts
 from approvals.flow import follow, limits
 from approvals.flow.expire import ended
@@ -193,17 +193,14 @@ class _Submitted:
 
     def open_key(self) -> str:
         """What makes two submissions the same question."""
-        return canonical.digest(
-            [
-                "assent/open/1",
-                self.caller.tenant,
-                self.caller.enforcer,
-                self.submission.agent,
-                self.submission.user,
-                self.submission.task,
-                self.submission.precondition,
-                call_hash(self.submission.call),
-            ]
+        return open_key(
+            tenant=self.caller.tenant,
+            audience=self.caller.enforcer,
+            agent=self.submission.agent,
+            user=self.submission.user,
+            task=self.submission.task,
+            precondition=self.submission.precondition,
+            call_hash=call_hash(self.submission.call),
         )
 
 

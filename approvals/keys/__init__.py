@@ -1,4 +1,4 @@
-"""The service's keys: for approvals (ES256), for the log and for webhooks (Ed25519)."""
+"""The service's keys: for approvals (ES256), for the log and for webhooks (Ed25519), for seals."""
 
 from approvals.keys.keyring import (
     DEFAULT_ORIGIN,

@@ -1,13 +1,14 @@
-"""The files of keys: `log.json`, `webhook.json`, one `approval-<kid>.json` per approval key.
+"""The files of keys: `log.json`, `seal.json`, `webhook.json`, one `approval-<kid>.json` each.
 
 What holds:
 - a file is written whole and durable or not at all, and never changed afterwards;
 - the folder is filled for the first time by one rename, so of two processes that start at once one
   wins and both go on with its keys;
 - folder and files are readable by their owner alone, or reading refuses;
-- nothing here replaces a file that is damaged, or a log or approval key that is missing: a new key
-  in its place would be a different service that calls itself the same. The webhook key alone is
-  made later where a folder has none: it proves where a notice comes from and grants nothing.
+- nothing here replaces a file that is damaged, or a log, seal or approval key that is missing: a
+  new key in its place would be a different service that calls itself the same, and one that cannot
+  tell its own rows from forged ones. The webhook key alone is made later where a folder has none:
+  it proves where a notice comes from and grants nothing.
 """
 
 from __future__ import annotations
@@ -34,12 +35,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LOG: Final = "log.json"
+_SEAL: Final = "seal.json"
 _WEBHOOK: Final = "webhook.json"
 _PREFIX: Final = "approval-"
 MARK: Final = "mark.json"
 UNBOUND: Final = {"identity": "", "signed": {"size": 0, "root": "", "note": ""}, "signing": None}
 """The mark of keys that have not met a database yet."""
 _MAKING: Final = ".making-"
+_SEAL_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class KeyFolder:
     approval: tuple[ApprovalKeyFile, ...]
     log: Ed25519PrivateKey
     origin: str
+    seal: bytes
     webhook: Ed25519PrivateKey | None
 
 
@@ -134,6 +138,7 @@ def initialise(home: Path, folder: Path, *, now: int, origin: str) -> None:
         try:
             log = JWK.generate(kty="OKP", crv="Ed25519").export(as_dict=True)
             _write(making / _LOG, {"jwk": log, "created": now, "origin": origin})
+            _write_seal_key(making, created=now)
             write_webhook_key(making, created=now)
             write_approval_key(making, created=now, activates=now)
             # From the beginning, so that a folder without a mark is one that lost it.
@@ -170,6 +175,12 @@ def write_webhook_key(folder: Path, *, created: int) -> None:
 def replace(path: Path, document: Mapping[str, object]) -> None:
     """Write the one file here that changes, the mark, in place of what it was."""
     _write(path, document)
+
+
+def _write_seal_key(folder: Path, *, created: int) -> None:
+    """Make the HMAC-SHA-256 key that seals the database's rows and write its file."""
+    key = b64.encode(secrets.token_bytes(_SEAL_BYTES))
+    _write(folder / _SEAL, {"jwk": {"kty": "oct", "k": key}, "created": created})
 
 
 def _write(path: Path, document: Mapping[str, object]) -> None:
@@ -241,7 +252,7 @@ def names_in(folder: Path) -> frozenset[str]:
     return frozenset(
         name
         for name in names
-        if name in {_LOG, _WEBHOOK} or (name.startswith(_PREFIX) and name.endswith(".json"))
+        if name in {_LOG, _SEAL, _WEBHOOK} or (name.startswith(_PREFIX) and name.endswith(".json"))
     )
 
 
@@ -254,7 +265,7 @@ def read(folder: Path) -> KeyFolder:
     """
     _check_private(folder, 0o700)
     names = names_in(folder)
-    for wanted in (_LOG, f"{_PREFIX}*.json"):
+    for wanted in (_LOG, _SEAL, f"{_PREFIX}*.json"):
         if not any(name.startswith(wanted.removesuffix("*.json")) for name in names):
             raise key_error(
                 "keys_missing",
@@ -262,12 +273,13 @@ def read(folder: Path) -> KeyFolder:
                 "is gone; restore it from a backup: no key is made in its place",
             )
     log, origin = _read_log_key(folder / _LOG)
-    approval = [_read_approval_key(folder / name) for name in names - {_LOG, _WEBHOOK}]
+    approval = [_read_approval_key(folder / name) for name in names - {_LOG, _SEAL, _WEBHOOK}]
     return KeyFolder(
         names=names,
         approval=tuple(sorted(approval, key=lambda key: key.activates)),
         log=log,
         origin=origin,
+        seal=_read_seal_key(folder / _SEAL),
         webhook=_read_webhook_key(folder / _WEBHOOK) if _WEBHOOK in names else None,
     )
 
@@ -278,6 +290,20 @@ def _read_log_key(path: Path) -> tuple[Ed25519PrivateKey, str]:
             return _ed25519(path, jwk), origin
         case _:
             raise _damaged(path)
+
+
+def _read_seal_key(path: Path) -> bytes:
+    match _read_document(path, {"jwk", "created"}):
+        case {"jwk": {"kty": "oct", "k": str(encoded), **rest}, "created": int()} if not rest:
+            try:
+                key = b64.decode(encoded)
+            except ValueError:
+                raise _damaged(path) from None
+            if len(key) == _SEAL_BYTES:
+                return key
+        case _:
+            pass
+    raise _damaged(path)
 
 
 def _read_webhook_key(path: Path) -> Ed25519PrivateKey:

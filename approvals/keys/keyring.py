@@ -15,6 +15,7 @@ later, so its file stays.
 from __future__ import annotations
 
 import base64
+import hmac
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -80,6 +81,7 @@ class _Keys:
     approval: tuple[ApprovalKey, ...]
     log: Ed25519PrivateKey
     origin: str
+    seal: bytes
     webhook: Ed25519PrivateKey | None
 
     @classmethod
@@ -94,6 +96,7 @@ class _Keys:
             ),
             log=found.log,
             origin=found.origin,
+            seal=found.seal,
             webhook=found.webhook,
         )
 
@@ -141,6 +144,13 @@ class Keyring:
     def log_key(self) -> Ed25519PrivateKey:
         """The key that signs checkpoints."""
         return self._keys.log
+
+    def seal(self, text: bytes) -> bytes:
+        """The HMAC-SHA-256 of `text`, by which the service knows the rows that it wrote itself.
+
+        Only who has the key folder can make one: a database alone gives nobody a row that counts.
+        """
+        return hmac.digest(self._keys.seal, text, "sha256")
 
     @property
     def webhook_key(self) -> Ed25519PrivateKey:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete
 from sqlmodel import col, select
 
 from approvals.store.rows import AccountRow, CallbackRow, LinkCodeRow
-from approvals.store.statements import changed, insert_new, insert_row
+from approvals.store.seals import add, add_new, change
+from approvals.store.statements import changed, insert_new
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -37,17 +38,19 @@ class Accounts:
         self, *, code_hash: str, tenant: str, channel: str, person: str, expires: int
     ) -> None:
         """Remember a code; earlier open ones of the person for this channel end."""
-        self._session.execute(
-            update(LinkCodeRow)
+        earlier = self._session.exec(
+            select(LinkCodeRow)
             .where(
-                col(LinkCodeRow.tenant) == tenant,
-                col(LinkCodeRow.channel) == channel,
-                col(LinkCodeRow.person) == person,
-                col(LinkCodeRow.state) == "open",
+                LinkCodeRow.tenant == tenant,
+                LinkCodeRow.channel == channel,
+                LinkCodeRow.person == person,
+                LinkCodeRow.state == "open",
             )
-            .values(state="replaced")
-        )
-        insert_row(
+            .order_by(LinkCodeRow.code_hash)
+            .with_for_update()
+        ).all()
+        change(self._session, *earlier, state="replaced")
+        add(
             self._session,
             LinkCodeRow,
             {
@@ -62,24 +65,24 @@ class Accounts:
 
     def use_code(self, code_hash: str, *, channel: str, now: int) -> tuple[str, str] | None:
         """Use an open code: (tenant, person) for exactly one caller."""
-        used = self._session.execute(
-            update(LinkCodeRow)
+        row = self._session.exec(
+            select(LinkCodeRow)
             .where(
-                col(LinkCodeRow.code_hash) == code_hash,
-                col(LinkCodeRow.channel) == channel,
-                col(LinkCodeRow.state) == "open",
-                col(LinkCodeRow.expires) > now,
+                LinkCodeRow.code_hash == code_hash,
+                LinkCodeRow.channel == channel,
+                LinkCodeRow.state == "open",
+                LinkCodeRow.expires > now,
             )
-            .values(state="used")
-        )
-        if changed(used) != 1:
+            .with_for_update()
+        ).first()
+        if row is None:
             return None
-        row = self._session.get_one(LinkCodeRow, code_hash)
+        change(self._session, row, state="used")
         return row.tenant, row.person
 
     def link(self, account: Account) -> bool:
         """Bind an account to its person. False if it is bound, or the person has another."""
-        return insert_new(
+        return add_new(
             self._session,
             AccountRow,
             {name: getattr(account, name) for name in Account.__slots__},

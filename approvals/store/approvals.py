@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import case, literal, update
+from sqlalchemy import case
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
 from approvals.store.rows import ApprovalRow, OutcomeRow, SpendRow
-from approvals.store.statements import insert_new, insert_new_from, insert_row
+from approvals.store.seals import add, add_new, add_new_from, change
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -67,7 +67,7 @@ class Approvals:
     def issue(self, approval: IssuedApproval) -> None:
         """Store an approval. The unique `txn` lets one occasion have one."""
         values = {name: getattr(approval, name) for name in IssuedApproval.__slots__}
-        insert_row(self._session, ApprovalRow, {**values, "lapse_at": approval.expires})
+        add(self._session, ApprovalRow, {**values, "lapse_at": approval.expires})
 
     def get(self, *, tenant: str, jti: str, lock: bool = False) -> IssuedApproval | None:
         """The approval with this id. With `lock`, it is spent or ended here or not at all."""
@@ -91,27 +91,31 @@ class Approvals:
         Expiry and revocation are conditions of this statement, so no job has to have run for them.
         True if this call inserted the row; false if the row was there or a condition failed.
         """
-        source = select_columns(
-            col(ApprovalRow.jti),
-            literal(tenant),
-            literal(spend.use_id),
-            literal(spend.receipt),
-            literal(spend.created),
-        ).where(
-            col(ApprovalRow.jti) == spend.jti,
-            col(ApprovalRow.tenant) == tenant,
-            col(ApprovalRow.enforcer) == enforcer,
-            col(ApprovalRow.call_hash) == call_hash,
-            col(ApprovalRow.state) == LIVE,
-            col(ApprovalRow.expires) > spend.created,
+        values = {
+            "jti": spend.jti,
+            "tenant": tenant,
+            "use_id": spend.use_id,
+            "receipt": spend.receipt,
+            "created": spend.created,
+        }
+        fresh = add_new_from(
+            self._session,
+            SpendRow,
+            values,
+            lambda *columns: select_columns(*columns).where(
+                col(ApprovalRow.jti) == spend.jti,
+                col(ApprovalRow.tenant) == tenant,
+                col(ApprovalRow.enforcer) == enforcer,
+                col(ApprovalRow.call_hash) == call_hash,
+                col(ApprovalRow.state) == LIVE,
+                col(ApprovalRow.expires) > spend.created,
+            ),
         )
-        columns = ["jti", "tenant", "use_id", "receipt", "created"]
-        if not insert_new_from(self._session, SpendRow, columns, source):
-            return False
-        self._session.execute(
-            update(ApprovalRow).where(col(ApprovalRow.jti) == spend.jti).values(lapse_at=None)
-        )
-        return True
+        if fresh:
+            self._session.execute(
+                update(ApprovalRow).where(col(ApprovalRow.jti) == spend.jti).values(lapse_at=None)
+            )
+        return fresh
 
     def spent(self, *, tenant: str, jti: str) -> Spend | None:
         """How the approval was spent, if it was."""
@@ -131,7 +135,7 @@ class Approvals:
             "output_hash": output_hash,
             "created": now,
         }
-        return insert_new(self._session, OutcomeRow, values)
+        return add_new(self._session, OutcomeRow, values)
 
     def outcome(self, *, tenant: str, jti: str) -> Outcome | None:
         """What was reported of the call."""
@@ -174,13 +178,9 @@ class Approvals:
         spent = frozenset(
             self._session.exec(select(SpendRow.jti).where(col(SpendRow.jti).in_(held)))
         )
-        over = [_issued(row) for row in rows if row.jti not in spent]
-        self._session.execute(
-            update(ApprovalRow)
-            .where(col(ApprovalRow.jti).in_([each.jti for each in over]))
-            .values(state=LAPSED, lapse_at=None)
-        )
-        return over
+        over = [row for row in rows if row.jti not in spent]
+        change(self._session, *over, state=LAPSED, lapse_at=None)
+        return [_issued(row) for row in over]
 
     def states(self) -> dict[str, str]:
         """The state of every approval of every tenant, by its id: spent, or that of its row."""

@@ -12,6 +12,7 @@ from sqlmodel import col, or_, select
 from approvals.core.ceremony import Decision
 from approvals.core.requests import State
 from approvals.store.rows import RequestRow, SeatRow, VoteRow
+from approvals.store.seals import change
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -105,15 +106,9 @@ class Attention:
 
     def mark_seen(self, *, request_id: str, person: str, now: int) -> None:
         """Remember when the person first had the request's page before them."""
-        self._session.execute(
-            update(SeatRow)
-            .where(
-                col(SeatRow.request) == request_id,
-                col(SeatRow.person) == person,
-                col(SeatRow.first_seen).is_(None),
-            )
-            .values(first_seen=now)
-        )
+        seat = self._seat(request_id=request_id, person=person)
+        if seat is not None and seat.first_seen is None:
+            change(self._session, seat, first_seen=now)
 
     def opened_whole(self, *, request_id: str, person: str) -> bool:
         """Has the person opened the whole of what will run?"""
@@ -122,15 +117,18 @@ class Attention:
 
     def mark_opened(self, *, request_id: str, person: str, now: int) -> None:
         """Remember when the person first opened the whole of what will run."""
-        self._session.execute(
-            update(SeatRow)
-            .where(
-                col(SeatRow.request) == request_id,
-                col(SeatRow.person) == person,
-                col(SeatRow.opened_whole).is_(None),
-            )
-            .values(opened_whole=now)
-        )
+        seat = self._seat(request_id=request_id, person=person)
+        if seat is not None and seat.opened_whole is None:
+            change(self._session, seat, opened_whole=now)
+
+    def _seat(self, *, request_id: str, person: str) -> SeatRow | None:
+        """The seat, locked, as it is now: both times may be marked at once."""
+        return self._session.exec(
+            select(SeatRow)
+            .where(SeatRow.request == request_id, SeatRow.person == person)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        ).first()
 
     # -- following up -----------------------------------------------------------------------
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
+    from approvals.store.seals import Seals
+
 LARGEST = 64
 """Members of a batch at most: whoever came first does not wait for everybody."""
 
@@ -65,8 +67,9 @@ class _Batch:
 class Batches:
     """The one writer of a process."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, info: dict[str, Seals]) -> None:
         self._engine = engine
+        self._info = info
         self._turn = threading.Lock()
         self._queue = threading.Lock()
         self._queued = 0
@@ -92,6 +95,7 @@ class Batches:
                     batch.connection,
                     join_transaction_mode="create_savepoint",
                     expire_on_commit=False,
+                    info=self._info,
                 ) as session,
                 session.begin(),
             ):

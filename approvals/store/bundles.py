@@ -7,26 +7,33 @@ from typing import TYPE_CHECKING
 
 import orjson
 from sqlalchemy import bindparam
-from sqlmodel import col, select
+from sqlalchemy import select as select_columns
+from sqlmodel import col
 
+from approvals.core.errors import Conflict
 from approvals.store.rows import ActivationRow, BundleRow
+from approvals.store.seals import add_new, altered, seals_of
 
 if TYPE_CHECKING:
     from sqlmodel import Session
 
 # Asked at every call: made once, it costs a tenth.
 _CURRENT = (
-    select(ActivationRow.version, ActivationRow.activated_by)
-    .where(ActivationRow.tenant == bindparam("tenant"))
-    .order_by(col(ActivationRow.id).desc())
+    select_columns(ActivationRow.__table__)  # type: ignore[attr-defined]
+    .where(col(ActivationRow.tenant) == bindparam("tenant"))
+    .order_by(col(ActivationRow.number).desc())
     .limit(1)
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """Which bundle is current, and who alone activated it, if a person did."""
+    """Which bundle is current, and who alone activated it, if a person did.
 
+    `number` says how many activations the tenant had before this one.
+    """
+
+    number: int
     version: str
     activated_by: str | None
 
@@ -40,25 +47,38 @@ class Bundles:
     def activate(
         self, *, tenant: str, version: str, files: dict[str, str], by: str | None, now: int
     ) -> None:
-        """Store the bundle if it is new and make it current."""
+        """Store the bundle if it is new and make it current.
+
+        Raises:
+            Conflict: another bundle was activated at the same moment.
+        """
         if self._session.get(BundleRow, (tenant, version)) is None:
-            self._session.add(
-                BundleRow(
-                    tenant=tenant,
-                    version=version,
-                    files=orjson.dumps(files).decode(),
-                    created=now,
-                )
-            )
-        self._session.add(
-            ActivationRow(tenant=tenant, version=version, activated_by=by, created=now)
+            text = orjson.dumps(files).decode()
+            values = {"tenant": tenant, "version": version, "files": text, "created": now}
+            add_new(self._session, BundleRow, values)
+        before = self.current(tenant)
+        activated = add_new(
+            self._session,
+            ActivationRow,
+            {
+                "tenant": tenant,
+                "number": 0 if before is None else before.number + 1,
+                "version": version,
+                "activated_by": by,
+                "created": now,
+            },
         )
-        self._session.flush()
+        if not activated:
+            raise Conflict("another bundle was activated at the same moment; activate it again")
 
     def current(self, tenant: str) -> Activation | None:
         """The newest activation."""
-        row = self._session.connection().execute(_CURRENT, {"tenant": tenant}).first()
-        return None if row is None else Activation(row[0], row[1])
+        row = self._session.connection().execute(_CURRENT, {"tenant": tenant}).mappings().first()
+        if row is None:
+            return None
+        if not seals_of(self._session).holds(ActivationRow, dict(row)):
+            raise altered(ActivationRow, (tenant, row["number"]))
+        return Activation(row["number"], row["version"], row["activated_by"])
 
     def files(self, *, tenant: str, version: str) -> dict[str, str] | None:
         """The files of a bundle that was activated at some time."""

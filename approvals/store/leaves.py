@@ -10,7 +10,7 @@ from sqlmodel import col, select
 
 from approvals.core.leaves import Leaf, Staged, StoredCheckpoint
 from approvals.store.rows import CheckpointRow, LeafRow, NodeRow, StagedRow
-from approvals.store.statements import insert_row
+from approvals.store.seals import add
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ class Leaves:
         self, leaf: bytes, opening: dict[str, object], *, tenant: str, subject: str | None
     ) -> None:
         """Put an event in line for the log. `subject` is the request or verdict it is about."""
-        insert_row(
+        add(
             self._session,
             StagedRow,
             {

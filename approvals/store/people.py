@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
@@ -18,7 +18,8 @@ from approvals.store.rows import (
     PasskeyRow,
     SessionRow,
 )
-from approvals.store.statements import changed, insert_new
+from approvals.store.seals import add, add_new, change
+from approvals.store.statements import changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +92,7 @@ class People:
         if row is None:
             # Two browsers may open one invitation at the same moment: whoever comes second waits
             # for the first and takes what that one made.
-            insert_new(
+            add_new(
                 self._session, HandleRow, {"tenant": tenant, "person": person, "handle": make()}
             )
             row = self._session.get_one(HandleRow, (tenant, person))
@@ -108,9 +109,8 @@ class People:
         Raises:
             Conflict: its id or its public key is enrolled already (`passkey_known`).
         """
-        self._session.add(PasskeyRow(state="active", **_fields(passkey)))
         try:
-            self._session.flush()
+            add(self._session, PasskeyRow, {"state": "active", **_fields(passkey)})
         except IntegrityError as error:
             raise Conflict("this passkey is enrolled already", code="passkey_known") from error
 
@@ -135,35 +135,32 @@ class People:
         return None if row is None else _passkey(row)
 
     def used(self, credential_id: str, *, sign_count: int, backup_state: bool) -> None:
-        """Remember the authenticator's counter."""
-        self._session.execute(
-            update(PasskeyRow)
-            .where(col(PasskeyRow.credential_id) == credential_id)
-            .values(sign_count=sign_count, backup_state=backup_state)
-        )
+        """Remember the counter of an authenticator whose passkey this transaction has locked."""
+        row = self._session.get_one(PasskeyRow, credential_id)
+        change(self._session, row, sign_count=sign_count, backup_state=backup_state)
 
     def invite(self, *, token_hash: str, tenant: str, person: str, now: int, expires: int) -> None:
         """Add an invitation; earlier open ones of the person end."""
-        self._session.execute(
-            update(InvitationRow)
+        earlier = self._session.exec(
+            select(InvitationRow)
             .where(
-                col(InvitationRow.tenant) == tenant,
-                col(InvitationRow.person) == person,
-                col(InvitationRow.state) == "open",
+                InvitationRow.tenant == tenant,
+                InvitationRow.person == person,
+                InvitationRow.state == "open",
             )
-            .values(state="replaced")
-        )
-        self._session.add(
-            InvitationRow(
-                token_hash=token_hash,
-                tenant=tenant,
-                person=person,
-                state="open",
-                created=now,
-                expires=expires,
-            )
-        )
-        self._session.flush()
+            .order_by(InvitationRow.token_hash)
+            .with_for_update()
+        ).all()
+        change(self._session, *earlier, state="replaced")
+        values = {
+            "token_hash": token_hash,
+            "tenant": tenant,
+            "person": person,
+            "state": "open",
+            "created": now,
+            "expires": expires,
+        }
+        add(self._session, InvitationRow, values)
 
     def end_invitations(self) -> None:
         """End every open invitation, as after a restore: it may have been used since."""
@@ -178,37 +175,39 @@ class People:
 
     def use_invitation(self, token_hash: str, *, now: int) -> bool:
         """Use an open invitation that has not expired: true for exactly one caller."""
-        result = self._session.execute(
-            update(InvitationRow)
+        row = self._session.exec(
+            select(InvitationRow)
             .where(
-                col(InvitationRow.token_hash) == token_hash,
-                col(InvitationRow.state) == "open",
-                col(InvitationRow.expires) > now,
+                InvitationRow.token_hash == token_hash,
+                InvitationRow.state == "open",
+                InvitationRow.expires > now,
             )
-            .values(state="used")
-        )
-        return changed(result) == 1
+            .with_for_update()
+        ).first()
+        if row is None:
+            return False
+        change(self._session, row, state="used")
+        return True
 
     def open_ceremony(self, ceremony: Ceremony) -> None:
         """Remember a challenge that is being given out."""
-        self._session.add(CeremonyRow(state="open", **_fields(ceremony)))
-        self._session.flush()
+        add(self._session, CeremonyRow, {"state": "open", **_fields(ceremony)})
 
     def take_ceremony(self, ceremony_id: str, *, kind: str, now: int) -> Ceremony | None:
         """Take a challenge: the one who gets it is the only one, and only before it expires."""
-        result = self._session.execute(
-            update(CeremonyRow)
+        row = self._session.exec(
+            select(CeremonyRow)
             .where(
-                col(CeremonyRow.id) == ceremony_id,
-                col(CeremonyRow.kind) == kind,
-                col(CeremonyRow.state) == "open",
-                col(CeremonyRow.expires) > now,
+                CeremonyRow.id == ceremony_id,
+                CeremonyRow.kind == kind,
+                CeremonyRow.state == "open",
+                CeremonyRow.expires > now,
             )
-            .values(state="used")
-        )
-        if changed(result) != 1:
+            .with_for_update()
+        ).first()
+        if row is None:
             return None
-        row = self._session.get_one(CeremonyRow, ceremony_id)
+        change(self._session, row, state="used")
         return Ceremony(
             id=row.id,
             tenant=row.tenant,
@@ -240,12 +239,14 @@ class People:
 
     def sign_in(self, *, token_hash: str, tenant: str, person: str, now: int, expires: int) -> None:
         """Remember a signed-in browser."""
-        self._session.add(
-            SessionRow(
-                token_hash=token_hash, tenant=tenant, person=person, signed_in=now, expires=expires
-            )
-        )
-        self._session.flush()
+        values = {
+            "token_hash": token_hash,
+            "tenant": tenant,
+            "person": person,
+            "signed_in": now,
+            "expires": expires,
+        }
+        add(self._session, SessionRow, values)
 
     def signed_in(self, token_hash: str, *, now: int) -> SignedIn | None:
         """The browser's session, unless it has expired."""

@@ -19,7 +19,7 @@ from approvals.store.rows import (
     VerdictRow,
     VoteRow,
 )
-from approvals.store.statements import insert_new, insert_row
+from approvals.store.seals import add, add_all, add_new, altered, change, sound
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -109,7 +109,7 @@ class Requests:
             "verdict": verdict,
             "created": now,
         }
-        if insert_new(self._session, IdempotencyRow, values):
+        if add_new(self._session, IdempotencyRow, values):
             return None
         row = self._session.get_one(IdempotencyRow, (tenant, enforcer, key))
         return row.body_digest, row.verdict
@@ -117,7 +117,7 @@ class Requests:
     def add_verdict(self, verdict: VerdictRecord) -> None:
         """Store a verdict."""
         values = {name: getattr(verdict, name) for name in VerdictRecord.__slots__}
-        insert_row(self._session, VerdictRow, values)
+        add(self._session, VerdictRow, values)
 
     def verdict(self, *, tenant: str, verdict_id: str) -> VerdictRecord | None:
         """The verdict with this id."""
@@ -189,22 +189,38 @@ class Requests:
             "decided": None,
             "follow_at": follow_at,
         }
-        if not insert_new(self._session, RequestRow, values):
+        if not add_new(self._session, RequestRow, values):
             return False
-        for person in seats:
-            self._session.add(SeatRow(request=request.id, person=person, tenant=document.tenant))
-        self._session.flush()
+        add_all(
+            self._session,
+            SeatRow,
+            [
+                {"request": request.id, "person": person, "tenant": document.tenant}
+                for person in seats
+            ],
+        )
         return True
 
     def open_with(self, *, tenant: str, open_key: str) -> StoredRequest | None:
-        """The request that holds this `open_key`, locked."""
+        """The request that holds this `open_key`, locked.
+
+        Raises:
+            Unavailable: the request there asks something else (`row_altered`).
+        """
         row = self._session.exec(
             select(RequestRow)
             .where(RequestRow.tenant == tenant, RequestRow.open_key == open_key)
             .with_for_update()
             .execution_options(populate_existing=True)
         ).first()
-        return None if row is None else self._stored(row)
+        if row is None:
+            return None
+        stored = self._stored(row)
+        # The column says where to look. What is found there must be the same question, or a call
+        # could be given the request, and so the answer, of another.
+        if stored.request.document.open_key() != open_key:
+            raise altered(RequestRow, (row.id,))
+        return stored
 
     def repeated(self, request_id: str) -> None:
         """Count one more identical call on the request."""
@@ -252,9 +268,7 @@ class Requests:
         values: dict[str, object] = {"state": request.state.value, "decided": now}
         if not keep_open:
             values["open_key"] = None
-        self._session.execute(
-            update(RequestRow).where(col(RequestRow.id) == request.id).values(**values)
-        )
+        change(self._session, self._session.get_one(RequestRow, request.id), **values)
 
     def close(self, request_id: str) -> None:
         """The request can no longer lead to execution: an identical call may be asked anew."""
@@ -274,43 +288,44 @@ class Requests:
 
     def add_vote(self, request: Request, vote: Vote) -> None:
         """Store a vote. The primary key lets one person have one."""
-        self._session.add(
-            VoteRow(
-                request=request.id,
-                person=vote.approver,
-                position=len(request.votes),
-                tenant=request.document.tenant,
-                decision=vote.decision.value,
-                step_up=vote.step_up.value,
-                channel=vote.channel,
-                reason=vote.reason,
-                statement=None if vote.statement is None else _text(vote.statement.document()),
-                evidence=None if vote.evidence is None else _text(vote.evidence.document()),
-                created=vote.time,
-            )
-        )
-        self._session.flush()
+        statement, evidence = vote.statement, vote.evidence
+        values = {
+            "request": request.id,
+            "person": vote.approver,
+            "position": len(request.votes),
+            "tenant": request.document.tenant,
+            "decision": vote.decision.value,
+            "step_up": vote.step_up.value,
+            "channel": vote.channel,
+            "reason": vote.reason,
+            "statement": None if statement is None else _text(statement.document()),
+            "evidence": None if evidence is None else _text(evidence.document()),
+            "created": vote.time,
+        }
+        add(self._session, VoteRow, values)
 
     # -- lists ------------------------------------------------------------------------------
 
     def asked(self, *, tenant: str, person: str, limit: int) -> list[RequestLine]:
         """The newest requests that the person is asked about."""
-        rows = self._session.exec(
+        rows = sound(
+            self._session,
             select(RequestRow)
             .join(SeatRow, col(SeatRow.request) == col(RequestRow.id))
             .where(RequestRow.tenant == tenant, SeatRow.tenant == tenant, SeatRow.person == person)
             .order_by(col(RequestRow.created).desc(), RequestRow.id)
-            .limit(limit)
+            .limit(limit),
         )
         return [_line(row) for row in rows]
 
     def made_for(self, *, tenant: str, person: str, limit: int) -> list[RequestLine]:
         """The newest requests made for the person."""
-        rows = self._session.exec(
+        rows = sound(
+            self._session,
             select(RequestRow)
             .where(RequestRow.tenant == tenant, RequestRow.person == person)
             .order_by(col(RequestRow.created).desc(), RequestRow.id)
-            .limit(limit)
+            .limit(limit),
         )
         return [_line(row) for row in rows]
 
@@ -318,7 +333,8 @@ class Requests:
         self, *, tenant: str, agent: str, before: int, besides: str, limit: int
     ) -> list[RequestLine]:
         """What the agent asked for up to `before`, newest first, without the request `besides`."""
-        rows = self._session.exec(
+        rows = sound(
+            self._session,
             select(RequestRow)
             .where(
                 RequestRow.tenant == tenant,
@@ -327,7 +343,7 @@ class Requests:
                 RequestRow.id != besides,
             )
             .order_by(col(RequestRow.created).desc(), RequestRow.id)
-            .limit(limit)
+            .limit(limit),
         )
         return [_line(row) for row in rows]
 

@@ -3,9 +3,13 @@
 Every table carries the tenant, and every query names it. Times are whole seconds since 1970 (UTC).
 Documents whose bytes matter (payloads, statements, tokens, leaves) are stored as the text or bytes
 that was hashed or signed, never as a database's own JSON type, which would rewrite them.
+A row that grants something is a `SealedRow`: `store.seals` says what that means and how it is
+written.
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from sqlalchemy import BigInteger, Index, Integer, LargeBinary, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
@@ -14,7 +18,17 @@ from sqlmodel import Field, SQLModel
 BIG = BigInteger().with_variant(Integer, "sqlite")
 
 
-class BundleRow(SQLModel, table=True):
+class SealedRow(SQLModel):
+    """A row that grants something, sealed over every column that is not in `unsealed`.
+
+    A column may be `unsealed` only if nothing that it can hold grants, shows or hides anything.
+    """
+
+    unsealed: ClassVar[frozenset[str]] = frozenset()
+    seal: bytes = Field(sa_type=LargeBinary)
+
+
+class BundleRow(SealedRow, table=True):
     """A policy bundle that was activated at least once: its files exactly as they were reviewed."""
 
     __tablename__ = "bundle"
@@ -24,18 +38,21 @@ class BundleRow(SQLModel, table=True):
     created: int = Field(sa_type=BIG)
 
 
-class ActivationRow(SQLModel, table=True):
-    """One activation. The newest is current: an old bundle returns only by a new activation."""
+class ActivationRow(SealedRow, table=True):
+    """One activation. The newest is current: an old bundle returns only by a new activation.
+
+    The tenant's activations are numbered from 0, so the seal covers which of them this is.
+    """
 
     __tablename__ = "activation"
-    id: int | None = Field(default=None, primary_key=True, sa_type=BIG)
-    tenant: str = Field(index=True)
+    tenant: str = Field(primary_key=True)
+    number: int = Field(primary_key=True, sa_type=BIG, sa_column_kwargs={"autoincrement": False})
     version: str
     activated_by: str | None = None
     created: int = Field(sa_type=BIG)
 
 
-class HandleRow(SQLModel, table=True):
+class HandleRow(SealedRow, table=True):
     """The random WebAuthn user handle of a person: only their device knows them by it."""
 
     __tablename__ = "handle"
@@ -44,7 +61,7 @@ class HandleRow(SQLModel, table=True):
     handle: bytes = Field(sa_type=LargeBinary, unique=True)
 
 
-class PasskeyRow(SQLModel, table=True):
+class PasskeyRow(SealedRow, table=True):
     """An enrolled passkey. Neither its id nor its public key can belong to two persons."""
 
     __tablename__ = "passkey"
@@ -61,7 +78,7 @@ class PasskeyRow(SQLModel, table=True):
     __table_args__ = (Index("passkey_person", "tenant", "person"),)
 
 
-class InvitationRow(SQLModel, table=True):
+class InvitationRow(SealedRow, table=True):
     """A single-use invitation, kept by the SHA-256 of its token."""
 
     __tablename__ = "invitation"
@@ -73,7 +90,7 @@ class InvitationRow(SQLModel, table=True):
     expires: int = Field(sa_type=BIG)
 
 
-class CeremonyRow(SQLModel, table=True):
+class CeremonyRow(SealedRow, table=True):
     """A challenge given to a browser: taken once, before it expires, for what it was made for."""
 
     __tablename__ = "ceremony"
@@ -88,7 +105,7 @@ class CeremonyRow(SQLModel, table=True):
     expires: int = Field(sa_type=BIG, index=True)
 
 
-class SessionRow(SQLModel, table=True):
+class SessionRow(SealedRow, table=True):
     """A signed-in browser, kept by the SHA-256 of its token."""
 
     __tablename__ = "session"
@@ -99,7 +116,7 @@ class SessionRow(SQLModel, table=True):
     expires: int = Field(sa_type=BIG, index=True)
 
 
-class VerdictRow(SQLModel, table=True):
+class VerdictRow(SealedRow, table=True):
     """One answer of policy, with all that is needed to evaluate it again."""
 
     __tablename__ = "verdict"
@@ -119,7 +136,7 @@ class VerdictRow(SQLModel, table=True):
     __table_args__ = (Index("verdict_usage", "tenant", "agent", "created"),)
 
 
-class IdempotencyRow(SQLModel, table=True):
+class IdempotencyRow(SealedRow, table=True):
     """Which verdict answered an `Idempotency-Key`, and for which body."""
 
     __tablename__ = "idempotency"
@@ -131,13 +148,16 @@ class IdempotencyRow(SQLModel, table=True):
     created: int = Field(sa_type=BIG)
 
 
-class RequestRow(SQLModel, table=True):
+class RequestRow(SealedRow, table=True):
     """A request. `open_key` is unique while the request can still lead to execution.
 
     `follow_at` is when somebody is to be told next although nothing has happened, if at all.
     """
 
     __tablename__ = "request"
+    # Where to look for a request is not believed: it is computed from what was found (`open_key`).
+    # How often it was repeated and who is told when decide nothing.
+    unsealed: ClassVar[frozenset[str]] = frozenset({"open_key", "repeats", "follow_at"})
     id: str = Field(primary_key=True)
     tenant: str
     enforcer: str
@@ -166,7 +186,7 @@ class RequestRow(SQLModel, table=True):
     )
 
 
-class SeatRow(SQLModel, table=True):
+class SeatRow(SealedRow, table=True):
     """A person who is asked about a request, and what of it they have opened."""
 
     __tablename__ = "seat"
@@ -178,7 +198,7 @@ class SeatRow(SQLModel, table=True):
     __table_args__ = (Index("seat_person", "tenant", "person"),)
 
 
-class VoteRow(SQLModel, table=True):
+class VoteRow(SealedRow, table=True):
     """One person's decision on one request: there can be no second, and no two at one place."""
 
     __tablename__ = "vote"
@@ -199,7 +219,7 @@ class VoteRow(SQLModel, table=True):
     )
 
 
-class ApprovalRow(SQLModel, table=True):
+class ApprovalRow(SealedRow, table=True):
     """An issued approval.
 
     `lapse_at` is when it is to be recorded that nobody spent it; none once it was spent or ended.
@@ -207,6 +227,7 @@ class ApprovalRow(SQLModel, table=True):
     """
 
     __tablename__ = "approval"
+    unsealed: ClassVar[frozenset[str]] = frozenset({"lapse_at"})
     jti: str = Field(primary_key=True)
     tenant: str
     txn: str = Field(unique=True)
@@ -221,7 +242,7 @@ class ApprovalRow(SQLModel, table=True):
     lapse_at: int | None = Field(default=None, sa_type=BIG, index=True)
 
 
-class SpendRow(SQLModel, table=True):
+class SpendRow(SealedRow, table=True):
     """That an approval was spent, keyed on the approval's id: the primary key is the guard.
 
     `receipt` is the token as it was given, so that the same use gets the same one again, also after
@@ -236,7 +257,7 @@ class SpendRow(SQLModel, table=True):
     created: int = Field(sa_type=BIG)
 
 
-class OutcomeRow(SQLModel, table=True):
+class OutcomeRow(SealedRow, table=True):
     """What became of the call that a spent approval let through."""
 
     __tablename__ = "outcome"
@@ -247,10 +268,12 @@ class OutcomeRow(SQLModel, table=True):
     created: int = Field(sa_type=BIG)
 
 
-class StagedRow(SQLModel, table=True):
+class StagedRow(SealedRow, table=True):
     """An event that committed and waits for its place in the log."""
 
     __tablename__ = "staged"
+    # The database numbers the line; which event comes first is said in the events themselves.
+    unsealed: ClassVar[frozenset[str]] = frozenset({"id"})
     id: int | None = Field(default=None, primary_key=True, sa_type=BIG)
     tenant: str
     subject: str | None = None
@@ -343,7 +366,7 @@ class NoticeRow(SQLModel, table=True):
     )
 
 
-class AccountRow(SQLModel, table=True):
+class AccountRow(SealedRow, table=True):
     """A chat account that its owner linked while signed in with a passkey."""
 
     __tablename__ = "account"
@@ -356,7 +379,7 @@ class AccountRow(SQLModel, table=True):
     __table_args__ = (UniqueConstraint("tenant", "channel", "person", name="account_person"),)
 
 
-class LinkCodeRow(SQLModel, table=True):
+class LinkCodeRow(SealedRow, table=True):
     """A code with which a signed-in person proves that a chat account is theirs; used once."""
 
     __tablename__ = "link_code"

@@ -35,6 +35,7 @@ from approvals.store.notices import Notices
 from approvals.store.people import People
 from approvals.store.place import Place
 from approvals.store.requests import Requests
+from approvals.store.seals import Seals
 from approvals.store.standing import Standings, establish
 
 if TYPE_CHECKING:
@@ -73,11 +74,12 @@ class Tx:
 class Store:
     """The database. Made by `open_store`; safe to share between threads."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, mac: Callable[[bytes], bytes]) -> None:
         self._engine = engine
+        self._info = {"seals": Seals(mac)}
         self._batches: Batches | None = None
         if engine.dialect.name == "sqlite":
-            self._batches = Batches(engine.execution_options(writes=True))
+            self._batches = Batches(engine.execution_options(writes=True), info=self._info)
             self._readers = engine
         else:
             self._readers = engine.execution_options(isolation_level="REPEATABLE READ")
@@ -101,7 +103,7 @@ class Store:
                     tx = Tx(session, now=self._now(session))
                     yield tx
             else:
-                with Session(self._engine, expire_on_commit=False) as session, session.begin():
+                with self._session(self._engine) as session, session.begin():
                     tx = Tx(session, now=self._now(session))
                     yield tx
                     for topic in tx.announced:
@@ -116,7 +118,7 @@ class Store:
 
         Without that an evidence file could hold a vote and not the event that tells of it.
         """
-        with self._translated(), Session(self._readers, expire_on_commit=False) as session:
+        with self._translated(), self._session(self._readers) as session:
             yield Tx(session, now=self._now(session))
 
     def listen(self, listener: Listener) -> Callable[[], None]:
@@ -163,6 +165,9 @@ class Store:
                 _log.warning("listen_interrupted", error=type(error).__name__)
                 self._closing.wait(1.0)
 
+    def _session(self, engine: Engine) -> Session:
+        return Session(engine, expire_on_commit=False, info=self._info)
+
     def _now(self, session: Session) -> int:
         return self._clock.read(session)
 
@@ -178,8 +183,10 @@ class Store:
             raise
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, *, mac: Callable[[bytes], bytes]) -> Store:
     """Migrate the database to the newest schema and open it.
+
+    `mac` is the keyring's `seal`: it makes and checks the seals of rows.
 
     Raises:
         Unavailable: it cannot be reached, opened or written.
@@ -193,4 +200,4 @@ def open_store(url: str) -> Store:
         raise Unavailable(f"the database cannot be migrated: {type(error).__name__}") from error
     engine = connect(url)
     establish(engine)
-    return Store(engine)
+    return Store(engine, mac=mac)

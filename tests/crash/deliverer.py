@@ -38,7 +38,7 @@ def main() -> None:
                 smtp_security="none",
             )
             keys = Keyring.open(settings.home, now=1, origin=settings.log_origin)
-            service = Service(open_store(settings.database_url), keys, settings)
+            service = Service(open_store(settings.database_url, mac=keys.seal), keys, settings)
             Delivery(service, [EmailChannel(settings)]).start()
             threading.Event().wait()
         print(child, flush=True)  # noqa: T201 - its output is its protocol

@@ -201,7 +201,8 @@ class _Use:
 def _check(running: Running, database: str, told: Acknowledged) -> None:
     from approvals.store import open_store  # noqa: PLC0415 - a new one, as after a restart
 
-    store, keys = open_store(database), running.service.keys
+    keys = running.service.keys
+    store = open_store(database, mac=keys.seal)
     while log.sequence(store, keys, now=int(time.time())):
         pass
     report = log.check(store, vkeys=[keys.vkey])

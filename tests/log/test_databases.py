@@ -15,6 +15,7 @@ from approvals.log.check import CHUNK
 from approvals.store import Store, open_store
 from approvals.store.leaves import Leaves
 from tests.log.logs import NOW, Signer, event, grow, stage
+from tests.seals import mac
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,14 +25,14 @@ SIGNER = Signer()
 
 @pytest.fixture
 def store(database_url: str) -> Iterator[Store]:
-    store = open_store(database_url)
+    store = open_store(database_url, mac=mac)
     yield store
     store.close()
 
 
 @pytest.fixture
 def postgres(postgres_url: str) -> Iterator[Store]:
-    store = open_store(postgres_url)
+    store = open_store(postgres_url, mac=mac)
     yield store
     store.close()
 

@@ -34,7 +34,7 @@ def other_replica(place: Workplace) -> tuple[Service, TestClient]:
     """The service started a second time on the same database: a restart, or another replica."""
     settings = place.running.service.settings
     service = Service(
-        store=open_store(settings.database_url),
+        store=open_store(settings.database_url, mac=place.running.service.keys.seal),
         keys=Keyring.open(settings.home, now=1, origin=settings.log_origin),
         settings=settings,
     )

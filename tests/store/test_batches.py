@@ -14,6 +14,7 @@ from approvals.store import open_store
 from approvals.store.batches import _Batch
 from approvals.store.notices import Notice
 from approvals.store.rows import NoticeRow
+from tests.seals import mac
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ MEMBERS = 200
 
 @pytest.fixture
 def store(database_url: str) -> Iterator[Store]:
-    opened = open_store(database_url)
+    opened = open_store(database_url, mac=mac)
     yield opened
     opened.close()
 
@@ -116,7 +117,7 @@ def _announce_and_fail(store: Store) -> None:
 
 
 def test_a_full_disk_grants_nothing_and_hurts_nothing(sqlite_url: str) -> None:
-    store = open_store(sqlite_url)
+    store = open_store(sqlite_url, mac=mac)
     put(store, 1)
     batches = store._batches
     assert batches is not None
@@ -149,7 +150,7 @@ def test_a_full_disk_grants_nothing_and_hurts_nothing(sqlite_url: str) -> None:
 def test_a_batch_that_cannot_commit_tells_every_member(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = open_store(sqlite_url)
+    store = open_store(sqlite_url, mac=mac)
     monkeypatch.setattr(_Batch, "alive", lambda _: False)
 
     def attempt(number: int) -> str:
@@ -169,7 +170,7 @@ def test_a_batch_that_cannot_commit_tells_every_member(
 def test_nor_does_anybody_believe_in_a_commit_that_was_interrupted(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = open_store(sqlite_url)
+    store = open_store(sqlite_url, mac=mac)
     inside, go_on = threading.Event(), threading.Event()
     commit = Connection.commit
 
@@ -203,7 +204,7 @@ def test_nor_does_anybody_believe_in_a_commit_that_was_interrupted(
 def test_a_database_that_is_away_is_unavailable(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = open_store(postgres_url)
+    store = open_store(postgres_url, mac=mac)
     store._engine.dispose()
     with monkeypatch.context() as patch:
         patch.setattr(psycopg, "connect", _refused)
@@ -211,7 +212,7 @@ def test_a_database_that_is_away_is_unavailable(
             pytest.fail("nothing begins")
     assert ids(store) == set()
     with pytest.raises(Unavailable):
-        open_store("postgresql+psycopg://nobody@127.0.0.1:9/none")
+        open_store("postgresql+psycopg://nobody@127.0.0.1:9/none", mac=mac)
     store.close()
 
 

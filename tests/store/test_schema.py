@@ -6,10 +6,11 @@ from sqlmodel import SQLModel
 
 from approvals.store import open_store
 from approvals.store.engine import connect
+from tests.seals import mac
 
 
 def test_migrations_make_the_tables_that_the_rows_describe(empty_database_url: str) -> None:
-    store = open_store(empty_database_url)
+    store = open_store(empty_database_url, mac=mac)
     store.close()
     engine = connect(store._engine.url.render_as_string(hide_password=False))
     with engine.connect() as connection:
@@ -20,7 +21,7 @@ def test_migrations_make_the_tables_that_the_rows_describe(empty_database_url: s
 
 def test_migrating_again_changes_nothing(empty_database_url: str) -> None:
     for _ in range(2):
-        open_store(empty_database_url).close()
+        open_store(empty_database_url, mac=mac).close()
 
 
 def test_every_table_is_bound_to_a_tenant() -> None:

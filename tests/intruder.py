@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Boolean, LargeBinary, String, and_, delete, insert, select, text, update
+from sqlalchemy import Boolean, LargeBinary, and_, delete, insert, select, text, update
 from sqlmodel import SQLModel
 
 from approvals.store.engine import connect
@@ -58,6 +58,14 @@ class Intruder:
         with self.writing() as connection:
             connection.execute(insert(table).values(**row))
 
+    def exchange(self, table: Table, one: Values, another: Values, name: str) -> None:
+        """Two rows exchange their values of a column."""
+        with self.writing() as connection:
+            for row in (one, another):
+                connection.execute(delete(table).where(_is(table, row)))
+            for row, value in ((one, another[name]), (another, one[name])):
+                connection.execute(insert(table).values(**{**row, name: value}))
+
     def put_back(self, table: Table, rows: list[Values]) -> None:
         """The whole table as it was."""
         with self.writing() as connection:
@@ -81,10 +89,10 @@ def other_values(column: Column[Any], value: object) -> list[object]:
     if isinstance(column.type, LargeBinary):
         octets = value if isinstance(value, bytes) else b""
         return [octets + b"\x00", bytes(reversed(octets)) + b"\x01"]
-    if isinstance(column.type, String):
+    if column.type.python_type is str:
         others: list[object] = ["elsewhere", f"{value or ''}x", ""]
     else:
-        others = [(value if isinstance(value, int) else 0) + 1, -1]
+        others = [(value if isinstance(value, int) else 0) + 1000, -1]
     if column.nullable:
         others.append(None)
     return [other for other in others if other != value]

@@ -10,13 +10,15 @@ from sqlmodel import SQLModel, select
 
 from approvals.core.errors import Unavailable
 from approvals.store import rows, seals
-from tests.intruder import Intruder, other_values, table_of
+from tests.intruder import Intruder, Values, other_values, table_of
 from tests.populated import populated
 from tests.seals import mac
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from sqlalchemy import Table
 
     from approvals.store import Store
 
@@ -71,44 +73,58 @@ def refused(store: Store, row: type[rows.SealedRow]) -> bool:
     return False
 
 
-def test_a_row_that_was_edited_or_swapped_or_copied_is_refused(
+def exchangeable(table: Table, before: list[Values], made: Values) -> bool:
+    """Whether no third row has the key that a row would have after the exchange."""
+    names = table.primary_key.columns.keys()
+    of_another = [row for row in before if all(row[name] == made[name] for name in names)]
+    return len(names) == 1 or of_another == []
+
+
+def attacks(
+    intruder: Intruder, row: type[rows.SealedRow], before: list[Values]
+) -> Iterator[tuple[str, ...]]:
+    """Do one thing after another to a table that is as it was `before`, and tell what was done."""
+    table = table_of(row)
+    for column in table.columns:
+        if column.name in row.unsealed:
+            continue
+        for value in other_values(column, before[0][column.name]):
+            intruder.edit(table, before[0], **{column.name: value})
+            yield table.name, column.name, "edited", str(value)
+        differing = [
+            (one, another)
+            for one, another in pairwise(before)
+            if one[column.name] != another[column.name]
+            and exchangeable(table, before, {**one, column.name: another[column.name]})
+            and exchangeable(table, before, {**another, column.name: one[column.name]})
+        ]
+        for one, another in differing[:1]:
+            intruder.exchange(table, one, another, column.name)
+            yield table.name, column.name, "exchanged"
+    # A copy under another key; columns that nothing covers are as the intruder likes.
+    fresh = {
+        column.name: None if column.nullable else other_values(column, before[-1][column.name])[0]
+        for column in table.columns
+        if column.primary_key or column.unique
+    }
+    if not row.unsealed.issuperset(fresh):
+        intruder.insert(table, {**before[-1], **fresh})
+        yield table.name, "copied"
+
+
+def test_a_row_that_was_edited_or_exchanged_or_copied_is_refused(
     database: tuple[Store, Intruder],
 ) -> None:
     store, intruder = database
     passed = []
     for row in SEALED:
-        table = table_of(row)
-        before = intruder.rows(table)
-        assert len(before) > 1, f"{table.name}: too few rows to swap"
+        before = intruder.rows(table_of(row))
+        assert len(before) > 1, f"{row.__tablename__}: too few rows"
         assert not refused(store, row)
-        for column in table.columns:
-            if column.name in row.unsealed:
-                continue
-            for value in other_values(column, before[0][column.name]):
-                intruder.edit(table, before[0], **{column.name: value})
-                if not refused(store, row):
-                    passed.append((table.name, column.name, "edited", value))
-                intruder.put_back(table, before)
-            # Another row's value, and other rows of this database at that.
-            for one, another in pairwise(before):
-                if one[column.name] == another[column.name] or column.primary_key or column.unique:
-                    continue
-                intruder.edit(table, one, **{column.name: another[column.name]})
-                if not refused(store, row):
-                    passed.append((table.name, column.name, "swapped", another[column.name]))
-                intruder.put_back(table, before)
-                break
-        fresh = {
-            column.name: other_values(column, before[0][column.name])[0]
-            for column in table.columns
-            if (column.primary_key or column.unique) and column.name not in row.unsealed
-        }
-        intruder.insert(table, {**before[0], **fresh, **dict.fromkeys(row.unsealed)}) if (
-            fresh
-        ) else None
-        if fresh and not refused(store, row):
-            passed.append((table.name, "", "copied", fresh))
-        intruder.put_back(table, before)
+        for attack in attacks(intruder, row, before):
+            if not refused(store, row):
+                passed.append(attack)
+            intruder.put_back(table_of(row), before)
         assert not refused(store, row)
     assert passed == []
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlmodel import Session, SQLModel, select
+from sqlmodel import SQLModel, select
 
 from approvals.app import build_app
 from approvals.client import Client
@@ -292,8 +292,8 @@ def everything(site: Site) -> dict[str, list[Any]]:
         if isinstance(table, type) and issubclass(table, SQLModel) and hasattr(table, "__table__")
     ]
     assert len(tables) > 10
-    with Session(site.service.store._engine) as session:
+    with site.service.store.read() as tx:
         return {
-            table.__name__: sorted(repr(row.model_dump()) for row in session.exec(select(table)))
+            table.__name__: sorted(repr(row.model_dump()) for row in tx.session.exec(select(table)))
             for table in tables
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import case
+from sqlalchemy import case, update
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 

@@ -19,7 +19,6 @@ from approvals.store.rows import (
     SessionRow,
 )
 from approvals.store.seals import add, add_new, change
-from approvals.store.statements import changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

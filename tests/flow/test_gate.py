@@ -110,7 +110,7 @@ def test_once_the_log_was_found_altered_nothing_is_granted_by_any_process(
     running.submit("3", tool="balance")  # before anybody has noticed
     assert round_fails(running) == "log_altered"
     # Another process, which has no sequencer of its own, on the same database.
-    store = open_store(running.service.settings.database_url)
+    store = open_store(running.service.settings.database_url, mac=running.service.keys.seal)
     other = Service(store, running.service.keys, running.service.settings)
     here = running.service
     try:

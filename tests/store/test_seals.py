@@ -28,6 +28,7 @@ UNSEALED = {
     ("request", "open_key"): "an index: it is computed anew from the request that it leads to",
     ("request", "repeats"): "how often an identical call came; the log tells each of them",
     ("request", "follow_at"): "when somebody is reminded; nothing is granted by it",
+    ("approval", "lapse_at"): "when it is recorded that nobody spent it; `expires` is what holds",
     ("staged", "id"): "the order of the line; the events are numbered themselves",
 }
 """Columns that carry no meaning, with the reason."""
@@ -38,6 +39,7 @@ GRANTS_NOTHING = {
     "leaf": "checked by the Merkle tree and the signed checkpoints",
     "node": "checked by the Merkle tree and the signed checkpoints",
     "checkpoint": "signed",
+    "standing": "what it says of the log is found again by the next round of the sequencer",
 }
 """Tables without seals, with the reason."""
 

@@ -13,6 +13,7 @@ from hypothesis import Phase, settings
 from approvals.store import open_store
 from tests.draws import Draws
 from tests.postgres import cluster, database
+from tests.seals import mac
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +81,7 @@ def postgres_cluster() -> Iterator[str]:
 def migrated_postgres(postgres_cluster: str) -> Iterator[str]:
     """The URL of a database with every table and no row, to copy."""
     with database(postgres_cluster) as url:
-        open_store(url).close()
+        open_store(url, mac=mac).close()
         yield url
 
 
@@ -88,7 +89,7 @@ def migrated_postgres(postgres_cluster: str) -> Iterator[str]:
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SQLite file with every table and no row, to copy."""
     path = tmp_path_factory.mktemp("template") / "assent.db"
-    open_store(f"sqlite:///{path}").close()
+    open_store(f"sqlite:///{path}", mac=mac).close()
     return path
 
 

@@ -61,7 +61,13 @@ def open_service(
     if fresh:
         files.make_home(settings.home)
     _check_file(settings.database_url)
-    store = open_store(settings.database_url)
+
+    # Keys are made only beside a new database, so it is opened first; no row with a seal is read
+    # before they are there.
+    def seal(text: bytes) -> bytes:
+        return keys.seal(text)
+
+    store = open_store(settings.database_url, mac=seal)
     try:
         if fresh:
             _must_be_new(store, folder)

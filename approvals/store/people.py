@@ -18,7 +18,7 @@ from approvals.store.rows import (
     PasskeyRow,
     SessionRow,
 )
-from approvals.store.seals import add, add_new, change
+from approvals.store.seals import add, add_new, change, sound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,9 +163,9 @@ class People:
 
     def end_invitations(self) -> None:
         """End every open invitation, as after a restore: it may have been used since."""
-        self._session.execute(
-            update(InvitationRow).where(col(InvitationRow.state) == "open").values(state="replaced")
-        )
+        # One whose seal does not hold opens nothing, so it can stay as it is.
+        opened = sound(self._session, select(InvitationRow).where(InvitationRow.state == "open"))
+        change(self._session, *opened, state="replaced")
 
     def invitation(self, token_hash: str) -> Invitation | None:
         """The invitation with this token's hash."""

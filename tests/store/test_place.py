@@ -10,6 +10,7 @@ import pytest
 from approvals.core.errors import Unavailable
 from approvals.flow.rounds import sequence
 from approvals.store import open_store
+from tests.seals import mac
 from tests.service import start
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ def test_nothing_is_granted_once_the_file_is_not_the_one_that_is_written(
 
 def test_connections_that_come_and_go_are_no_move(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/a.db"
-    store = open_store(url)
+    store = open_store(url, mac=mac)
     for _ in range(3):
-        open_store(url).close()
+        open_store(url, mac=mac).close()
         with store.begin() as tx:
             tx.standing.put_url("http://localhost")
         assert store.moved() is None

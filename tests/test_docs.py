@@ -20,7 +20,9 @@ from pydantic_core import PydanticUndefined
 from approvals import api
 from approvals.cli.application import application
 from approvals.config import Settings
+from approvals.core import events
 from approvals.core.errors import REASONS
+from approvals.core.events import SHAPES
 from approvals.core.verdict import DenyCode
 from approvals.flow import limits
 from approvals.guard import CallRefused
@@ -269,6 +271,26 @@ def test_the_protocol_lists_every_problem_that_the_api_can_answer_with() -> None
     assert len(used) > 10
     assert used - listed == set()
     assert {limits.COOLING_DOWN, limits.TOO_MANY_OPEN} | set(DenyCode) <= listed
+
+
+def test_the_protocol_lists_the_members_of_every_event_and_why_some_are_open() -> None:
+    section = text("docs/protocol.md").partition("## 15. Events")[2].partition("## 16. ")[0]
+    rows = [
+        [set(re.findall(r"`([a-z_.]+)`", cell)) for cell in line.strip("|").split("|")]
+        for line in section.partition("### Members")[2].splitlines()
+        if line.startswith("| `")
+    ]
+    members = {name: row[1:] for row in rows if len(row) == 4 for name in row[0]}
+    of_a_call = members["call.allowed"][2]
+    for name in ("request.opened", "request.repeated"):
+        members[name][2] = of_a_call
+    members["call.refused"][2] = of_a_call | {"code"}
+    assert members.keys() == {kind.value for kind in SHAPES}
+    for kind, shape in SHAPES.items():
+        assert members[kind.value] == [set(shape.subjects), shape.open, shape.sealed], kind
+    reasons = {name for row in rows if len(row) == 2 for name in row[0]}
+    told = {name for shape in SHAPES.values() for name in shape.open}
+    assert reasons == told | events._OWN_MEMBERS - {"sealed"}
 
 
 def test_the_protocol_says_what_every_vector_is_for() -> None:

@@ -92,6 +92,14 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_ceremony_expires"), "ceremony", ["expires"], unique=False)
     op.create_table(
+        "chain",
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("count", BIG, nullable=False),
+        sa.Column("head", sa.LargeBinary(), nullable=True),
+        sa.PrimaryKeyConstraint("tenant", "subject"),
+    )
+    op.create_table(
         "checkpoint",
         sa.Column("size", BIG, autoincrement=False, nullable=False),
         sa.Column("root", sa.LargeBinary(), nullable=False),
@@ -134,7 +142,7 @@ def upgrade() -> None:
         "leaf",
         sa.Column("index", BIG, autoincrement=False, nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
-        sa.Column("subject", sa.String(), nullable=True),
+        sa.Column("subject", sa.String(), nullable=False),
         sa.Column("leaf", sa.LargeBinary(), nullable=False),
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("opening", sa.Text(), nullable=False),
@@ -270,7 +278,7 @@ def upgrade() -> None:
         sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("id", BIG, nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
-        sa.Column("subject", sa.String(), nullable=True),
+        sa.Column("subject", sa.String(), nullable=False),
         sa.Column("leaf", sa.LargeBinary(), nullable=False),
         sa.Column("opening", sa.Text(), nullable=False),
         sa.Column("created", BIG, nullable=False),

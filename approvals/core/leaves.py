@@ -15,7 +15,7 @@ class Staged:
 
     id: int
     tenant: str
-    subject: str | None
+    subject: str
     leaf: bytes
     opening: str
 
@@ -26,7 +26,7 @@ class Leaf:
 
     index: int
     tenant: str
-    subject: str | None
+    subject: str
     leaf: bytes
     hash: bytes
     opening: str

@@ -3,16 +3,18 @@
 What holds: a request is opened once, voted on only while it is pending, and ends once; an approval
 comes of an allowed call or of an approved request, and is spent or lapses once. A leaf that could
 not have happened after the leaves before it is refused, so what is rebuilt is always a state that
-the service can be in.
+the service can be in. The events of a subject are told in the order of their numbers, each naming
+the one before it: none is missing, and none was put in later.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from approvals.core.errors import ProofError
-from approvals.core.events import EventType, parse_leaf
+from approvals.core.events import Chain, EventType, parse_leaf
 from approvals.core.requests import State
 
 if TYPE_CHECKING:
@@ -33,18 +35,18 @@ Became: TypeAlias = State | Use
 # may be in before (None: it was never heard of), and the one that it is in after.
 _STEPS: Final[Mapping[EventType, tuple[tuple[str, frozenset[Became | None], Became], ...]]] = {
     EventType.CALL_ALLOWED: (("approval", frozenset({None}), Use.LIVE),),
-    EventType.REQUEST_OPENED: (("request", frozenset({None}), State.PENDING),),
-    EventType.VOTE_APPROVE: (("request", frozenset({State.PENDING}), State.PENDING),),
-    EventType.VOTE_DENY: (("request", frozenset({State.PENDING}), State.PENDING),),
+    EventType.REQUEST_OPENED: (("subject", frozenset({None}), State.PENDING),),
+    EventType.VOTE_APPROVE: (("subject", frozenset({State.PENDING}), State.PENDING),),
+    EventType.VOTE_DENY: (("subject", frozenset({State.PENDING}), State.PENDING),),
     EventType.REQUEST_APPROVED: (
-        ("request", frozenset({State.PENDING}), State.APPROVED),
+        ("subject", frozenset({State.PENDING}), State.APPROVED),
         ("approval", frozenset({None}), Use.LIVE),
     ),
-    EventType.REQUEST_DENIED: (("request", frozenset({State.PENDING}), State.DENIED),),
-    EventType.REQUEST_EXPIRED: (("request", frozenset({State.PENDING}), State.EXPIRED),),
-    EventType.REQUEST_CANCELLED: (("request", frozenset({State.PENDING}), State.CANCELLED),),
+    EventType.REQUEST_DENIED: (("subject", frozenset({State.PENDING}), State.DENIED),),
+    EventType.REQUEST_EXPIRED: (("subject", frozenset({State.PENDING}), State.EXPIRED),),
+    EventType.REQUEST_CANCELLED: (("subject", frozenset({State.PENDING}), State.CANCELLED),),
     EventType.REQUEST_REVOKED: (
-        ("request", frozenset({State.PENDING, State.APPROVED}), State.REVOKED),
+        ("subject", frozenset({State.PENDING, State.APPROVED}), State.REVOKED),
     ),
     EventType.APPROVAL_CONSUMED: (("approval", frozenset({Use.LIVE}), Use.SPENT),),
     EventType.APPROVAL_LAPSED: (("approval", frozenset({Use.LIVE}), Use.LAPSED),),
@@ -52,18 +54,41 @@ _STEPS: Final[Mapping[EventType, tuple[tuple[str, frozenset[Became | None], Beca
 }
 
 
-def rebuild(leaves: Iterable[bytes]) -> dict[str, Became]:
-    """The state of each request and approval, by its id, after all these leaves in this order.
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What leaves tell: the state of each request and approval by its id, and how far events go.
+
+    `chains` has the number of events and the last leaf hash by tenant and subject, as in
+    `default/req_…`.
+    """
+
+    became: dict[str, Became]
+    chains: dict[str, tuple[int, bytes | None]]
+
+
+def rebuild(leaves: Iterable[bytes]) -> Rebuilt:
+    """What became of everything, after all these leaves in this order.
 
     Raises:
-        ProofError: `event`: one of them is not the leaf of an event; `impossible`: it tells
-            what cannot have happened after those before it. The place is its number, from 0.
+        ProofError: `event`: one of them is not the leaf of an event; `chain`: it does not follow
+            the event of its subject that comes before it; `impossible`: it tells what cannot have
+            happened after those before it. The place is its number, from 0.
     """
     became: dict[str, Became] = {}
+    chains: dict[str, Chain] = {}
     for number, leaf in enumerate(leaves):
         event = parse_leaf(leaf)
+        chain = chains.setdefault(f"{event.tenant}/{event.subject}", Chain())
+        if event.link != chain.next():
+            raise ProofError(
+                f"{event.type.value} is number {event.link.seq} of {event.subject}, "
+                f"and does not follow the {chain.count} events before it",
+                code="chain",
+                place=f"leaf {number}",
+            )
+        chain.add(leaf)
         for member, before, after in _STEPS.get(event.type, ()):
-            name = event.public.get(member)
+            name = event.subject if member == "subject" else event.public.get(member)
             if not isinstance(name, str) or became.get(name) not in before:
                 raise ProofError(
                     f"{event.type.value} cannot follow what the log told before of {name}",
@@ -71,4 +96,4 @@ def rebuild(leaves: Iterable[bytes]) -> dict[str, Became]:
                     place=f"leaf {number}",
                 )
             became[name] = after
-    return became
+    return Rebuilt(became, {key: (chain.count, chain.head) for key, chain in chains.items()})

@@ -8,7 +8,7 @@ from approvals import log
 from approvals.core import hook_address
 from approvals.core.bundle.bundle import HOOKS_FILE, Bundle
 from approvals.core.errors import BundleError, Invalid
-from approvals.core.events import Event, EventType
+from approvals.core.events import BUNDLES, Event, EventType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,11 +42,13 @@ def activate(
                 type=EventType.BUNDLE_ACTIVATED,
                 time=tx.now,
                 tenant=tenant,
-                public={
+                subject=BUNDLES,
+                public={},
+                secret={
                     "bundle": bundle.version,
-                    "previous": None if before is None else before.version,
+                    "former": None if before is None else before.version,
+                    "by": by,
                 },
-                personal={"by": by},
             ),
         )
     service.forget_recent(tenant)

@@ -1,4 +1,4 @@
-"""Whether the database holds what the log tells: each request's state and each approval's use.
+"""Whether the database holds what the log tells: states, uses, and where each chain ends.
 
 1. What the database holds is read first, and what the log tells after it, in line or in its place.
 2. Where the two differ both are read again. What was only on its way has moved on by then, since
@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from approvals import log
+from approvals.core import b64
 from approvals.core.errors import ProofError
 from approvals.core.rebuild import rebuild
 
@@ -26,9 +27,9 @@ NOTHING = "nothing"
 
 
 def audit(service: Service) -> tuple[log.Finding, ...]:
-    """Where the database and the log differ, by id; code `state_differs` or `impossible`.
+    """Where the database and the log differ, by id; code `state_differs`, `chain` or `impossible`.
 
-    Holds the state of every request in memory.
+    Holds the state of every request and the end of every chain in memory.
     """
     try:
         differing = _differences(service)
@@ -44,13 +45,20 @@ def audit(service: Service) -> tuple[log.Finding, ...]:
 
 def _differences(service: Service) -> set[tuple[str, str, str]]:
     with service.store.read() as tx:
-        held = {**tx.requests.states(), **tx.approvals.states()}
-        told = rebuild(_leaves(tx))
+        held: dict[str, str] = {**tx.requests.states(), **tx.approvals.states()}
+        held |= {key: _end(*chain) for key, chain in tx.log.chains().items()}
+        rebuilt = rebuild(_leaves(tx))
+    told: dict[str, str] = {**rebuilt.became}
+    told |= {key: _end(*chain) for key, chain in rebuilt.chains.items()}
     return {
         (name, told.get(name, NOTHING), held.get(name, NOTHING))
         for name in told.keys() | held.keys()
         if told.get(name) != held.get(name)
     }
+
+
+def _end(count: int, head: bytes | None) -> str:
+    return f"{count} events, the last {'none' if head is None else b64.encode(head)}"
 
 
 def _leaves(tx: Tx) -> Iterator[bytes]:

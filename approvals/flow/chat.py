@@ -23,6 +23,7 @@ from approvals.flow.outbox import NoticeKind, tell
 from approvals.flow.service import DEFAULT_TENANT, token_hash
 from approvals.flow.sight import visible_to
 from approvals.flow.signin import Session
+from approvals.flow.subjects import person_subject
 from approvals.flow.vote import LONGEST_REASON, count, may_vote
 from approvals.store.accounts import Account
 
@@ -219,7 +220,8 @@ def _log(
             type=kind,
             time=tx.now,
             tenant=tenant,
-            public={"channel": channel},
-            personal={"person": person, "team": team, "account": name},
+            subject=person_subject(tx, tenant=tenant, person=person),
+            public={},
+            secret={"person": person, "channel": channel, "team": team, "account": name},
         ),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from approvals import log
+from approvals.core import canonical
 from approvals.core import receipt as receipts
 from approvals.core.errors import Conflict, Invalid, NotFound
 from approvals.core.events import Event, EventType
@@ -57,7 +58,7 @@ def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_i
                 if tx.approvals.spend(
                     spend, tenant=caller.tenant, enforcer=caller.enforcer, call_hash=call_hash
                 ):
-                    _log_spent(tx, approval, use_id)
+                    _log_spent(tx, approval, spend)
                     return spend.receipt
             spent = tx.approvals.spent(tenant=caller.tenant, jti=jti)
         if spent is not None:
@@ -107,8 +108,14 @@ def _receipt(service: Service, tx: Tx, approval: IssuedApproval, use_id: str) ->
     return receipts.sign(receipt, key=service.keys.signer(tx.now))
 
 
-def _log_spent(tx: Tx, approval: IssuedApproval, use_id: str) -> None:
-    _append(tx, approval, EventType.APPROVAL_CONSUMED, {"use_id": use_id})
+def _log_spent(tx: Tx, approval: IssuedApproval, spend: Spend) -> None:
+    _append(
+        tx,
+        approval,
+        EventType.APPROVAL_CONSUMED,
+        public={"receipt": canonical.digest(spend.receipt)},
+        secret={"use_id": spend.use_id},
+    )
     if approval.txn.startswith("req_"):
         tx.requests.close(approval.txn)
         stored = tx.requests.get(tenant=approval.tenant, request_id=approval.txn)
@@ -117,23 +124,25 @@ def _log_spent(tx: Tx, approval: IssuedApproval, use_id: str) -> None:
 
 
 def _log_refused(tx: Tx, approval: IssuedApproval, reason: str) -> None:
-    _append(tx, approval, EventType.APPROVAL_REFUSED, {"reason": reason})
+    _append(tx, approval, EventType.APPROVAL_REFUSED, public={}, secret={"code": reason})
 
 
-def _append(tx: Tx, approval: IssuedApproval, kind: EventType, public: dict[str, str]) -> None:
+def _append(
+    tx: Tx,
+    approval: IssuedApproval,
+    kind: EventType,
+    *,
+    public: dict[str, str],
+    secret: dict[str, str],
+) -> None:
     log.append(
         tx,
         Event(
             type=kind,
             time=tx.now,
             tenant=approval.tenant,
-            public={
-                "approval": approval.jti,
-                "subject": approval.txn,
-                "call_hash": approval.call_hash,
-                **public,
-            },
-            personal={},
+            subject=approval.txn,
+            public={"approval": approval.jti, **public},
+            secret={**secret},
         ),
-        request_id=approval.txn,
     )

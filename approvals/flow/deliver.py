@@ -242,12 +242,13 @@ def _log_given_up(tx: Tx, notice: Notice, code: str, *, done: bool) -> None:
             type=EventType.NOTICE_GIVEN_UP,
             time=tx.now,
             tenant=notice.tenant,
-            public={
-                "notice": notice.id,
+            subject=notice.id,
+            public={},
+            secret={
+                "person": notice.person,
                 "channel": notice.channel,
                 "kind": notice.kind,
                 "error": code,
             },
-            personal={"person": notice.person},
         ),
     )

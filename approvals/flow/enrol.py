@@ -7,7 +7,6 @@ logged and the person is told.
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from approvals.flow.challenges import Ceremony, give, new_challenge, take
 from approvals.flow.outbox import NoticeKind, tell
 from approvals.flow.service import new_token, token_hash
 from approvals.flow.signin import Session, open_session
+from approvals.flow.subjects import handle, person_subject
 from approvals.store.people import Ceremony as StoredCeremony
 from approvals.store.people import Invitation as StoredInvitation
 from approvals.store.people import Passkey
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from approvals.core.registry import Person
     from approvals.flow.service import Service
     from approvals.store import Tx
-
-HANDLE_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +68,9 @@ def invite(service: Service, *, tenant: str, person: str) -> Invitation:
                 type=EventType.PERSON_INVITED,
                 time=tx.now,
                 tenant=tenant,
+                subject=person_subject(tx, tenant=tenant, person=person),
                 public={},
-                personal={"person": person},
+                secret={"person": person},
             ),
         )
     return Invitation(person, service.url(f"/invite/{token}"), expires)
@@ -184,9 +183,7 @@ def _begin(service: Service, tx: Tx, tenant: str, person: str, *, subject: str |
         passkeys.creation_options(
             service.settings,
             challenge=challenge,
-            handle=tx.people.handle(
-                tenant=tenant, person=person, make=lambda: secrets.token_bytes(HANDLE_BYTES)
-            ),
+            handle=handle(tx, tenant=tenant, person=person),
             name=known.id,
             display_name=known.name,
             known=tx.people.passkeys(tenant=tenant, person=person),
@@ -215,11 +212,13 @@ def _enrol(service: Service, tx: Tx, taken: StoredCeremony, credential: object) 
             type=EventType.PASSKEY_ENROLLED,
             time=tx.now,
             tenant=taken.tenant,
-            public={"backup_eligible": made.backup_eligible},
-            personal={
+            subject=person_subject(tx, tenant=taken.tenant, person=person),
+            public={},
+            secret={
                 "person": person,
                 "credential": passkey.credential_id,
                 "public_key": b64.encode(made.public_key),
+                "backup_eligible": made.backup_eligible,
             },
         ),
     )

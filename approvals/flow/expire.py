@@ -127,14 +127,10 @@ def _record(tx: Tx, approval: IssuedApproval) -> None:
             type=EventType.APPROVAL_LAPSED,
             time=tx.now,
             tenant=approval.tenant,
-            public={
-                "approval": approval.jti,
-                "subject": approval.txn,
-                "call_hash": approval.call_hash,
-            },
-            personal={},
+            subject=approval.txn,
+            public={"approval": approval.jti},
+            secret={},
         ),
-        request_id=approval.txn,
     )
     if approval.txn.startswith(REQUEST):
         tx.requests.close(approval.txn)

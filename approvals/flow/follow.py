@@ -152,8 +152,7 @@ class _Following:
         kind: EventType,
         people: Collection[str],
         *,
-        public: Mapping[str, Json] | None = None,
-        personal: Mapping[str, Json] | None = None,
+        secret: Mapping[str, Json] | None = None,
     ) -> None:
         log.append(
             self.tx,
@@ -161,15 +160,10 @@ class _Following:
                 type=kind,
                 time=self.tx.now,
                 tenant=self.request.document.tenant,
-                public={
-                    "request": self.request.id,
-                    "request_digest": self.request.document.digest(),
-                    "call_hash": self.request.document.call_hash,
-                    **(public or {}),
-                },
-                personal={"people": [*sorted(people)], **(personal or {})},
+                subject=self.request.id,
+                public={"request_digest": self.request.document.digest()},
+                secret={"people": [*sorted(people)], **(secret or {})},
             ),
-            request_id=self.request.id,
         )
 
 
@@ -198,12 +192,10 @@ def _follow(service: Service, tx: Tx, stored: StoredRequest) -> bool:
 def _escalate(it: _Following, step: _Step, requirement: Requirement) -> None:
     people = _named(it.bundle, requirement, step.name)
     it.tell(NoticeKind.REQUEST, people)
-    # A step may name a person, so its name is personal as well.
     it.log(
         EventType.REQUEST_ESCALATED,
         people,
-        public={"rule": requirement.rule},
-        personal={"name": step.name},
+        secret={"rule": requirement.rule, "name": step.name},
     )
 
 

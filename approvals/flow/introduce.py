@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from approvals import log
-from approvals.core.events import Event, EventType, parse_leaf
+from approvals.core.events import KEY, Event, EventType, parse_leaf
 from approvals.flow.service import DEFAULT_TENANT
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def introduce(service: Service) -> int:
         if not tx.log.lead():
             return 0
         for key in service.keys.approval_keys:
-            subject = f"key_{key.kid}"
+            subject = KEY + key.kid
             known = {
                 parse_leaf(leaf).type
                 for leaf in tx.log.told(tenant=DEFAULT_TENANT, subject=subject)
@@ -40,7 +40,9 @@ def introduce(service: Service) -> int:
                 facts.append((EventType.KEY_RETIRED, {"kid": key.kid, "retires": key.retires}))
             for kind, public in facts:
                 if kind not in known:
-                    event = Event(kind, tx.now, DEFAULT_TENANT, public=public, personal={})
-                    log.append(tx, event, request_id=subject)
+                    log.append(
+                        tx,
+                        Event(kind, tx.now, DEFAULT_TENANT, subject, public=public, secret={}),
+                    )
                     told += 1
     return told

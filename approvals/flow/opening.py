@@ -26,7 +26,7 @@ from sqlalchemy import make_url
 from approvals import log
 from approvals.core.checkpoint import parse_checkpoint
 from approvals.core.errors import AssentError, ProofError
-from approvals.core.events import Event, EventType
+from approvals.core.events import SERVICE, Event, EventType
 from approvals.core.merkle import EMPTY_ROOT
 from approvals.flow.gate import REMEDIES
 from approvals.flow.service import DEFAULT_TENANT, Service
@@ -190,8 +190,9 @@ def _check_address(service: Service, *, former: str | None, passkeys: int, move:
                     type=EventType.SERVICE_MOVED,
                     time=tx.now,
                     tenant=DEFAULT_TENANT,
+                    subject=SERVICE,
                     public={"from": former, "to": url},
-                    personal={},
+                    secret={},
                 ),
             )
 

@@ -55,16 +55,10 @@ def report(
                 type=EventType.OUTCOME_REPORTED,
                 time=tx.now,
                 tenant=caller.tenant,
-                public={
-                    "approval": jti,
-                    "subject": approval.txn,
-                    "call_hash": approval.call_hash,
-                    "status": status,
-                    "output_hash": output_hash,
-                },
-                personal={},
+                subject=approval.txn,
+                public={"approval": jti},
+                secret={"status": status, "output_hash": output_hash},
             ),
-            request_id=approval.txn,
         )
         stored = tx.requests.get(tenant=caller.tenant, request_id=approval.txn)
         if stored is not None:

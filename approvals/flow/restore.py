@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from approvals import log
 from approvals.core import b64
 from approvals.core.errors import Conflict, ProofError
-from approvals.core.events import Event, EventType
+from approvals.core.events import SERVICE, Event, EventType
 from approvals.core.merkle import EMPTY_ROOT
 from approvals.core.requests import expire, revoke
 from approvals.flow.audit import audit
@@ -167,7 +167,8 @@ def _append(tx: Tx, kind: EventType, public: dict[str, Json], reason: str) -> No
             type=kind,
             time=tx.now,
             tenant=DEFAULT_TENANT,
+            subject=SERVICE,
             public=public,
-            personal={"reason": reason},
+            secret={"reason": reason},
         ),
     )

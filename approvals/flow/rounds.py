@@ -17,7 +17,7 @@ import structlog
 
 from approvals import log
 from approvals.core.errors import ProofError, Unavailable
-from approvals.core.events import Event, EventType
+from approvals.core.events import SERVICE, Event, EventType
 from approvals.core.merkle import EMPTY_ROOT
 from approvals.flow.service import DEFAULT_TENANT
 from approvals.keys.mark import Marked
@@ -118,8 +118,9 @@ def _close(service: Service, error: ProofError) -> None:
                     type=EventType.LOG_CLOSED,
                     time=tx.now,
                     tenant=DEFAULT_TENANT,
+                    subject=SERVICE,
                     public={"code": error.code},
-                    personal={},
+                    secret={},
                 ),
             )
     _log.error("closed", code=error.code, place=error.place)

@@ -12,6 +12,7 @@ from approvals.core.events import Event, EventType
 from approvals.flow import passkeys
 from approvals.flow.challenges import Ceremony, give, new_challenge, take
 from approvals.flow.service import DEFAULT_TENANT, new_token, token_hash
+from approvals.flow.subjects import session_subject
 
 if TYPE_CHECKING:
     from approvals.flow.service import Service
@@ -85,8 +86,9 @@ def open_session(service: Service, tx: Tx, *, tenant: str, person: str) -> str:
             type=EventType.SESSION_STARTED,
             time=tx.now,
             tenant=tenant,
+            subject=session_subject(token_hash(token)),
             public={},
-            personal={"person": person},
+            secret={"person": person},
         ),
     )
     return token

@@ -297,17 +297,20 @@ def _remember(it: _Submitted, facts: Facts, verdict: Verdict, answer: Answer) ->
             created=it.tx.now,
         )
     )
-    kind, public = _event(it, answer)
+    kind, public, more = _event(it, answer)
     log.append(
         it.tx,
         Event(
             type=kind,
             time=it.tx.now,
             tenant=it.caller.tenant,
-            public={
-                "verdict": it.verdict,
+            subject=answer.id,
+            public={"verdict": it.verdict, **public},
+            secret={
                 "enforcer": it.caller.enforcer,
                 "agent": submission.agent,
+                "user": submission.user,
+                "task": submission.task,
                 "target": submission.call.target,
                 "tool": submission.call.tool,
                 "call_hash": hashed,
@@ -316,15 +319,10 @@ def _remember(it: _Submitted, facts: Facts, verdict: Verdict, answer: Answer) ->
                 "record": canonical.digest(record),
                 "model": provenance.model,
                 "prompt_hash": provenance.prompt_hash,
-                **public,
-            },
-            personal={
-                "user": submission.user,
-                "task": submission.task,
                 "context_refs": list(provenance.context_refs),
+                **more,
             },
         ),
-        request_id=answer.id,
     )
 
 
@@ -332,17 +330,23 @@ def _remember(it: _Submitted, facts: Facts, verdict: Verdict, answer: Answer) ->
 _OUTCOMES = {Allowed: "allow", Denied: "deny", Opened: "escalate"}
 
 
-def _event(it: _Submitted, answer: Answer) -> tuple[EventType, dict[str, Json]]:
+def _event(it: _Submitted, answer: Answer) -> tuple[EventType, dict[str, Json], dict[str, Json]]:
+    """What kind of event an answer is, and what it has besides: in the open, and sealed."""
     match answer:
         case Allowed():
-            return EventType.CALL_ALLOWED, {"approval": APPROVAL + it.occasion}
+            issued: dict[str, Json] = {
+                "approval": APPROVAL + it.occasion,
+                "token": canonical.digest(answer.approval),
+            }
+            return EventType.CALL_ALLOWED, issued, {}
         case Denied():
-            return EventType.CALL_REFUSED, {"code": answer.code}
+            return EventType.CALL_REFUSED, {}, {"code": answer.code}
         case Opened():
             fresh = answer.id == f"req_{it.occasion}"
             return (
                 EventType.REQUEST_OPENED if fresh else EventType.REQUEST_REPEATED,
-                {"request": answer.id, "request_digest": answer.status.digest},
+                {"request_digest": answer.status.digest},
+                {},
             )
         case _:
             assert_never(answer)

@@ -32,15 +32,10 @@ def end(tx: Tx, request: Request, *, public: dict[str, Json] | None = None) -> N
             type=_EVENTS[request.state],
             time=tx.now,
             tenant=request.document.tenant,
-            public={
-                "request": request.id,
-                "request_digest": request.document.digest(),
-                "call_hash": request.document.call_hash,
-                **(public or {}),
-            },
-            personal={},
+            subject=request.id,
+            public={"request_digest": request.document.digest(), **(public or {})},
+            secret={},
         ),
-        request_id=request.id,
     )
     announce(tx, request)
 

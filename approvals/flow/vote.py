@@ -276,17 +276,21 @@ def _log_vote(tx: Tx, request: Request, vote: Vote) -> None:
             else EventType.VOTE_DENY,
             time=tx.now,
             tenant=request.document.tenant,
+            subject=request.id,
             public={
-                "request": request.id,
                 "request_digest": request.document.digest(),
-                "call_hash": request.document.call_hash,
-                "step_up": vote.step_up.value,
-                "channel": vote.channel,
                 "statement": None
                 if vote.statement is None
                 else canonical.digest(vote.statement.document()),
+                "evidence": None
+                if vote.evidence is None
+                else canonical.digest(vote.evidence.document()),
             },
-            personal={"approver": vote.approver, "reason": vote.reason},
+            secret={
+                "approver": vote.approver,
+                "reason": vote.reason,
+                "step_up": vote.step_up.value,
+                "channel": vote.channel,
+            },
         ),
-        request_id=request.id,
     )

@@ -14,16 +14,15 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    from approvals.core.events import Event
     from approvals.core.leaves import Leaf, Staged, StoredCheckpoint
 
 
 class Tables(Protocol):
     """The log's rows within one transaction. Ranges are half open: `start` is in, `end` is not."""
 
-    def stage(
-        self, leaf: bytes, opening: dict[str, object], *, tenant: str, subject: str | None
-    ) -> None:
-        """Put an event in line for the log."""
+    def stage(self, event: Event, *, salt: bytes) -> None:
+        """Put an event in line for the log, after those of its subject, when this commits."""
 
     def staged(self, *, limit: int) -> list[Staged]:
         """The oldest events in line."""

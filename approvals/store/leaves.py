@@ -1,21 +1,31 @@
-"""The log's rows: staged events, leaves, tile nodes, checkpoints."""
+"""The log's rows: staged events, the chains they make, leaves, tile nodes, checkpoints.
+
+Events wait in memory until their transaction ends; `settle` then locks the chains that they belong
+to, in the order of their subjects. These are the last locks that a transaction takes. So two
+transactions cannot wait for one another, whichever subjects they have events of, and on PostgreSQL
+a chain is held for the length of the commit only.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import orjson
-from sqlalchemy import delete, func, insert, text
+from sqlalchemy import bindparam, delete, func, insert, text, update
 from sqlmodel import col, select
 
+from approvals.core.events import Chain, seal
 from approvals.core.leaves import Leaf, Staged, StoredCheckpoint
-from approvals.store.rows import CheckpointRow, LeafRow, NodeRow, StagedRow
-from approvals.store.seals import add
+from approvals.store.rows import ChainRow, CheckpointRow, LeafRow, NodeRow, StagedRow
+from approvals.store.seals import with_seal
+from approvals.store.statements import insert_or_lock, insert_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sqlmodel import Session
+
+    from approvals.core.events import Event
 
 SEQUENCER_LOCK = 7_234_002  # an advisory lock number on PostgreSQL, arbitrary and fixed
 
@@ -26,22 +36,69 @@ class Leaves:
     def __init__(self, session: Session, *, now: int) -> None:
         self._session = session
         self._now = now
+        self._pending: list[tuple[Event, bytes]] = []
 
-    def stage(
-        self, leaf: bytes, opening: dict[str, object], *, tenant: str, subject: str | None
-    ) -> None:
-        """Put an event in line for the log. `subject` is the request or verdict it is about."""
-        add(
+    def stage(self, event: Event, *, salt: bytes) -> None:
+        """Put an event in line for the log, after those of its subject, when this commits."""
+        self._pending.append((event, salt))
+
+    def settle(self) -> None:
+        """Give the staged events their numbers and write them: the last act of a transaction.
+
+        Raises:
+            ProofError: an event cannot be told as a leaf (`event`); nothing may commit then.
+        """
+        pending, self._pending = self._pending, []
+        chains = {key: self._chain(*key) for key in sorted({_key(event) for event, _ in pending})}
+        last = {_key(event): number for number, (event, _) in enumerate(pending)}
+        for number, (event, salt) in enumerate(pending):
+            key, chain = _key(event), chains[_key(event)]
+            sealed = seal(event, link=chain.next(), salt=salt)
+            chain.add(sealed.leaf)
+            staged = with_seal(
+                self._session,
+                StagedRow,
+                {
+                    "tenant": event.tenant,
+                    "subject": event.subject,
+                    "leaf": sealed.leaf,
+                    "opening": orjson.dumps(sealed.opening).decode(),
+                    "created": self._now,
+                },
+            )
+            if last[key] == number:
+                self._write_last(staged, chain)
+            else:
+                insert_row(self._session, StagedRow, staged)
+
+    def _chain(self, tenant: str, subject: str) -> Chain:
+        """The chain of a subject, locked until the transaction ends; a new one if it has none."""
+        held = insert_or_lock(
             self._session,
-            StagedRow,
-            {
-                "tenant": tenant,
-                "subject": subject,
-                "leaf": leaf,
-                "opening": orjson.dumps(opening).decode(),
-                "created": self._now,
-            },
+            ChainRow,
+            {"tenant": tenant, "subject": subject, "count": 0, "head": None},
+            returning=("count", "head"),
         )
+        return Chain(*held)
+
+    def _write_last(self, staged: dict[str, object], chain: Chain) -> None:
+        """Stage the last event of a subject, and note that its chain goes on from there."""
+        values = {
+            **{f"new_{name}": value for name, value in staged.items()},
+            "new_count": chain.count,
+            "new_head": chain.head,
+        }
+        # PostgreSQL does both in one round trip; SQLite has no statement for it and no round trip.
+        if self._session.get_bind().dialect.name == "sqlite":
+            insert_row(self._session, StagedRow, staged)
+            self._session.connection().execute(_ADVANCE, values)
+        else:
+            self._session.connection().execute(_STAGE_AND_ADVANCE, values)
+
+    def chains(self) -> dict[str, tuple[int, bytes | None]]:
+        """How far each subject's events go, by tenant and subject in one text."""
+        rows = self._session.exec(select(ChainRow))
+        return {f"{row.tenant}/{row.subject}": (row.count, row.head) for row in rows}
 
     def staged(self, *, limit: int) -> list[Staged]:
         """The oldest events in line."""
@@ -163,6 +220,27 @@ class Leaves:
                 text("SELECT pg_try_advisory_xact_lock(:n)"), {"n": SEQUENCER_LOCK}
             ).scalar_one()
         )
+
+
+def _key(event: Event) -> tuple[str, str]:
+    return event.tenant, event.subject
+
+
+_STAGED: Final = ("tenant", "subject", "leaf", "opening", "created", "seal")
+# A parameter with a column's name would become a value of that column, in both statements.
+_ADVANCE: Final = (
+    update(ChainRow)
+    .where(
+        col(ChainRow.tenant) == bindparam("new_tenant"),
+        col(ChainRow.subject) == bindparam("new_subject"),
+    )
+    .values(count=bindparam("new_count"), head=bindparam("new_head"))
+)
+_STAGE_AND_ADVANCE: Final = (
+    insert(StagedRow)
+    .values({name: bindparam(f"new_{name}") for name in _STAGED})
+    .add_cte(_ADVANCE.cte("advanced"))
+)
 
 
 def _leaf(row: LeafRow) -> Leaf:

@@ -268,6 +268,16 @@ class OutcomeRow(SealedRow, table=True):
     created: int = Field(sa_type=BIG)
 
 
+class ChainRow(SQLModel, table=True):
+    """How many events a subject has, and the leaf hash of the last: where its next one follows."""
+
+    __tablename__ = "chain"
+    tenant: str = Field(primary_key=True)
+    subject: str = Field(primary_key=True)
+    count: int = Field(sa_type=BIG)
+    head: bytes | None = Field(default=None, sa_type=LargeBinary)
+
+
 class StagedRow(SealedRow, table=True):
     """An event that committed and waits for its place in the log."""
 
@@ -276,7 +286,7 @@ class StagedRow(SealedRow, table=True):
     unsealed: ClassVar[frozenset[str]] = frozenset({"id"})
     id: int | None = Field(default=None, primary_key=True, sa_type=BIG)
     tenant: str
-    subject: str | None = None
+    subject: str
     leaf: bytes = Field(sa_type=LargeBinary)
     opening: str = Field(sa_type=Text)
     created: int = Field(sa_type=BIG)
@@ -288,7 +298,7 @@ class LeafRow(SQLModel, table=True):
     __tablename__ = "leaf"
     index: int = Field(primary_key=True, sa_type=BIG, sa_column_kwargs={"autoincrement": False})
     tenant: str
-    subject: str | None = None
+    subject: str
     leaf: bytes = Field(sa_type=LargeBinary)
     hash: bytes = Field(sa_type=LargeBinary)
     opening: str = Field(sa_type=Text)

@@ -129,19 +129,19 @@ def seals_of(session: PlainSession) -> Seals:
 
 def add(session: Session, row: type[SealedRow], values: Mapping[str, object]) -> None:
     """Insert a sealed row at once."""
-    insert_row(session, row, _with_seal(session, row, values))
+    insert_row(session, row, with_seal(session, row, values))
 
 
 def add_all(session: Session, row: type[SealedRow], rows: Iterable[Mapping[str, object]]) -> None:
     """Insert sealed rows in one statement."""
-    sealed = [_with_seal(session, row, values) for values in rows]
+    sealed = [with_seal(session, row, values) for values in rows]
     if sealed:
         session.execute(insert(row), sealed)
 
 
 def add_new(session: Session, row: type[SealedRow], values: Mapping[str, object]) -> bool:
     """Insert a sealed row unless one with the same key is there. True if this call inserted it."""
-    return insert_new(session, row, _with_seal(session, row, values))
+    return insert_new(session, row, with_seal(session, row, values))
 
 
 def add_new_from(
@@ -154,7 +154,7 @@ def add_new_from(
 
     `source` is given the values as literals to select. True if this call inserted the row.
     """
-    sealed = _with_seal(session, row, values)
+    sealed = with_seal(session, row, values)
     table = row.metadata.tables[str(row.__tablename__)]
     selected = source(*(literal(value, table.c[name].type) for name, value in sealed.items()))
     return insert_new_from(session, row, list(sealed), selected)
@@ -169,9 +169,10 @@ def change(session: Session, *loaded: SealedRow, **values: object) -> None:
     session.flush()
 
 
-def _with_seal(
+def with_seal(
     session: Session, row: type[SealedRow], values: Mapping[str, object]
 ) -> dict[str, object]:
+    """The values of a sealed row, its seal among them."""
     return {**values, "seal": seals_of(session).of(row, values)}
 
 

@@ -43,6 +43,34 @@ def insert_new_from(
     return changed(session.execute(statement, execution_options=_COUNTED)) == 1
 
 
+def insert_or_lock(
+    session: Session,
+    row: type[SQLModel],
+    values: Mapping[str, object],
+    *,
+    returning: tuple[str, ...],
+) -> tuple[Any, ...]:
+    """Insert a row, or lock the one that has its key until this ends; gives what it then holds.
+
+    One round trip. A concurrent transaction with the same key is waited for.
+    """
+    dialect = session.get_bind().dialect.name
+    return tuple(session.connection().execute(_upsert(dialect, row, returning), values).one())
+
+
+@cache
+def _upsert(dialect: str, row: type[SQLModel], returning: tuple[str, ...]) -> Any:
+    table = row.metadata.tables[str(row.__tablename__)]
+    made = sqlite_insert if dialect == "sqlite" else postgresql_insert
+    keys = [*table.primary_key.columns]
+    # An update that changes nothing: it takes the lock, and RETURNING gives the newest version.
+    return (
+        made(table)
+        .on_conflict_do_update(index_elements=keys, set_={keys[0]: keys[0]})
+        .returning(*(table.columns[name] for name in returning))
+    )
+
+
 # Without it, how many rows an INSERT added is not kept, and looks like none.
 _COUNTED = {"preserve_rowcount": True}
 

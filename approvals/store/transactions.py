@@ -102,10 +102,12 @@ class Store:
                 with self._batches.join() as session:
                     tx = Tx(session, now=self._now(session))
                     yield tx
+                    tx.log.settle()
             else:
                 with self._session(self._engine) as session, session.begin():
                     tx = Tx(session, now=self._now(session))
                     yield tx
+                    tx.log.settle()
                     for topic in tx.announced:
                         session.execute(_NOTIFY, {"channel": CHANNEL, "topic": topic})
         if self._batches is not None:

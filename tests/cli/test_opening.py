@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from approvals import log
 from approvals.cli import local
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.errors import Conflict
+from approvals.core.events import Event, EventType
 from approvals.flow.caller import Caller, Submission
 from approvals.flow.consume import consume
 from approvals.flow.rounds import sequence
@@ -134,16 +136,15 @@ def test_a_fork_is_refused(assent: Shell) -> None:
         service.mark._marked = None
         for number in range(3):
             with service.store.begin() as tx:
-                tx.log.stage(_leaf(number), {}, tenant="default", subject=None)
+                log.append(tx, _other(number))
         sequence(service)
     (assent.home / "keys" / "mark.json").write_bytes(mark)
     refused(assent, "log_forked")
 
 
-def _leaf(number: int) -> bytes:
-    return (
-        b'{"kid":"k","sealed":{},"tenant":"default","time":%d,"typ":"assent/event/1",'
-        b'"type":"key.retired"}' % number
+def _other(number: int) -> Event:
+    return Event(
+        EventType.KEY_RETIRED, number, "default", "key_k", {"kid": "k", "retires": number}, {}
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -13,27 +14,52 @@ from hypothesis import strategies as st
 
 from approvals.core import b64, canonical, events
 from approvals.core.errors import AdmissionError, ProofError
-from approvals.core.events import Event, EventType, LeafEvent
+from approvals.core.events import SHAPES, Event, EventType, LeafEvent, Link
 
 SALT = bytes(range(32))
+LINK = Link(3, bytes(range(32)))
 EVENT = Event(
     EventType.VOTE_APPROVE,
     1_790_000_000,
     "default",
-    {"request": "req_1", "call_hash": "FdawgFwgN5tAtiZa-SCkVDrV3dS9w1yeXVQaDaZLQQQ"},
-    {"approver": "ada", "reason": {"text": "canary-7f3a", "amount": 4000}},
+    "req_1",
+    {
+        "request_digest": "FdawgFwgN5tAtiZa-SCkVDrV3dS9w1yeXVQaDaZLQQQ",
+        "statement": None,
+        "evidence": None,
+    },
+    {
+        "approver": "ada",
+        "reason": {"text": "canary-7f3a", "amount": 4000},
+        "step_up": "passkey",
+        "channel": "web",
+    },
 )
-SEALED = events.seal(EVENT, salt=SALT)
+SEALED = events.seal(EVENT, link=LINK, salt=SALT)
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
-members = st.dictionaries(st.text(), values, max_size=4)
-public_members = st.dictionaries(
-    st.text().filter(lambda name: name not in events._OWN_MEMBERS), values, max_size=4
+links = st.just(events.FIRST) | st.builds(
+    Link, st.integers(1, 2**53 - 1), st.binary(min_size=32, max_size=32)
 )
+
+
+@st.composite
+def whole_events(draw: st.DrawFn) -> Event:
+    kind = draw(st.sampled_from(sorted(SHAPES)))
+    shape = SHAPES[kind]
+    subject = draw(st.sampled_from(shape.subjects))
+    return Event(
+        kind,
+        7,
+        "default",
+        subject + draw(st.text(min_size=1)) if subject.endswith("_") else subject,
+        draw(st.fixed_dictionaries(dict.fromkeys(shape.open, values))),
+        draw(st.fixed_dictionaries(dict.fromkeys(shape.sealed, values))),
+    )
 
 
 def opened(**changes: Any) -> dict[str, Any]:
@@ -43,17 +69,23 @@ def opened(**changes: Any) -> dict[str, Any]:
 def test_the_leaf_is_the_canonical_form_of_the_event() -> None:
     """Computed from the formula alone, so that another program can make the same leaf."""
     expected: dict[str, Any] = {
-        "typ": "assent/event/1",
+        "typ": "assent/event/2",
         "type": "vote.approve",
         "time": 1_790_000_000,
         "tenant": "default",
-        "request": "req_1",
-        "call_hash": "FdawgFwgN5tAtiZa-SCkVDrV3dS9w1yeXVQaDaZLQQQ",
+        "subject": "req_1",
+        "seq": 3,
+        "previous": b64.encode(bytes(range(32))),
+        "request_digest": "FdawgFwgN5tAtiZa-SCkVDrV3dS9w1yeXVQaDaZLQQQ",
+        "statement": None,
+        "evidence": None,
         "sealed": {},
     }
     for name, text in (
         ("approver", b'"ada"'),
+        ("channel", b'"web"'),
         ("reason", b'{"amount":4000,"text":"canary-7f3a"}'),
+        ("step_up", b'"passkey"'),
     ):
         salt = hmac.new(SALT, name.encode(), sha256).digest()
         preimage = b"assent/commitment/1\x00" + name.encode() + b"\x00" + salt + text
@@ -68,30 +100,31 @@ def test_a_leaf_does_not_tell_what_is_personal() -> None:
 
 def test_equal_values_are_committed_to_differently() -> None:
     """Would catch a commitment that can be looked up in another event, or in a table of guesses."""
-    again = events.seal(EVENT, salt=SALT[::-1])
+    again = events.seal(EVENT, link=LINK, salt=SALT[::-1])
     assert events.parse_leaf(again.leaf).sealed != events.parse_leaf(SEALED.leaf).sealed
-    twice = events.seal(
-        Event(EventType.VOTE_DENY, 1, "default", {}, {"a": "ada", "b": "ada"}), salt=SALT
-    )
-    assert len(set(events.parse_leaf(twice.leaf).sealed.values())) == 2
+    alike = replace(EVENT, secret=dict.fromkeys(EVENT.secret, "ada"))
+    twice = events.seal(alike, link=LINK, salt=SALT)
+    assert len(set(events.parse_leaf(twice.leaf).sealed.values())) == 4
 
 
-@given(public_members, members, st.sampled_from(EventType), st.binary(min_size=16, max_size=32))
+@given(whole_events(), links, st.binary(min_size=16, max_size=32))
 def test_every_event_is_read_and_opened_as_it_was_sealed(
-    public: dict[str, Any], personal: dict[str, Any], kind: EventType, salt: bytes
+    event: Event, link: Link, salt: bytes
 ) -> None:
-    sealed = events.seal(Event(kind, 7, "default", public, personal), salt=salt)
+    sealed = events.seal(event, link=link, salt=salt)
     read = events.parse_leaf(sealed.leaf)
-    assert read == LeafEvent(kind, 7, "default", public, read.sealed)
-    assert events.verify_opening(sealed.leaf, sealed.opening) == personal
-    for name, value in personal.items():
+    assert read == LeafEvent(
+        event.type, 7, "default", event.subject, link, {**event.public}, read.sealed
+    )
+    assert events.verify_opening(sealed.leaf, sealed.opening) == event.secret
+    for name, value in event.secret.items():
         one = {name: sealed.opening[name]}
         assert events.verify_opening(sealed.leaf, one) == {name: value}
 
 
 def test_an_erased_opening_leaves_the_leaf_as_it_was() -> None:
     assert events.verify_opening(SEALED.leaf, {}) == {}
-    assert events.parse_leaf(SEALED.leaf).sealed.keys() == {"approver", "reason"}
+    assert events.parse_leaf(SEALED.leaf).sealed.keys() == EVENT.secret.keys()
 
 
 @pytest.mark.parametrize(
@@ -143,7 +176,21 @@ def leaf(**changes: Any) -> bytes:
         b"\xff",
         SEALED.leaf + b"\n",
         json.dumps(json.loads(SEALED.leaf)).encode(),
-        leaf(typ="assent/event/2"),
+        leaf(typ="assent/event/1"),
+        leaf(subject=None),
+        leaf(subject="vrd_1"),
+        leaf(subject="req_"),
+        leaf(seq=-1),
+        leaf(seq=True),
+        leaf(seq="3"),
+        leaf(seq=0),
+        leaf(previous=None),
+        leaf(previous=b64.encode(bytes(31))),
+        leaf(previous="="),
+        leaf(previous=1),
+        leaf(call_hash="FdawgFwgN5tAtiZa-SCkVDrV3dS9w1yeXVQaDaZLQQQ"),
+        leaf(sealed={**json.loads(SEALED.leaf)["sealed"], "more": "x"}),
+        leaf(sealed={"approver": "x"}),
         leaf(type="vote.maybe"),
         leaf(type=None),
         leaf(time="1790000000"),
@@ -152,10 +199,13 @@ def leaf(**changes: Any) -> bytes:
         leaf(tenant=None),
         leaf(sealed=None),
         leaf(sealed={"approver": 1}),
-        canonical.encode(
-            {name: value for name, value in json.loads(SEALED.leaf).items() if name != "sealed"}
+        *(
+            canonical.encode(
+                {name: v for name, v in json.loads(SEALED.leaf).items() if name != out}
+            )
+            for out in ("sealed", "subject", "seq", "previous", "statement")
         ),
-        leaf(padding="x" * events.MAX_LEAF),
+        leaf(statement="x" * events.MAX_LEAF),
     ],
 )
 def test_other_bytes_are_not_leaves(raw: bytes) -> None:
@@ -165,23 +215,43 @@ def test_other_bytes_are_not_leaves(raw: bytes) -> None:
     assert refusal.value.code == "event"
 
 
-@pytest.mark.parametrize("name", ["typ", "type", "time", "tenant", "sealed"])
+@pytest.mark.parametrize("name", ["typ", "type", "time", "tenant", "subject", "seq", "sealed"])
 def test_an_event_does_not_overwrite_the_leafs_own_members(name: str) -> None:
     with pytest.raises(ProofError) as refusal:
-        events.seal(Event(EventType.VOTE_DENY, 1, "default", {name: 1}, {}), salt=SALT)
+        events.seal(replace(EVENT, public={**EVENT.public, name: 1}), link=LINK, salt=SALT)
     assert (refusal.value.code, refusal.value.place) == ("event", name)
+
+
+@pytest.mark.parametrize(
+    ("event", "place"),
+    [
+        (replace(EVENT, public={**EVENT.public, "approver": "ada"}), "approver"),
+        (replace(EVENT, public={"statement": None, "evidence": None}), "request_digest"),
+        (replace(EVENT, secret={**EVENT.secret, "more": 1}), "more"),
+        (replace(EVENT, secret={}), "approver"),
+        (replace(EVENT, subject="vrd_1"), "subject"),
+        (replace(EVENT, subject="req_"), "subject"),
+        (replace(EVENT, type=EventType.BUNDLE_ACTIVATED, subject="bundles_x"), "subject"),
+        (replace(EVENT, type=EventType.PASSKEY_REVOKED), "type"),
+    ],
+)
+def test_an_event_that_is_not_of_its_types_shape_is_not_sealed(event: Event, place: str) -> None:
+    """The wall against the next member that would tell a secret in the open."""
+    with pytest.raises(ProofError) as refusal:
+        events.seal(event, link=LINK, salt=SALT)
+    assert (refusal.value.code, refusal.value.place) == ("event", place)
 
 
 def test_a_salt_is_long_enough_and_a_leaf_is_not_too_long() -> None:
     with pytest.raises(ProofError):
-        events.seal(EVENT, salt=bytes(15))
-    long = Event(EventType.VOTE_DENY, 1, "default", {"text": "x" * events.MAX_LEAF}, {})
+        events.seal(EVENT, link=LINK, salt=bytes(15))
+    long = replace(EVENT, public={**EVENT.public, "statement": "x" * events.MAX_LEAF})
     with pytest.raises(ProofError) as refusal:
-        events.seal(long, salt=SALT)
+        events.seal(long, link=LINK, salt=SALT)
     assert refusal.value.code == "event"
 
 
 def test_what_is_not_json_is_not_sealed() -> None:
-    personal: Any = {"at": object()}
+    secret: Any = {**EVENT.secret, "reason": object()}
     with pytest.raises(AdmissionError):
-        events.seal(Event(EventType.VOTE_DENY, 1, "default", {}, personal), salt=SALT)
+        events.seal(replace(EVENT, secret=secret), link=LINK, salt=SALT)

@@ -15,7 +15,7 @@ from approvals.core import directory as directories
 from approvals.core import receipt as receipts
 from approvals.core.calls import call_hash
 from approvals.core.ceremony import Decision, StepUp
-from approvals.core.events import Event, EventType, seal
+from approvals.core.events import Chain, Event, EventType, seal
 from approvals.core.evidence_file import (
     EvidenceFile,
     Finding,
@@ -49,8 +49,7 @@ COMPANY = Company()
 SHOWN = display.document(None, CALL)
 REQUEST = f"req_{OCCASION}"
 JTI = f"apr_{OCCASION}"
-SUBMITTED = {
-    "verdict": f"vrd_{OCCASION}",
+SUBMITTED: dict[str, Any] = {
     "enforcer": "payments-gateway",
     "agent": "billing-agent",
     "target": CALL.target,
@@ -58,16 +57,30 @@ SUBMITTED = {
     "call_hash": call_hash(CALL),
     "bundle": digest_of("bundle"),
     "rules": ["large-transfers"],
+    "record": digest_of("record"),
+    "user": "uma",
+    "task": "task-1",
+    "model": "a-model",
+    "prompt_hash": None,
+    "context_refs": [],
 }
 
 
-def event(kind: EventType, time: int, public: dict[str, Any], **personal: Any) -> Event:
-    return Event(type=kind, time=time, tenant="default", public=public, personal=personal)
+def event(
+    kind: EventType, time: int, public: dict[str, Any], *, subject: str = REQUEST, **secret: Any
+) -> Event:
+    return Event(
+        type=kind, time=time, tenant="default", subject=subject, public=public, secret=secret
+    )
 
 
 def logged(events: Sequence[Event]) -> tuple[tuple[LoggedEvent, ...], str]:
     """The events in a log among others', with proofs, and the log's checkpoint."""
-    sealed = [seal(one, salt=bytes([number]) * 32) for number, one in enumerate(events)]
+    chain = Chain()
+    sealed = []
+    for number, told in enumerate(events):
+        sealed.append(seal(told, link=chain.next(), salt=bytes([number]) * 32))
+        chain.add(sealed[-1].leaf)
     leaves = [b"other"] * 3
     places = []
     for one in sealed:
@@ -94,13 +107,16 @@ def logged(events: Sequence[Event]) -> tuple[tuple[LoggedEvent, ...], str]:
 def vote_event(vote: Vote, about: dict[str, Any]) -> Event:
     kind = EventType.VOTE_DENY if vote.decision is Decision.DENY else EventType.VOTE_APPROVE
     statement = None if vote.statement is None else canonical.digest(vote.statement.document())
-    public = {
-        **about,
-        "step_up": vote.step_up.value,
-        "channel": vote.channel,
-        "statement": statement,
-    }
-    return event(kind, vote.time, public, approver=vote.approver, reason=vote.reason)
+    evidence = None if vote.evidence is None else canonical.digest(vote.evidence.document())
+    return event(
+        kind,
+        vote.time,
+        {**about, "statement": statement, "evidence": evidence},
+        approver=vote.approver,
+        reason=vote.reason,
+        step_up=vote.step_up.value,
+        channel=vote.channel,
+    )
 
 
 def evidence(
@@ -113,11 +129,7 @@ def evidence(
 ) -> EvidenceFile:
     """The file of a call that two people approved, which then ran; or of one that was denied."""
     document = COMPANY.request(asked, display_digest=display.digest(SHOWN), task="task-1")
-    about = {
-        "request": REQUEST,
-        "request_digest": document.digest(),
-        "call_hash": document.call_hash,
-    }
+    about = {"request_digest": document.digest()}
     votes = [COMPANY.vote("ada", document)]
     if denied:
         ben = COMPANY.vote("ben", document, decision=Decision.DENY)
@@ -130,18 +142,14 @@ def evidence(
         event(
             EventType.REQUEST_OPENED,
             document.created,
-            {**SUBMITTED, **about},
-            user="uma",
-            task="task-1",
-            context_refs=[],
+            {**about, "verdict": f"vrd_{OCCASION}"},
+            **SUBMITTED,
         ),
         event(
             EventType.REQUEST_REPEATED,
             document.created + 5,
-            {**SUBMITTED, **about, "verdict": "vrd_" + "b" * 26},
-            user="uma",
-            task="task-1",
-            context_refs=[],
+            {**about, "verdict": "vrd_" + "b" * 26},
+            **SUBMITTED,
         ),
         *(vote_event(vote, about) for vote in votes),
     ]
@@ -155,17 +163,16 @@ def evidence(
         public = {**about, "approval": JTI, "token": canonical.digest(token)}
         events.append(event(EventType.REQUEST_APPROVED, approval.issued, public))
     if token is not None and spent:
-        subject = {"approval": JTI, "subject": REQUEST}
+        used = {"approval": JTI}
         receipt = receipts.sign(
             receipt_for(COMPANY, call_hash=call_hash(CALL), consumed=NOW + 3), key=COMPANY.key
         )
         outcome = Outcome(status="ok", output_hash=digest_of("output"), reported=NOW + 4)
-        spending = {**subject, "call_hash": call_hash(CALL), "use_id": "use-1"}
-        events.append(event(EventType.APPROVAL_CONSUMED, NOW + 3, spending))
-        refused = {**subject, "call_hash": call_hash(CALL), "reason": "consumed"}
-        events.append(event(EventType.APPROVAL_REFUSED, NOW + 3, refused))
-        report = {**subject, "status": "ok", "output_hash": digest_of("output")}
-        events.append(event(EventType.OUTCOME_REPORTED, NOW + 4, report))
+        spent_by = {**used, "receipt": canonical.digest(receipt)}
+        events.append(event(EventType.APPROVAL_CONSUMED, NOW + 3, spent_by, use_id="use-1"))
+        events.append(event(EventType.APPROVAL_REFUSED, NOW + 3, used, code="consumed"))
+        report = {"status": "ok", "output_hash": digest_of("output")}
+        events.append(event(EventType.OUTCOME_REPORTED, NOW + 4, used, **report))
     found, note = logged(events)
     return EvidenceFile(
         subject=REQUEST,
@@ -186,9 +193,11 @@ def evidence(
 def allowed() -> EvidenceFile:
     """The file of a call that policy allowed."""
     approval = COMPANY.allowed(rules=("large-transfers",))
-    public = {**SUBMITTED, "approval": approval.jti}
+    verdict = f"vrd_{OCCASION}"
+    token = COMPANY.token(approval)
+    public = {"verdict": verdict, "approval": approval.jti, "token": canonical.digest(token)}
     found, note = logged(
-        [event(EventType.CALL_ALLOWED, approval.issued, public, user="uma", task=None)]
+        [event(EventType.CALL_ALLOWED, approval.issued, public, subject=verdict, **SUBMITTED)]
     )
     return replace(
         evidence(),
@@ -196,7 +205,7 @@ def allowed() -> EvidenceFile:
         request=None,
         display=None,
         votes=(),
-        approval=COMPANY.token(approval),
+        approval=token,
         receipt=None,
         outcome=None,
         events=found,
@@ -206,8 +215,19 @@ def allowed() -> EvidenceFile:
 
 def refused() -> EvidenceFile:
     """The file of a call that policy refused."""
-    public = {**SUBMITTED, "code": "forbidden"}
-    found, note = logged([event(EventType.CALL_REFUSED, NOW, public, user="uma", task=None)])
+    verdict = f"vrd_{OCCASION}"
+    found, note = logged(
+        [
+            event(
+                EventType.CALL_REFUSED,
+                NOW,
+                {"verdict": verdict},
+                subject=verdict,
+                code="forbidden",
+                **SUBMITTED,
+            )
+        ]
+    )
     return replace(allowed(), approval=None, events=found, checkpoint=note)
 
 
@@ -475,16 +495,21 @@ def test_events_told_twice_or_out_of_order_are_refused() -> None:
 
 
 def test_an_event_of_another_request_is_refused() -> None:
+    about = {"request_digest": digest_of("another")}
+    found, note = logged([event(EventType.REQUEST_CANCELLED, NOW, about, subject="req_x")])
+    assert failures(replace(WHOLE, events=found, checkpoint=note))["story"] == "events"
     found, note = logged(
         [
             event(
-                EventType.REQUEST_CANCELLED, NOW, {"request": "req_x", "call_hash": call_hash(CALL)}
+                EventType.CALL_REFUSED,
+                NOW,
+                {"verdict": "vrd_x"},
+                subject="vrd_x",
+                code="forbidden",
+                **SUBMITTED,
             )
         ]
     )
-    assert failures(replace(WHOLE, events=found, checkpoint=note))["story"] == "events"
-    about = {"request": "req_x", "call_hash": call_hash(CALL), "code": "forbidden"}
-    found, note = logged([event(EventType.CALL_REFUSED, NOW, about)])
     assert failures(replace(refused(), events=found, checkpoint=note))["story"] == "events[0]"
 
 

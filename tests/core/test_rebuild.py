@@ -5,30 +5,40 @@ from __future__ import annotations
 import pytest
 
 from approvals.core.errors import ProofError
-from approvals.core.events import Event, EventType, seal
+from approvals.core.events import SHAPES, Chain, Event, EventType, seal
+from approvals.core.merkle import leaf_hash
 from approvals.core.rebuild import Became, Use, rebuild
 from approvals.core.requests import State
 
 SALT = bytes(32)
-OPENED = ("request.opened", {"request": "req_a"})
-APPROVE = ("vote.approve", {"request": "req_a"})
-DENY = ("vote.deny", {"request": "req_a"})
-APPROVED = ("request.approved", {"request": "req_a", "approval": "apr_a"})
-ALLOWED = ("call.allowed", {"verdict": "vrd_b", "approval": "apr_b"})
-LAPSED = ("approval.lapsed", {"approval": "apr_b"})
-CONSUMED = ("approval.consumed", {"approval": "apr_b"})
-REPORTED = ("outcome.reported", {"approval": "apr_b"})
+OPENED = ("request.opened", "req_a")
+APPROVE = ("vote.approve", "req_a")
+DENY = ("vote.deny", "req_a")
+APPROVED = ("request.approved", "req_a")
+ALLOWED = ("call.allowed", "vrd_b")
+LAPSED = ("approval.lapsed", "vrd_b")
+CONSUMED = ("approval.consumed", "vrd_b")
+REPORTED = ("outcome.reported", "vrd_b")
 
-Told = tuple[str, dict[str, str]]
+Told = tuple[str, str]
 
 
 def ended(how: str) -> Told:
-    return (f"request.{how}", {"request": "req_a"})
+    return (f"request.{how}", "req_a")
 
 
-def leaf(told: Told) -> bytes:
-    kind, public = told
-    return seal(Event(EventType(kind), 1, "default", public, {}), salt=SALT).leaf
+def leaves(story: list[Told]) -> list[bytes]:
+    """A log of this story: each event linked to the one of its subject before it."""
+    chains: dict[str, Chain] = {}
+    made = []
+    for kind, subject in story:
+        shape = SHAPES[EventType(kind)]
+        public = dict.fromkeys(shape.open, f"apr_{subject[4:]}")
+        event = Event(EventType(kind), 1, "default", subject, public, dict.fromkeys(shape.sealed))
+        chain = chains.setdefault(subject, Chain())
+        made.append(seal(event, link=chain.next(), salt=SALT).leaf)
+        chain.add(made[-1])
+    return made
 
 
 @pytest.mark.parametrize(
@@ -44,11 +54,11 @@ def leaf(told: Told) -> bytes:
         ([OPENED, APPROVED, ended("revoked")], {"req_a": State.REVOKED, "apr_a": Use.LIVE}),
         ([ALLOWED, CONSUMED, REPORTED], {"apr_b": Use.SPENT}),
         ([ALLOWED, OPENED, LAPSED], {"apr_b": Use.LAPSED, "req_a": State.PENDING}),
-        ([("request.repeated", {"request": "req_a"}), ("bundle.activated", {})], {}),
+        ([("request.repeated", "req_a"), ("bundle.activated", "bundles")], {}),
     ],
 )
 def test_what_became_of_each(story: list[Told], became: dict[str, Became]) -> None:
-    assert rebuild(map(leaf, story)) == became
+    assert rebuild(leaves(story)).became == became
 
 
 @pytest.mark.parametrize(
@@ -68,13 +78,41 @@ def test_what_became_of_each(story: list[Told], became: dict[str, Became]) -> No
         [ALLOWED, LAPSED, CONSUMED],
         [ALLOWED, CONSUMED, LAPSED],
         [ALLOWED, REPORTED],
-        [("request.opened", {})],
+        [("approval.consumed", "req_a")],
     ],
 )
 def test_what_cannot_have_happened_is_refused(story: list[Told]) -> None:
     with pytest.raises(ProofError) as refused:
-        rebuild(map(leaf, story))
+        rebuild(leaves(story))
     assert (refused.value.code, refused.value.place) == ("impossible", f"leaf {len(story) - 1}")
+
+
+STORY = [OPENED, ALLOWED, APPROVE, APPROVE, APPROVED, CONSUMED]
+
+
+def test_how_far_each_subject_goes_is_told() -> None:
+    told = leaves(STORY)
+    assert rebuild(told).chains == {
+        "default/req_a": (4, leaf_hash(told[4])),
+        "default/vrd_b": (2, leaf_hash(told[5])),
+    }
+
+
+@pytest.mark.parametrize("missing", range(4))
+def test_an_event_that_is_missing_before_another_is_noticed(missing: int) -> None:
+    told = leaves(STORY)
+    with pytest.raises(ProofError) as refused:
+        rebuild(told[:missing] + told[missing + 1 :])
+    assert refused.value.code == "chain"
+
+
+def test_an_event_that_was_put_between_two_is_noticed() -> None:
+    """Two votes of equal number and another text: the events after it name the one that was."""
+    told = leaves([OPENED, APPROVE, APPROVED])
+    told[1] = leaves([OPENED, ("vote.deny", "req_a")])[1]
+    with pytest.raises(ProofError) as refused:
+        rebuild(told)
+    assert (refused.value.code, refused.value.place) == ("chain", "leaf 2")
 
 
 def test_what_is_no_leaf_is_refused() -> None:

@@ -9,12 +9,13 @@ import pytest
 
 from approvals.core.ceremony import Decision
 from approvals.core.errors import AssentError
-from approvals.core.events import parse_leaf
+from approvals.core.events import EventType, parse_leaf
 from approvals.core.requests import State
 from approvals.flow import chat
 from approvals.flow.activate import activate
 from approvals.flow.deliver import LEASE_SECONDS, PATIENCE, GiveUp, Message, TryAgain, deliver
 from approvals.flow.outbox import stir
+from tests.logged import told
 from tests.service import PEOPLE, RULES, TOOLS, bundle_files, start
 
 if TYPE_CHECKING:
@@ -115,8 +116,7 @@ def test_what_can_never_be_sent_is_given_up_for_all_to_see(
     drain(mailing, channel)
     assert drain(mailing, channel) == 0
     with mailing.service.store.read() as tx:
-        leaves = [parse_leaf(each.leaf) for each in tx.log.staged(limit=1000)]
-    errors = [leaf.public["error"] for leaf in leaves if leaf.type.value == "notice.given_up"]
+        errors = [opened["error"] for opened in told(tx, EventType.NOTICE_GIVEN_UP)]
     assert errors == ["no_such_user", "away", "away"]
 
 
@@ -145,8 +145,7 @@ def test_a_message_that_breaks_its_channel_holds_up_no_other(
     with pytest.raises(OverflowError):
         deliver(mailing.service, channel, worker="w")
     with mailing.service.store.read() as tx:
-        leaves = [parse_leaf(each.leaf) for each in tx.log.staged(limit=1000)]
-    errors = [leaf.public["error"] for leaf in leaves if leaf.type.value == "notice.given_up"]
+        errors = [opened["error"] for opened in told(tx, EventType.NOTICE_GIVEN_UP)]
     assert errors == ["broken"]
 
 

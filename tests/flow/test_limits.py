@@ -11,13 +11,14 @@ from approvals.core import canonical
 from approvals.core.calls import ToolCall
 from approvals.core.ceremony import Decision
 from approvals.core.errors import AssentError
-from approvals.core.events import parse_leaf
+from approvals.core.events import EventType
 from approvals.core.requests import State
 from approvals.flow import consume, look, sight, status, vote
 from approvals.flow.activate import activate
 from approvals.flow.caller import Submission
 from approvals.flow.cancel import cancel
 from approvals.flow.submit import Answer, Denied, Opened, submit
+from tests.logged import told
 from tests.service import AGENTS, PEOPLE, TARGET, bundle_files, start
 
 if TYPE_CHECKING:
@@ -91,8 +92,7 @@ def notices(running: Running, answer: Answer) -> list[Notice]:
 
 def refusals_logged(running: Running) -> list[object]:
     with running.service.store.read() as tx:
-        leaves = [parse_leaf(each.leaf) for each in tx.log.staged(limit=1000)]
-    return [leaf.public["code"] for leaf in leaves if leaf.type.value == "call.refused"]
+        return [opened["code"] for opened in told(tx, EventType.CALL_REFUSED)]
 
 
 def test_an_agent_has_so_many_requests_of_one_tool_open_and_no_more(running: Running) -> None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
-from approvals.flow import consume, enrol, expire
+from approvals.flow import consume, enrol, expire, subjects
 from approvals.flow.submit import Opened
 from approvals.store.requests import Requests
 from tests.service import start
@@ -101,11 +102,13 @@ def test_one_invitation_opened_twice_at_the_same_moment_gives_one_handle(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = enrol.invite(running.service, tenant="default", person="cleo").url.rsplit("/", 1)[1]
+    with running.service.store.begin() as tx:
+        tx.session.execute(text("DELETE FROM handle WHERE person = 'cleo'"))
     together = threading.Barrier(2)
     real = secrets.token_bytes
 
     def at_once(size: int) -> bytes:
-        if size == enrol.HANDLE_BYTES:
+        if size == subjects.HANDLE_BYTES:
             together.wait(30)
         return real(size)
 

@@ -28,20 +28,26 @@ class Signer:
         self.vkey = vkey(origin, self.log_key.public_key())
 
 
-def event(number: int) -> Event:
+def event(number: int, *, subject: str | None = None) -> Event:
     return Event(
         type=EventType("vote.approve"),
         time=NOW + number,
         tenant="default",
-        public={"request": f"req_{number}", "call_hash": "h"},
-        personal={"approver": f"person-{number}"},
+        subject=subject or f"req_{number}",
+        public={"request_digest": "d", "statement": None, "evidence": None},
+        secret={
+            "approver": f"person-{number}",
+            "reason": None,
+            "step_up": "session",
+            "channel": "web",
+        },
     )
 
 
 def stage(store: Database, numbers: Iterable[int]) -> None:
     with store.begin() as tx:
         for number in numbers:
-            append(tx, event(number), request_id=f"req_{number}")
+            append(tx, event(number))
 
 
 def memory_log(signer: Signer, batches: Iterable[int]) -> MemoryStore:

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from approvals.core.events import Link, seal
 from approvals.core.leaves import Leaf, Staged, StoredCheckpoint
+from approvals.core.merkle import leaf_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from approvals.core.events import Event
 
 
 @dataclass
@@ -21,6 +25,7 @@ class Rows:
     """What the database would hold; tests reach in to do what an attacker with its password can."""
 
     next_id: int = 1
+    chain: dict[tuple[str, str], tuple[int, bytes | None]] = field(default_factory=dict)
     line: dict[int, Staged] = field(default_factory=dict)
     leaf: dict[int, Leaf] = field(default_factory=dict)
     node: dict[tuple[int, int], bytes] = field(default_factory=dict)
@@ -29,6 +34,7 @@ class Rows:
     def copied(self) -> Rows:
         return Rows(
             self.next_id,
+            copy.copy(self.chain),
             copy.copy(self.line),
             copy.copy(self.leaf),
             copy.copy(self.node),
@@ -48,13 +54,15 @@ class MemoryTables:
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
 
-    def stage(
-        self, leaf: bytes, opening: dict[str, object], *, tenant: str, subject: str | None
-    ) -> None:
+    def stage(self, event: Event, *, salt: bytes) -> None:
+        key = (event.tenant, event.subject)
+        count, head = self._rows.chain.get(key, (0, None))
+        sealed = seal(event, link=Link(count, head), salt=salt)
+        self._rows.chain[key] = (count + 1, leaf_hash(sealed.leaf))
         number = self._rows.next_id
         self._rows.next_id += 1
         self._rows.line[number] = Staged(
-            number, tenant, subject, leaf, orjson.dumps(opening).decode()
+            number, event.tenant, event.subject, sealed.leaf, orjson.dumps(sealed.opening).decode()
         )
 
     def staged(self, *, limit: int) -> list[Staged]:

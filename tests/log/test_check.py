@@ -154,7 +154,7 @@ def test_an_erased_opening_is_counted_and_is_no_fault(store: MemoryStore) -> Non
     store.rows.edit_leaf(300, opening="{}")
     report = check(store, vkeys=[SIGNER.vkey])
     assert report.ok
-    assert report.unopened == 1
+    assert report.unopened == 4
 
 
 def test_an_edited_missing_or_extra_node_is_found_and_named(store: MemoryStore) -> None:

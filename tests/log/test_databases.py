@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import text
 
+from approvals.core.errors import ProofError
+from approvals.core.events import Chain, parse_leaf
 from approvals.core.merkle import root
 from approvals.log import append, check, checkpoint, inclusion, sequence
 from approvals.log.check import CHUNK
@@ -95,7 +99,7 @@ def test_a_crash_between_any_two_steps_leaves_nothing_half(
 def test_an_event_whose_transaction_fails_is_not_in_the_log(store: Store) -> None:
     def fail() -> None:
         with store.begin() as tx:
-            append(tx, event(1), request_id="req_1")
+            append(tx, event(1))
             raise CrashError
 
     with pytest.raises(CrashError):
@@ -135,15 +139,83 @@ def test_writers_and_sequencers_at_once_lose_and_double_nothing(store: Store) ->
     assert check(store, vkeys=[SIGNER.vkey]).ok
 
 
+def chained(store: Store) -> dict[str, int]:
+    """How many events each subject has in the log; their numbers and links hold, in log order."""
+    chains: dict[str, Chain] = {}
+    with store.read() as tx:
+        for leaf in tx.log.leaves(0, 100_000):
+            event_ = parse_leaf(leaf.leaf)
+            chain = chains.setdefault(event_.subject, Chain())
+            assert event_.link == chain.next()
+            chain.add(leaf.leaf)
+        assert tx.log.chains() == {
+            f"default/{name}": (chain.count, chain.head) for name, chain in chains.items()
+        }
+    return {name: chain.count for name, chain in chains.items()}
+
+
+def test_events_of_shared_subjects_are_chained_whoever_writes_at_once(store: Store) -> None:
+    """Law: no gap, no fork and no deadlock, in whichever order transactions name their subjects."""
+    names = [f"req_{letter}" for letter in "abcd"]
+    rounds, writers = 12, 6
+
+    def write(writer: int) -> None:
+        for number in range(rounds):
+            mine = random.Random(f"{writer}/{number}").sample(names, 3)  # noqa: S311
+            with store.begin() as tx:
+                for name in [*mine, mine[0]]:
+                    append(tx, event(number, subject=name))
+
+    with ThreadPoolExecutor(writers) as pool:
+        for _ in pool.map(write, range(writers)):
+            pass
+    while sequence(store, SIGNER, now=NOW, limit=7):
+        pass
+    counts = chained(store)
+    assert counts.keys() == set(names)
+    assert sum(counts.values()) == writers * rounds * 4
+
+
+def test_what_did_not_commit_leaves_no_gap(store: Store) -> None:
+    def write(*, fails: bool) -> None:
+        with store.begin() as tx:
+            append(tx, event(1))
+            append(tx, event(2, subject="req_1"))
+            if fails:
+                tx.log.settle()
+                raise CrashError
+
+    write(fails=False)
+    with pytest.raises(CrashError):
+        write(fails=True)
+    write(fails=False)
+    assert sequence(store, SIGNER, now=NOW) == 4
+    assert chained(store) == {"req_1": 4}
+
+
+def test_an_event_that_is_no_leaf_keeps_its_transaction_from_committing(store: Store) -> None:
+    def write() -> None:
+        with store.begin() as tx:
+            append(tx, event(1))
+            append(tx, replace(event(2), public={}))
+
+    with pytest.raises(ProofError):
+        write()
+    stage(store, [3])
+    assert sequence(store, SIGNER, now=NOW) == 1
+    assert chained(store) == {"req_3": 1}
+
+
 def test_on_postgresql_an_event_that_commits_late_is_sequenced_later(postgres: Store) -> None:
     """Its id was drawn first, so a sequencer that remembered the highest id would skip it."""
     with postgres.begin() as late:
-        append(late, event(1), request_id="late")
+        append(late, event(1, subject="req_late"))
+        late.log.settle()
         with postgres.begin() as early:
-            append(early, event(2), request_id="early")
+            append(early, event(2, subject="req_early"))
         assert sequence(postgres, SIGNER, now=NOW) == 1
     assert sequence(postgres, SIGNER, now=NOW) == 1
-    assert subjects(postgres) == ["early", "late"]
+    assert subjects(postgres) == ["req_early", "req_late"]
 
 
 def test_on_postgresql_one_sequences_and_the_others_do_nothing(postgres: Store) -> None:

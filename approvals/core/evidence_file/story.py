@@ -73,16 +73,13 @@ def verify_story(
     hashed = call_hash(call)
     for one in told:
         public = one.event.public
-        subject = public.get("request") or public.get("subject") or public.get("verdict")
-        if subject != file.subject:
+        if one.event.subject != file.subject:
             raise EvidenceError("an event of something else", place=one.place)
-        if one.event.type is not EventType.OUTCOME_REPORTED:  # which names the approval instead
-            one.must_say(call_hash=hashed)
         match one.event.type:
             case EventType.CALL_ALLOWED | EventType.CALL_REFUSED:
-                one.must_say(target=call.target, tool=call.tool)
+                one.must_say(target=call.target, tool=call.tool, call_hash=hashed)
             case EventType.REQUEST_OPENED | EventType.REQUEST_REPEATED:
-                one.must_say(target=call.target, tool=call.tool)
+                one.must_say(target=call.target, tool=call.tool, call_hash=hashed)
                 _asked(one, file)
             case EventType.VOTE_APPROVE | EventType.VOTE_DENY:
                 index, vote = next(votes)
@@ -202,13 +199,14 @@ def _approved(
                 user=approval.user,
                 bundle=approval.bundle,
                 rules=list(approval.rules),
+                token=canonical.digest(file.approval),
             )
         case EventType.REQUEST_APPROVED:
             one.must_be_at(approval.issued)
             one.must_say(token=canonical.digest(file.approval))
         case EventType.APPROVAL_CONSUMED if receipt is not None:
             one.must_be_at(receipt.consumed)
-            one.must_say(use_id=receipt.use_id)
+            one.must_say(use_id=receipt.use_id, receipt=canonical.digest(file.receipt))
         case EventType.OUTCOME_REPORTED if file.outcome is not None:
             one.must_be_at(file.outcome.reported)
             one.must_say(status=file.outcome.status, output_hash=file.outcome.output_hash)
@@ -224,6 +222,7 @@ def _voted(one: ToldEvent, vote: Vote, index: int) -> None:
         step_up=vote.step_up.value,
         channel=vote.channel,
         statement=None if vote.statement is None else canonical.digest(vote.statement.document()),
+        evidence=None if vote.evidence is None else canonical.digest(vote.evidence.document()),
         approver=vote.approver,
         reason=vote.reason,
     )

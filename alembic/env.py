@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from alembic import context
 from sqlalchemy import text
 
 from approvals.store import rows
 from approvals.store.engine import connect
+from approvals.store.postgres import MIGRATION_SECONDS
 
 MIGRATION_LOCK = 7_234_001  # an advisory lock number on PostgreSQL, arbitrary and fixed
 
-engine = connect(context.config.attributes["url"])
-with engine.connect().execution_options(writes=True) as connection:
+engine = connect(context.config.attributes["url"], size=1, seconds=MIGRATION_SECONDS)
+with (
+    contextlib.ExitStack() as after,
+    engine.connect().execution_options(writes=True) as connection,
+):
+    after.callback(engine.dispose)
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_lock(:n)"), {"n": MIGRATION_LOCK})
+        # Held until this transaction ends, so that it also holds behind a connection pooler.
+        connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": MIGRATION_LOCK})
     context.configure(
         connection=connection,
         target_metadata=rows.SQLModel.metadata,
@@ -22,7 +30,3 @@ with engine.connect().execution_options(writes=True) as connection:
     with context.begin_transaction():
         context.run_migrations()
     connection.commit()
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_unlock(:n)"), {"n": MIGRATION_LOCK})
-        connection.commit()
-engine.dispose()

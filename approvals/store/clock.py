@@ -1,11 +1,23 @@
-"""What time it is: the database's time, on which every replica agrees, and never far back.
+"""What time it is: the database's time, on which every replica agrees, and never far off.
 
 On SQLite there is one process and its clock is the clock. PostgreSQL is asked at most once a
 second; in between its answer is carried on by a clock that cannot be set.
+
+What holds:
+1. Time never runs ahead of the database's clock: the steady clock is read after the answer, so an
+   answer that took long only makes time a little late.
+2. Within a process time does not run backwards. A clock that was set back by no more than `SKEW`
+   stands still until it has caught up.
+3. Nothing is written on a clock that was set back further (`clock_backwards`), or forward by more
+   than `JUMP` since the last look (`clock_ahead`): such a time is not recorded either, so setting
+   the clock right is enough.
+4. Reading is never refused because of a clock. It goes on with the time as it would be without the
+   jump.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -18,8 +30,21 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
 SKEW: Final = 30
+JUMP: Final = 60
+"""Seconds by which the clock may be set forward while the process runs."""
+
 SAMPLE_SECONDS: Final = 1.0
-_ASK = select(func.extract("epoch", func.clock_timestamp()))
+_LONG_ANSWER: Final = 0.25
+"""An answer that took longer is true for who asked, and not carried on for others."""
+
+_ASK: Final = select(func.extract("epoch", func.clock_timestamp()))
+
+
+def steady() -> float:
+    """Seconds of a clock that nobody can set, and that goes on while the machine sleeps."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
 
 
 class Clock:
@@ -27,32 +52,75 @@ class Clock:
 
     def __init__(self, *, local: bool) -> None:
         self._local = local
+        self._lock = threading.Lock()
         self._sampled: tuple[float, float] | None = None  # the database's time, our steady time
+        self._seen: tuple[float, float] | None = None  # the same, of the last look that was right
+        self._loaded = False
+        self._wrong: tuple[str, str] | None = None
         self.latest = 0
 
     def read(self, session: Session) -> int:
-        """The time now.
+        """The time now, as far as it can be believed; `require` says whether it is right."""
+        told = time.time() if self._local else self._of_database(session)
+        at = steady()
+        recorded = 0
+        if not self._loaded:
+            recorded = int(session.execute(select(func.max(CheckpointRow.created))).scalar() or 0)
+        with self._lock:
+            if not self._loaded:
+                self._loaded = True
+                self.latest = max(self.latest, recorded)
+            return self._judged(told, at)
+
+    def require(self) -> None:
+        """Let nothing be written on a wrong clock.
 
         Raises:
-            Unavailable: it runs behind what is already recorded (`clock_backwards`), so nothing
-                can be granted on it.
+            Unavailable: `clock_backwards` or `clock_ahead`; the sentence says what to do.
         """
-        now = int(time.time()) if self._local else int(self._of_database(session))
-        if self.latest == 0:
-            newest = session.execute(select(func.max(CheckpointRow.created))).scalar()
-            self.latest = int(newest or 0)
+        wrong = self._wrong
+        if wrong is not None:
+            raise Unavailable(wrong[1], code=wrong[0])
+
+    @property
+    def trouble(self) -> str | None:
+        """The code of what is wrong with the clock, if anything is."""
+        wrong = self._wrong
+        return None if wrong is None else wrong[0]
+
+    def _judged(self, told: float, at: float) -> int:
+        now = int(told)
+        expected = told if self._seen is None else self._seen[0] + at - self._seen[1]
         if now < self.latest - SKEW:
-            raise Unavailable(
-                f"the clock runs {self.latest - now} seconds behind what is already recorded",
-                code="clock_backwards",
+            self._wrong = (
+                "clock_backwards",
+                (
+                    f"the clock runs {self.latest - now} seconds behind what is already recorded: "
+                    "set it right; if it is right, run `assent log repair-clock` and restart"
+                ),
             )
+            return int(expected)
+        if told > expected + JUMP:
+            self._wrong = (
+                "clock_ahead",
+                (
+                    f"the clock was set forward by {int(told - expected)} seconds while the "
+                    "service runs: set it right; if it is right, restart the service"
+                ),
+            )
+            return int(expected)
+        self._wrong = None
+        self._seen = (told, at)
         self.latest = max(self.latest, now)
-        return now
+        return self.latest
 
     def _of_database(self, session: Session) -> float:
-        steady = time.monotonic()
+        before = steady()
         sampled = self._sampled
-        if sampled is None or steady - sampled[1] > SAMPLE_SECONDS:
-            sampled = (float(session.connection().execute(_ASK).scalar_one()), steady)
-            self._sampled = sampled
-        return sampled[0] + steady - sampled[1]
+        if sampled is not None and before - sampled[1] <= SAMPLE_SECONDS:
+            return sampled[0] + before - sampled[1]
+        told = float(session.connection().execute(_ASK).scalar_one())
+        after = steady()
+        if after - before <= _LONG_ANSWER:
+            self._sampled = (told, after)
+        return told

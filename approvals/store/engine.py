@@ -1,8 +1,5 @@
 """Databases: one SQLite file for one machine, PostgreSQL for many processes. The same code on both.
 
-SQLite is the bundled, current library, not the system's: versions before 3.51.3 can corrupt a
-write-ahead log under concurrent connections. Writers queue for one lock in the process instead of
-polling SQLite's; `synchronous=FULL` makes a commit durable before it is answered.
 PostgreSQL runs at READ COMMITTED; what must be serial locks the row it is about (see the decision
 records).
 """
@@ -11,79 +8,56 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from alembic import command
 from alembic.config import Config
-from pysqlite3 import dbapi2 as sqlite
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
-from approvals.core.errors import Unavailable
+from approvals.core.errors import AssentError, Unavailable
+from approvals.store import deadline, postgres, sqlite
+from approvals.store.faults import fault_of, signature
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine.interfaces import DBAPIConnection
-    from sqlalchemy.pool import ConnectionPoolEntry
+    from collections.abc import Iterator
 
-OLDEST_SAFE_SQLITE = (3, 51, 3)
-BUSY_MILLISECONDS = 30_000
+    from sqlalchemy import URL, Engine
+
+POOL: Final = 64
+"""Connections of one process at most; more than it has threads that use them."""
+
+ASIDE: Final = 3
+"""Connections for what must be answered while all others wait."""
 
 
-def connect(url: str) -> Engine:
+def connect(url: str | URL, *, size: int = POOL, seconds: float = deadline.SECONDS) -> Engine:
     """Make the engine for a database URL (`sqlite:///FILE` or `postgresql+psycopg://…`).
+
+    A transaction waits at most `seconds` for a lock, and on PostgreSQL for a statement.
 
     Raises:
         Unavailable: the SQLite library is one that can corrupt a write-ahead log.
     """
-    if url.startswith("sqlite"):
-        if sqlite.sqlite_version_info < OLDEST_SAFE_SQLITE:
-            raise Unavailable(
-                f"SQLite {sqlite.sqlite_version} can corrupt a database under concurrent use; "
-                "3.51.3 or newer is needed",
-                code="sqlite_too_old",
-            )
-        engine = create_engine(
-            url,
-            module=sqlite,
-            pool_size=64,
-            max_overflow=0,
-            connect_args={"check_same_thread": False, "timeout": BUSY_MILLISECONDS / 1000},
-        )
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-        return engine
-    return create_engine(
-        url,
-        pool_size=48,
-        max_overflow=16,
-        pool_timeout=10,
-        isolation_level="READ COMMITTED",
-        connect_args={"connect_timeout": 5, "options": "-c synchronous_commit=on"},
-    )
-
-
-def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    # The driver must not open transactions by itself: `_begin_sqlite` does, with the right kind.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Any) -> None:
-    writes = connection.get_execution_options().get("writes", False)
-    # IMMEDIATE takes the write lock at once: a transaction that reads first and writes later could
-    # otherwise fail half way because another writer came between.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    made = make_url(url)
+    connect_one = sqlite.connect if made.get_backend_name() == "sqlite" else postgres.connect
+    return connect_one(made, size=size, seconds=seconds)
 
 
 def migrate(url: str) -> None:
-    """Bring the database to the newest schema. Any number of processes may do so at once."""
-    _make_private(make_url(url))
+    """Bring the database to the newest schema. Any number of processes may do so at once.
+
+    Raises:
+        Unavailable: it cannot be reached, opened, written or used; the place says which it is.
+        AssentError: a newer version made it (`schema_newer`), or its encoding is not UTF-8
+            (`database_encoding`).
+    """
+    made = make_url(url)
+    if made.get_backend_name() == "sqlite":
+        sqlite.make_private(made)
     migrations = Path(__file__).parent / "migrations"
     if not migrations.is_dir():  # a checkout, not an installed wheel
         migrations = Path(__file__).parents[2] / "alembic"
@@ -91,19 +65,41 @@ def migrate(url: str) -> None:
     config.set_main_option("script_location", str(migrations))
     config.set_main_option("path_separator", "os")
     config.attributes["url"] = url
-    with _quiet("alembic"):
-        command.upgrade(config, "head")
+    try:
+        with opening(made), _quiet("alembic"):
+            command.upgrade(config, "head")
+    except CommandError:
+        known = ScriptDirectory.from_config(config).get_current_head()
+        raise AssentError(
+            "another version of Assent made these tables, and this one cannot read them "
+            f"(it knows {known}): install that version, or use a database of its own",
+            code="schema_newer",
+            place=named(made),
+        ) from None
 
 
-def _make_private(url: URL) -> None:
-    """Make a new SQLite file for its owner alone: it holds payloads, and its folder may be open.
+@contextlib.contextmanager
+def opening(url: URL) -> Iterator[None]:
+    """Say what is wrong with the database of `url`, with no more of the URL than where it is."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        fault = fault_of(error)
+        if fault is not None:
+            raise Unavailable(fault.sentence, place=named(url)) from None
+        said = ", ".join(f"{name} {value}" for name, value in signature(error).items())
+        raise Unavailable(f"the tables cannot be made: {said}", place=named(url)) from None
 
-    SQLite gives its `-wal` and `-shm` the same mode. A file that is there keeps the mode it has.
-    """
-    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
-        # What is wrong with the folder is said by SQLite, in the words for every database.
-        with contextlib.suppress(OSError):
-            os.close(os.open(url.database, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+def named(url: URL) -> str:
+    """A database as messages name it: where it is, without user, password and options."""
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    host = url.host or ",".join(
+        [value] if isinstance(value := url.query.get("host", "the default host"), str) else value
+    )
+    port = "" if url.port is None else f":{url.port}"
+    return f"{host}{port}/{url.database or ''}"
 
 
 @contextlib.contextmanager

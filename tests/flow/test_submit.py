@@ -14,6 +14,7 @@ from approvals.core.errors import (
     Invalid,
     NotFound,
     TransitionError,
+    Unavailable,
 )
 from approvals.core.events import parse_leaf
 from approvals.core.requests import State
@@ -159,9 +160,9 @@ def test_nothing_is_granted_when_the_log_cannot_be_written(
     before = staged_types(running)
     with monkeypatch.context() as patch:
         patch.setattr(log, "append", full)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(Unavailable, match="No space"):
             running.decide("ben", request)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(Unavailable, match="No space"):
             running.submit("acc-1", tool="balance")
     assert staged_types(running) == before
     seen = status.status(running.service, running.caller, request)

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection as PooledConnection
+from sqlalchemy import event, text
 from sqlmodel import select
 
 from approvals.core.errors import Conflict, Unavailable
 from approvals.store import open_store
 from approvals.store.batches import _Batch
 from approvals.store.notices import Notice
+from approvals.store.postgres import Connection
 from approvals.store.rows import NoticeRow
 from tests.seals import mac
 
@@ -89,7 +91,7 @@ def test_listeners_hear_after_the_commit_and_not_of_what_was_rolled_back(store: 
             told.set()
 
     stop = store.listen(listener)
-    while store._ear is not None and not store._hearing.wait(0.1):
+    while store._ear is not None and not store._ear.hearing.wait(0.1):
         pass
     with pytest.raises(Conflict):
         _announce_and_fail(store)
@@ -172,9 +174,9 @@ def test_nor_does_anybody_believe_in_a_commit_that_was_interrupted(
 ) -> None:
     store = open_store(sqlite_url, mac=mac)
     inside, go_on = threading.Event(), threading.Event()
-    commit = Connection.commit
+    commit = PooledConnection.commit
 
-    def interrupted(connection: Connection) -> None:
+    def interrupted(connection: PooledConnection) -> None:
         if connection.get_execution_options().get("writes"):
             raise MemoryError
         commit(connection)
@@ -191,7 +193,7 @@ def test_nor_does_anybody_believe_in_a_commit_that_was_interrupted(
         commits = pool.submit(put, store, 2)  # it finds nobody behind it, and commits for both
         while store._batches is not None and store._batches._queued == 0:
             pass
-        monkeypatch.setattr(Connection, "commit", interrupted)
+        monkeypatch.setattr(PooledConnection, "commit", interrupted)
         go_on.set()
         assert isinstance(waits.exception(10), Unavailable)
         assert isinstance(commits.exception(10), MemoryError)
@@ -207,7 +209,7 @@ def test_a_database_that_is_away_is_unavailable(
     store = open_store(postgres_url, mac=mac)
     store._engine.dispose()
     with monkeypatch.context() as patch:
-        patch.setattr(psycopg, "connect", _refused)
+        patch.setattr(Connection, "connect", _refused)
         with pytest.raises(Unavailable), store.begin():
             pytest.fail("nothing begins")
     assert ids(store) == set()

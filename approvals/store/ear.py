@@ -94,12 +94,10 @@ class Ear:
             self._closing.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads replicas
 
     def _listen(self) -> None:
-        with (
-            deadline.within(_CONNECT_SECONDS),
-            postgres.dial(self._url, seconds=_CONNECT_SECONDS) as connection,
-        ):
-            connection.execute(f"LISTEN {CHANNEL}")
-            connection.execute(f"LISTEN {self._own}")
+        with postgres.dial(self._url, seconds=_CONNECT_SECONDS) as connection:
+            with deadline.within(_CONNECT_SECONDS):
+                connection.execute(f"LISTEN {CHANNEL}")
+                connection.execute(f"LISTEN {self._own}")
             self._heard_at = time.monotonic()
             self.hearing.set()
             self._tell("")

@@ -223,11 +223,13 @@ class Store:
             self._served = None
 
     def _tell(self, topic: str) -> None:
-        for listener in tuple(self._listeners):
-            try:
-                listener(topic)
-            except Exception as error:  # noqa: BLE001 - the commit stands, and the other listeners are told
-                _log.error("listener_failed", error=type(error).__name__)
+        # What a listener starts takes its context along, and has nothing to do with our deadline.
+        with deadline.within(None):
+            for listener in tuple(self._listeners):
+                try:
+                    listener(topic)
+                except Exception as error:  # noqa: BLE001 - the commit stands, and others are told
+                    _log.error("listener_failed", error=type(error).__name__)
 
     def _session(self, engine: Engine) -> Session:
         return Session(engine, expire_on_commit=False, info=self._info)

@@ -17,7 +17,9 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from approvals.core import urls
+from approvals.core import sizes, urls
+from approvals.core.approval import MAX_LIFE, MAX_SKEW
+from approvals.core.ceremony import STATEMENT_LIFE
 from approvals.core.errors import AssentError
 from approvals.core.mailbox import is_mailbox
 
@@ -64,21 +66,22 @@ class Settings(BaseSettings):
         description="Port to listen on. Unset: the port of the url where that is plain http, "
         "otherwise 8420.",
     )
-    approval_life: Annotated[int, Field(ge=10, le=900)] = Field(
+    approval_life: Annotated[int, Field(ge=10, le=MAX_LIFE)] = Field(
         default=300,
         description="Seconds for which an approval can be spent. Verifiers refuse more than 900.",
     )
-    statement_life: Annotated[int, Field(ge=30, le=300)] = Field(
+    statement_life: Annotated[int, Field(ge=30, le=STATEMENT_LIFE)] = Field(
         default=300,
         description="Seconds a person has between pressing a button and answering with a passkey.",
     )
-    skew: Annotated[int, Field(ge=0, le=30)] = Field(
+    skew: Annotated[int, Field(ge=0, le=MAX_SKEW)] = Field(
         default=30,
         description="Seconds by which the clocks of enforcers and the service may differ.",
     )
-    max_bytes: Annotated[int, Field(ge=1024, le=16_777_216)] = Field(
-        default=262_144,
-        description="Largest request body in bytes; more is refused before it is parsed.",
+    max_bytes: Annotated[int, Field(ge=1024, le=sizes.CALL_MOST)] = Field(
+        default=sizes.CALL,
+        description="Largest request body in bytes, at most 1048576; more is refused before it is "
+        "parsed.",
     )
     max_values: Annotated[int, Field(ge=16, le=1_000_000)] = Field(
         default=10_000,

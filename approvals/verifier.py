@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from approvals.core import authority, jws
 from approvals.core import receipt as receipts
-from approvals.core.approval import MAX_LIFE, TOKEN_TYPE, Approval, Basis
+from approvals.core.approval import MAX_LIFE, MAX_SKEW, TOKEN_TYPE, Approval, Basis
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.directory import Directory
 from approvals.core.errors import (
@@ -94,7 +94,7 @@ class Verifier:
         keys: jws.KeySet | Mapping[str, Json],
         people: Directory | Mapping[str, Json] | None = None,
         tenant: str = "default",
-        skew: int = 30,
+        skew: int = MAX_SKEW,
         unattended: Collection[str] = (),
         floor: Floors | Mapping[str, Floor | Sequence[Floor]] | None = None,
     ) -> None:

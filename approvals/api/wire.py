@@ -10,6 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
+from approvals.core.calls import MAX_TARGET, TARGET_PATTERN
+from approvals.core.canonical import MAX_INTEGER
+
 # Control characters have no place in names; NUL not even in a database's text.
 Name = Annotated[
     str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
@@ -24,20 +27,15 @@ REQUEST_ID = r"^req_[a-z2-7]{26}$"
 OCCASION_ID = r"^(req|vrd)_[a-z2-7]{26}$"
 APPROVAL_ID = r"^apr_[a-z2-7]{26}$"
 TILE = r"^(entries|[0-9]{1,2})/(x[0-9]{3}/)*[0-9]{3}(\.p/[0-9]{1,3})?$"
-# As `approvals.core.calls` has it, for the document; there is where it is decided.
-TARGET = (
-    r"^[A-Za-z][A-Za-z0-9+.-]*:"
-    r"([A-Za-z0-9._~:/?\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+$"
-)
+TARGET = f"^{TARGET_PATTERN}$"
 IDEMPOTENCY_KEY = r"^[\x21-\x7e]{1,200}$"
 
 
-_MAX_INTEGER = 2**53 - 1
 JSON_SCHEMA: dict[str, Any] = {
     "description": "I-JSON (RFC 7493), at most 32 levels deep in the body, without -0.",
     "oneOf": [
         {"type": ["null", "boolean", "string"]},
-        {"type": "number", "minimum": -_MAX_INTEGER, "maximum": _MAX_INTEGER},
+        {"type": "number", "minimum": -MAX_INTEGER, "maximum": MAX_INTEGER},
         {"type": "array", "items": {"$ref": "#/components/schemas/Json"}},
         {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Json"}},
     ],
@@ -58,7 +56,7 @@ class _Sent(BaseModel):
 class Call(_Sent):
     """The tool call, complete: what is hashed, shown, approved and then run."""
 
-    target: Annotated[str, StringConstraints(max_length=2_048, pattern=TARGET)] = Field(
+    target: Annotated[str, StringConstraints(max_length=MAX_TARGET, pattern=TARGET)] = Field(
         description="Stable identity of the system called: an absolute URI without a fragment, "
         "compared as it is written.",
         examples=["https://payments.example"],

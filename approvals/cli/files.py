@@ -4,13 +4,12 @@ import os
 import stat
 from pathlib import Path
 
-from approvals.core import canonical
+from approvals.core import canonical, sizes
 from approvals.core.canonical import Json
 from approvals.core.errors import AssentError, KeySetError
 from approvals.core.jws import SigningKey
 
-# Evidence holds the call, several statements and proofs; a bundle or a key file is far smaller.
-MAX_FILE_BYTES = 16 * 1024 * 1024
+MAX_FILE_BYTES = sizes.EVIDENCE  # the largest file that any command reads
 
 
 class FileError(AssentError):

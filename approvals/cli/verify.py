@@ -84,11 +84,9 @@ def _keys(path: Path) -> KeySet:
 
 def _directory(path: Path, keys: KeySet) -> Directory:
     """The directory in a file: as a JSON document, or as the token that the service signed."""
-    text = files.read_text(path).strip()
+    text = files.read_text(path)
     try:
-        if text.startswith("{"):
-            return Directory.from_document(files.read_object(path))
-        return directories.verify(text, keys=keys)
+        return directories.read_pinned(text, keys=keys)
     except AssentError as wrong:
         message = f"not a directory of approvers' keys: {wrong}"
         raise AssentError(message, code=wrong.code, place=str(path)) from wrong

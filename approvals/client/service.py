@@ -21,7 +21,7 @@ from approvals.client.outcomes import (
     Submitted,
 )
 from approvals.client.transport import ATTEMPTS, FIRST_PAUSE, Transport, segment
-from approvals.core import jws
+from approvals.core import jws, sizes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from approvals.verifier import VerifiedApproval
 
 CALLER_TOKEN_LIFE: Final = 300
-MAX_EVIDENCE: Final = 32 * 1024 * 1024
 MAX_HOLD: Final = 60
 """The longest the service holds one request, in seconds; a longer wait is several requests."""
 
@@ -257,7 +256,7 @@ class Client:
             f"/v1/requests/{segment(request_id)}/evidence",
             expected=(200,),
             attempts=ATTEMPTS,
-            limit=MAX_EVIDENCE,
+            limit=sizes.EVIDENCE,
         )
 
     def jwks(self) -> dict[str, Json]:
@@ -270,7 +269,13 @@ class Client:
 
     def directory(self) -> str:
         """Fetch the signed directory of approvers' keys, as a token."""
-        raw = self._send("GET", "/v1/people/keys", expected=(200,), attempts=ATTEMPTS)
+        raw = self._send(
+            "GET",
+            "/v1/people/keys",
+            expected=(200,),
+            attempts=ATTEMPTS,
+            limit=sizes.DIRECTORY,
+        )
         try:
             return raw.decode("ascii")
         except UnicodeDecodeError as error:

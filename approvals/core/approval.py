@@ -18,21 +18,31 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from approvals.core import documents, jws
+from approvals.core import canonical, documents, jws, sizes
 from approvals.core.ceremony import Decision, Evidence, Statement, StepUp
 from approvals.core.quorum import Vote
 from approvals.core.requests import RequestDocument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from approvals.core.canonical import Json
+    from approvals.core.requirement import Requirement
 
 TOKEN_TYPE = "agent-approval+jwt"  # noqa: S105 - a media type, not a secret
 DETAIL_TYPE = "urn:assent:tool-call"
 MAX_LIFE = 900
 """Seconds between an approval's start and its end, at most."""
+MAX_SKEW = 30
+"""Seconds by which clocks may differ, at most."""
 MAX_VOTES = 100
+
+# What an approval holds beside requirements and votes: ids, digests, names and times, each bounded.
+_REST_BYTES = 16_384
+# A vote beside its evidence: the statement, names and times.
+_VOTE_BYTES = 1_536
+# Base64url of payload and signature, and the header, are within the token.
+_PAYLOAD_BYTES = (sizes.TOKEN - sizes.HEADER - 128) * 3 // 4
 
 REQUEST, VERDICT, APPROVAL = "req_", "vrd_", "apr_"
 _OCCASION = re.compile(r"[a-z2-7]{26}", re.ASCII)
@@ -102,6 +112,17 @@ _COUNTED: Mapping[str, tuple[type, ...]] = {
     "evidence": (dict, documents.NULL),
 }
 _STEP_UPS = {step_up.value: step_up for step_up in StepUp}
+
+
+def fits(requirements: Sequence[Requirement]) -> bool:
+    """Whether the approval of such a request is one that verifiers take, whoever decides it.
+
+    An approval holds the whole request and the evidence of each vote that fills a place.
+    """
+    places = sum(requirement.quorum for requirement in requirements)
+    listed: list[Json] = [requirement.document() for requirement in requirements]
+    size = len(canonical.encode(listed)) + places * (sizes.VOTE_EVIDENCE + _VOTE_BYTES)
+    return places <= MAX_VOTES and size + _REST_BYTES <= _PAYLOAD_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

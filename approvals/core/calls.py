@@ -26,9 +26,10 @@ MAX_TARGET: Final = 2_048
 
 # RFC 3986: a scheme, then only what a URI may be written with, each "%" with its two digits, and no
 # "#".
-_URI: Final = re.compile(
-    r"[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+", re.ASCII
+TARGET_PATTERN: Final = (
+    r"[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+"
 )
+_URI: Final = re.compile(TARGET_PATTERN, re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,14 +26,14 @@ from typing import Final, TypeAlias, cast
 import orjson
 import rfc8785
 
-from approvals.core import b64
+from approvals.core import b64, sizes
 from approvals.core import pointer as pointers
 from approvals.core.errors import AdmissionError
 from approvals.core.numbers import is_exact
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
-MAX_BYTES: Final = 262_144
+MAX_BYTES: Final = sizes.CALL
 MAX_DEPTH: Final = 32
 MAX_INTEGER: Final = 2**53 - 1
 ENCODE_DEPTH: Final = 254

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from approvals.core import b64, documents, jws
+from approvals.core import b64, canonical, documents, jws, sizes
 from approvals.core.ceremony import AAGUID_LENGTH
 
 if TYPE_CHECKING:
@@ -195,7 +195,27 @@ def sign(directory: Directory, *, key: jws.SigningKey) -> str:
     return jws.sign(directory.document(), key=key, typ=TOKEN_TYPE)
 
 
+def read_pinned(
+    pinned: Directory | Mapping[str, Json] | str, *, keys: jws.KeySet | Mapping[str, Json]
+) -> Directory:
+    """A directory in any form in which it is pinned: read already, a document, its JSON, a token.
+
+    Raises:
+        AdmissionError: text that is neither strict JSON nor a token.
+        Invalid: not a directory.
+        JwsError: a token that none of `keys` signed.
+    """
+    if isinstance(pinned, Directory):
+        return pinned
+    if not isinstance(pinned, str):
+        return Directory.from_document(pinned)
+    text = pinned.strip()
+    if text.startswith("{"):
+        return Directory.from_document(canonical.parse(text.encode(), max_bytes=sizes.DIRECTORY))
+    return verify(text, keys=keys)
+
+
 def verify(token: str, *, keys: jws.KeySet | Mapping[str, Json]) -> Directory:
     """The directory in a token signed by one of `keys` (`JwsError`, `Invalid`)."""
-    _, payload = jws.verify(token, keys=keys, typ=TOKEN_TYPE)
+    _, payload = jws.verify(token, keys=keys, typ=TOKEN_TYPE, max_length=sizes.DIRECTORY)
     return Directory.from_document(payload)

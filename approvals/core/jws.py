@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from approvals.core import b64, canonical
+from approvals.core import b64, canonical, sizes
 from approvals.core.errors import AdmissionError, JwsError
 from approvals.core.jwk import ExportableKey, KeySet, SigningKey, VerifyingKey
 
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_TOKEN", "KeySet", "SigningKey", "VerifyingKey", "sign", "verify"]
 
-MAX_TOKEN: Final = 262_144
-_MAX_HEADER: Final = 1_024
+MAX_TOKEN: Final = sizes.TOKEN
 _REQUIRED: Final = frozenset({"alg", "kid"})
 _ALLOWED: Final = frozenset({"alg", "kid", "typ"})
 
@@ -60,7 +59,11 @@ def sign(
 
 
 def verify(
-    token: str, *, keys: KeySet | Mapping[str, object], typ: str | None
+    token: str,
+    *,
+    keys: KeySet | Mapping[str, object],
+    typ: str | None,
+    max_length: int = MAX_TOKEN,
 ) -> tuple[dict[str, Json], dict[str, Json]]:
     """Header and payload of a token that one of these keys signed.
 
@@ -76,8 +79,8 @@ def verify(
         KeySetError: `keys` is a mapping and not a usable JWK Set.
     """
     # 1. Form. Size first, so that the work for a hostile token is bounded.
-    if type(token) is not str or len(token) > MAX_TOKEN:
-        raise JwsError(f"a token is text of at most {MAX_TOKEN} characters")
+    if type(token) is not str or len(token) > max_length:
+        raise JwsError(f"a token is text of at most {max_length} characters")
     first, _, rest = token.partition(".")
     second, _, third = rest.partition(".")
     header = _read_header(first)
@@ -103,15 +106,15 @@ def verify(
         raise JwsError("the signature does not verify", code="signature", place="signature")
 
     # 6. Payload.
-    return header.document(), _read_object(payload, "payload")
+    return header.document(), _read_object(payload, "payload", max_bytes=max_length)
 
 
 # Every token of one key has the same header. Only accepted headers stay, each of bounded length.
 @lru_cache(maxsize=128)
 def _read_header(segment: str) -> _Header:
-    if len(segment) > _MAX_HEADER:
-        raise JwsError(f"the header is longer than {_MAX_HEADER} characters", place="header")
-    members = _read_object(_decode(segment, "header"), "header")
+    if len(segment) > sizes.HEADER:
+        raise JwsError(f"the header is longer than {sizes.HEADER} characters", place="header")
+    members = _read_object(_decode(segment, "header"), "header", max_bytes=sizes.HEADER)
     # crit, jku, jwk, x5u, x5c, b64, zip: each lets a token change how it is checked.
     if not _REQUIRED <= members.keys() <= _ALLOWED:
         raise JwsError("the header's members are alg, kid and typ, and no other", place="header")
@@ -134,9 +137,9 @@ def _decode(segment: str, part: str) -> bytes:
         raise JwsError(f"the {part} is {error}", place=part) from error
 
 
-def _read_object(raw: bytes, part: str) -> dict[str, Json]:
+def _read_object(raw: bytes, part: str, *, max_bytes: int) -> dict[str, Json]:
     try:
-        return canonical.parse_object(raw, max_bytes=MAX_TOKEN)
+        return canonical.parse_object(raw, max_bytes=max_bytes)
     except AdmissionError as error:
         raise JwsError(f"the {part}: {error}", place=part) from error
 

@@ -33,6 +33,7 @@ class DenyCode(StrEnum):
     FORBIDDEN = "forbidden"
     NOT_PERMITTED = "not_permitted"
     NOBODY_ELIGIBLE = "nobody_eligible"
+    TOO_MANY_ELIGIBLE = "too_many_eligible"
 
 
 @dataclass(frozen=True, slots=True)

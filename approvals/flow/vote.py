@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from approvals import log
-from approvals.core import b64, canonical
+from approvals.core import b64, canonical, sizes
 from approvals.core.approval import APPROVAL, REQUEST, Basis, counted
 from approvals.core.calls import ToolCall
 from approvals.core.ceremony import Decision, Evidence, Statement, challenge, verify_evidence
@@ -203,6 +203,12 @@ def _vote(
         rp_id=settings.rp_id,
         origins=(settings.origin,),
     )
+    if len(canonical.encode(evidence.document())) > sizes.VOTE_EVIDENCE:
+        raise EvidenceError(
+            f"what the passkey answered is more than the {sizes.VOTE_EVIDENCE} bytes that an "
+            "approval has room for; use another passkey",
+            code="too_large",
+        )
     verified = verify_evidence(
         statement,
         evidence,

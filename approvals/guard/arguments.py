@@ -13,7 +13,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, cast
 
-from approvals.core import canonical
+from approvals.core import canonical, sizes
 from approvals.core.errors import AdmissionError
 from approvals.guard.refusals import CallRefused
 
@@ -54,7 +54,7 @@ def freeze(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[
 def thaw(frozen: bytes) -> dict[str, Json]:
     """A copy of the arguments that nobody else holds."""
     try:
-        value = canonical.parse(frozen)
+        value = canonical.parse(frozen, max_bytes=sizes.CALL_MOST)
     except AdmissionError as error:
         raise _refusal(error) from error
     return cast("dict[str, Json]", value)

@@ -29,8 +29,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from approvals.client import Client, ServiceAway, ServiceError
-from approvals.core import jws
-from approvals.core.directory import Directory
+from approvals.core import directory as directories
 from approvals.core.errors import (
     ApprovalRejected,
     AssentError,
@@ -40,7 +39,6 @@ from approvals.core.errors import (
 )
 from approvals.core.floor import Floors
 from approvals.guard.files import (
-    as_object,
     read_pin,
     read_pinned_object,
     read_private_object,
@@ -55,6 +53,7 @@ if TYPE_CHECKING:
 
     from approvals.core.calls import ToolCall
     from approvals.core.canonical import Json
+    from approvals.core.directory import Directory
     from approvals.core.receipt import Receipt
     from approvals.verifier import VerifiedApproval
 
@@ -255,12 +254,9 @@ def _floors() -> Floors | None:
 
 
 def _directory(path: str, keys: Mapping[str, Json]) -> Directory:
-    raw = read_pin(path).strip()
+    raw = read_pin(path)
     try:
-        if raw.startswith(b"{"):
-            return Directory.from_document(as_object(raw, path))
-        _, document = jws.verify(raw.decode("ascii"), keys=keys, typ="assent-directory+jwt")
-        return Directory.from_document(document)
+        return directories.read_pinned(raw.decode(), keys=keys)
     except UnicodeDecodeError as error:
         raise wrong(path, "is neither a directory document nor a signed one") from error
     except AssentError as error:

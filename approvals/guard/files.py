@@ -11,14 +11,14 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from approvals.core import canonical
+from approvals.core import canonical, sizes
 from approvals.core.errors import AssentError
 from approvals.guard.refusals import CallRefused
 
 if TYPE_CHECKING:
     from approvals.core.canonical import Json
 
-MAX_FILE: Final = 16 * 1024 * 1024
+MAX_FILE: Final = sizes.DIRECTORY
 _ROOT: Final = 0
 
 

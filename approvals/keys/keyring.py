@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from approvals.core.approval import MAX_LIFE, MAX_SKEW
 from approvals.core.checkpoint import vkey
 from approvals.keys import files
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from approvals.core.canonical import Json
     from approvals.core.jwk import SigningKey
 
-LONGEST_APPROVAL: Final = 900 + 30
+LONGEST_APPROVAL: Final = MAX_LIFE + MAX_SKEW
 """Seconds after which no verifier takes an approval: its longest life and the largest skew."""
 
 DEFAULT_ORIGIN: Final = "localhost:8420/log"

@@ -24,6 +24,7 @@ from approvals.core.errors import (
 )
 from approvals.core.requests import State
 from approvals.flow import chat, look
+from approvals.flow.vote import LONGEST_REASON
 from integrations.slack import ids, notes, reply
 from integrations.slack.blocks import APPROVE, DENY
 from integrations.slack.channel import CHANNEL
@@ -57,7 +58,7 @@ _SENTENCES: Final = {
     "not_found": "There is no such request, or it is not for you.",
     "not_pending": "This request is over. Nothing can be decided on it any more.",
     "own_request": "This request is made for you; somebody else decides it.",
-    "reason": f"A reason has at most {notes.LONGEST_REASON} characters.",
+    "reason": f"A reason has at most {LONGEST_REASON} characters.",
     "step_up_needed": "This needs your passkey. Open the request to approve it there.",
 }
 _OTHERWISE: Final = "That did not work, and nothing was decided. Open the request instead."

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from approvals.flow.outbox import NoticeKind
+from approvals.flow.vote import LONGEST_REASON
 from integrations.slack.blocks import DENY, FACT, Block, link, moment, small
 from integrations.slack.text import TEXT_LIMIT, Fitted, fit, fit_lines, own_words, plain
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from approvals.flow.look import RequestCard
 
 REASON: Final = "reason"
-LONGEST_REASON: Final = 500
 LISTED: Final = 10
 _NOT_YOU: Final = "If that was not you, tell whoever runs this service now."
 

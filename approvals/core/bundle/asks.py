@@ -16,8 +16,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from approvals.core.approval import fits
 from approvals.core.ceremony import StepUp
 from approvals.core.registry import Asks
+from approvals.core.requirement import Requirement
 
 if TYPE_CHECKING:
     from cedarpy import pst
@@ -70,6 +72,7 @@ def read_asks(policy: WrittenRule, people: People) -> Asks | None:
             f"@quorum is {quorum!r}, and {len(members)} distinct people can approve",
             annotation="quorum" if policy.annotation("quorum") else "approvers",
         )
+    _check_size(policy, approvers, members, people, places)
     step_up = policy.annotation("step_up") or StepUp.PASSKEY.value
     if step_up not in set(StepUp):
         known = ", ".join(each.value for each in StepUp)
@@ -87,6 +90,33 @@ def read_asks(policy: WrittenRule, people: People) -> Asks | None:
         escalate=_escalations(policy, people, members, ttl),
         exclude_owner=exclude == "owner",
     )
+
+
+def _check_size(
+    policy: WrittenRule,
+    approvers: tuple[str, ...],
+    members: frozenset[str],
+    people: People,
+    places: int,
+) -> None:
+    """Note a rule whose approval no verifier would take: it lists everybody who may approve."""
+    stand_ins = sorted((it, each) for each in members for it in people.persons[each].stand_ins)
+    largest = Requirement(
+        rule=policy.annotation("id") or "",
+        reason=policy.annotation("reason") or "",
+        approvers=approvers,
+        eligible=tuple(sorted(members | {stand_in for stand_in, _ in stand_ins})),
+        quorum=places,
+        step_up=StepUp.HARDWARE,
+        stand_ins=tuple(stand_ins),
+    )
+    if not fits((largest,)):
+        policy.wrong(
+            "too_many_eligible",
+            f"{len(largest.eligible)} people can fill {places} places: more than an approval can "
+            "hold; name a smaller group",
+            annotation="approvers",
+        )
 
 
 def _escalations(

@@ -20,6 +20,7 @@ from approvals.core import unseen
 from approvals.core.bundle.asks import ASKING, WrittenRule, read_asks
 from approvals.core.bundle.cedar_text import PolicyText, split
 from approvals.core.bundle.cursor import ID_PATTERN
+from approvals.core.events import MAX_LEAF
 from approvals.core.registry import Rule
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from approvals.core.bundle.people import People
     from approvals.core.bundle.problems import Problems
 
+MAX_RULE_IDS = MAX_LEAF // 2
 RESERVED_IDS = frozenset({"limits", "opaque"})
 """Ids of rules that policy makes itself."""
 
@@ -83,6 +85,11 @@ def read_rules(files: Mapping[str, str], people: People, problems: Problems) -> 
                 asks=read_asks(policy, people),
             )
             texts.append(written.text)
+    if sum(len(name) + len('"",') for name in found) > MAX_RULE_IDS:
+        # A verdict names the rules that gave it, in one leaf of the log.
+        last = found[max(found, key=lambda name: (found[name].file, found[name].line))]
+        message = f"the ids of all rules have more than {MAX_RULE_IDS} characters"
+        problems.add(last.file, last.line, "too_many_rules", message)
     return Rules(found, "\n".join(texts), uses_usage=uses_usage)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import yaml
 
+from approvals.core.canonical import MAX_INTEGER
 from approvals.core.numbers import is_exact
 
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from approvals.core.canonical import Json
 
 MAX_DEPTH = 32
-MAX_SAFE_INTEGER = 2**53 - 1
-_LONGEST_INTEGER = len(str(-MAX_SAFE_INTEGER))
+_LONGEST_INTEGER = len(str(-MAX_INTEGER))
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -180,7 +180,7 @@ def _scalar(event: yaml.ScalarEvent, line: int) -> Json:
         raise _RefusedError(line, "yaml", "a value is missing here; write null or ''")
     if _INTEGER.fullmatch(text):
         # The length first: more digits would only cost time to convert.
-        if len(text) > _LONGEST_INTEGER or abs(int(text)) > MAX_SAFE_INTEGER:
+        if len(text) > _LONGEST_INTEGER or abs(int(text)) > MAX_INTEGER:
             raise _RefusedError(line, "bad_value", f"{text[:20]} is beyond ±(2^53-1)")
         return int(text)
     if not _FRACTION.fullmatch(text):

@@ -16,7 +16,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from approvals.core import b64, canonical, pointer
+from approvals.core import b64, canonical, pointer, sizes
 from approvals.core.display.characters import (
     has_blank_run,
     has_unseen,
@@ -24,6 +24,7 @@ from approvals.core.display.characters import (
     scripts,
     visible,
 )
+from approvals.core.errors import AdmissionError
 from approvals.core.registry import FieldKind
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ def document(tool: Tool | None, call: ToolCall) -> dict[str, Json]:
 
     Each field has label, kind, path, flags and a value: a string, or a list of strings for kind
     `list`. `payload_length` counts the characters of `payload`.
+
+    Raises:
+        AdmissionError: it is larger than an evidence file has room for (`too_large`).
     """
     display = tool.display if tool is not None else ()
     fields: list[Json] = []
@@ -68,7 +72,7 @@ def document(tool: Tool | None, call: ToolCall) -> dict[str, Json]:
         for path, value in _remaining(call.args, "", shown)
     ]
     payload = visible(call.canonical().decode())
-    return {
+    made: dict[str, Json] = {
         "typ": DOCUMENT_TYPE,
         "title": visible(tool.title if tool is not None else UNREGISTERED),
         "target": visible(call.target),
@@ -79,6 +83,13 @@ def document(tool: Tool | None, call: ToolCall) -> dict[str, Json]:
         "payload": payload,
         "payload_length": len(payload),
     }
+    if len(canonical.encode(made)) > sizes.DISPLAY:
+        raise AdmissionError(
+            f"what people would be shown of this call is more than {sizes.DISPLAY} bytes",
+            code="too_large",
+            place="/call/args",
+        )
+    return made
 
 
 def digest(shown: Mapping[str, Json]) -> str:

@@ -13,13 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from approvals.core import authority, canonical, checkpoint, display, documents, jws, merkle
+from approvals.core import authority, canonical, checkpoint, display, documents, jws, merkle, sizes
 from approvals.core import directory as directories
 from approvals.core import receipt as receipts
-from approvals.core.approval import MAX_LIFE, REQUEST, TOKEN_TYPE, Approval, Basis
+from approvals.core.approval import MAX_LIFE, MAX_SKEW, REQUEST, TOKEN_TYPE, Approval, Basis
 from approvals.core.calls import ACTION_TYPE, ToolCall, call_hash
 from approvals.core.ceremony import StepUp
-from approvals.core.directory import Directory
 from approvals.core.errors import (
     ApprovalRejected,
     AssentError,
@@ -35,12 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from approvals.core.canonical import Json
+    from approvals.core.directory import Directory
     from approvals.core.receipt import Receipt
     from approvals.core.requests import RequestDocument
 
-MAX_FILE = 8 * 1024 * 1024
 _MAX_DEPTH = 64
-_SKEW = 30
 _CALL: Mapping[str, tuple[type, ...]] = {
     "action_type": (str,),
     "target": (str,),
@@ -91,7 +89,7 @@ def verify(
     # 1. form
     try:
         file = EvidenceFile.from_document(
-            canonical.parse(raw, max_bytes=MAX_FILE, max_depth=_MAX_DEPTH)
+            canonical.parse(raw, max_bytes=sizes.EVIDENCE, max_depth=_MAX_DEPTH)
         )
     except AssentError as error:
         return [Finding(step="form", ok=False, detail=error.message, place=error.place or "")]
@@ -170,7 +168,9 @@ class _Audit:
         enclosed = None
         if self._file.directory is not None:
             enclosed = directories.verify(self._file.directory, keys=_known(self._keys))
-        people = self._read_pinned() if self._pinned is not None else enclosed
+        people = enclosed
+        if self._pinned is not None:
+            people = directories.read_pinned(self._pinned, keys=_known(self._keys))
         if people is None:
             if any(vote.evidence is not None for vote in self._file.votes):
                 raise EvidenceError("nothing says whose passkeys these are", place="directory")
@@ -181,20 +181,10 @@ class _Audit:
         whose = "pinned" if self._pinned is not None else "the service's word, not pinned"
         return f"{len(people.people)} people: {whose}"
 
-    def _read_pinned(self) -> Directory:
-        pinned = self._pinned
-        if isinstance(pinned, Directory):
-            return pinned
-        if not isinstance(pinned, str):
-            return Directory.from_document(pinned)
-        if pinned.startswith("{"):
-            return Directory.from_document(canonical.parse(pinned.encode(), max_bytes=MAX_FILE))
-        return directories.verify(pinned, keys=_known(self._keys))
-
     def _check_call(self) -> str:
         # 4. The text itself is checked, so that a changed byte shows even where it changes nothing.
         raw = self._file.call.encode()
-        it = documents.read(canonical.parse_object(raw, max_bytes=MAX_FILE), _CALL, "call")
+        it = documents.read(canonical.parse_object(raw, max_bytes=sizes.EVIDENCE), _CALL, "call")
         if it["action_type"] != ACTION_TYPE:
             raise EvidenceError("not a tool call", place="call.action_type")
         call = ToolCall(it["target"], it["tool"], it["args"])
@@ -292,7 +282,7 @@ class _Audit:
         ):
             raise EvidenceError("a directory of another service or tenant", place="directory")
         request = authority.verify_request(approval)
-        authority.verify_votes(approval, request, people, skew=_SKEW)
+        authority.verify_votes(approval, request, people, skew=MAX_SKEW)
         authority.verify_quorum(approval, request, self._people)
         cast = {
             (vote.approver, vote.time, vote.statement, vote.evidence) for vote in self._file.votes

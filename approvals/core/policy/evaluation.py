@@ -29,6 +29,7 @@ import jsonschema_rs
 import orjson
 
 from approvals.core import canonical, pointer
+from approvals.core.approval import fits
 from approvals.core.bundle.arguments import UntypableError, type_arguments
 from approvals.core.bundle.asks import DEFAULT_TTL
 from approvals.core.bundle.rules import position
@@ -333,5 +334,11 @@ def _escalate(requirements: tuple[Requirement, ...], *, ttl: int) -> Escalate | 
     if assign(requirements, votes) is None:
         return _deny(
             DenyCode.NOBODY_ELIGIBLE, "too few people may approve this call for this user", rules
+        )
+    if not fits(requirements):
+        return _deny(
+            DenyCode.TOO_MANY_ELIGIBLE,
+            "more people and places than an approval can hold; name smaller groups",
+            rules,
         )
     return Escalate(requirements=requirements, ttl=ttl, rules=rules)

@@ -117,7 +117,7 @@ WRONG = [
     ("tools", T, "name: transfer", "name: money", 4, "duplicate", "risk group"),
     ("tools", T, "type: object", "type: objekt", 9, "bad_schema", "object"),
     ("tools", T, "to: {type: string}", "to: {type: sting}", 15, "bad_schema", "not JSON Schema"),
-    ("tools", T, "to: {type: string}", "to: {pattern: '(?=a)'}", 15, "bad_schema", "regex"),
+    ("tools", T, "to: {type: string}", "to: {pattern: '(?=a)'}", 15, "bad_schema", "look-ahead"),
     ("tools", T, "to: {type: string}", "to: {$ref: 'https://evil.example'}", 9, "bad_schema", ""),
     ("tools", T, "      additionalProperties: false\n", "", 9, "untypable", "additionalProp"),
     ("tools", T, "to: {type: string}", "to: {type: number}", 15, "untypable", "x-cedar"),

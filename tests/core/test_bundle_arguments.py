@@ -251,6 +251,28 @@ def test_a_value_of_another_type_is_refused_even_if_no_schema_looked(value: Any)
         type_arguments(shape.engine.arguments["transfer"], {"n": [value]})
 
 
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("^(?=a)b", "look-ahead ((?=…)"),
+        ("(?!x)a", "negative look-ahead"),
+        ("(?<=a)b", "look-behind"),
+        ("(?<!a)b", "negative look-behind"),
+        ("(?>a)", "atomic group"),
+        (r"(a)\1", "back-reference"),
+        (r"(?<n>a)\k<n>", "back-reference"),
+        (r"[(?=]\(?=(", "not a regular expression"),
+        ("[", "not a regular expression"),
+        ("a{2,1}", "not a regular expression"),
+    ],
+)
+def test_a_pattern_that_is_not_taken_is_told_why(pattern: str, said: str) -> None:
+    for member in ({"pattern": pattern}, {"patternProperties": {pattern: {"type": "string"}}}):
+        problem = problem_for({"s": {"type": "string", **member}})
+        assert problem.code == "bad_schema"
+        assert said in problem.message
+
+
 def test_a_pattern_costs_linear_time_only() -> None:
     """With a backtracking matcher this argument would take longer than the universe has."""
     kind = bundle_for({"s": {"type": "string", "pattern": "^(a+)+$"}}).engine.arguments["transfer"]

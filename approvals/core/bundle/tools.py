@@ -14,6 +14,7 @@ import jsonschema_rs
 from approvals.core import canonical, pointer
 from approvals.core.bundle.arguments import ArgumentType
 from approvals.core.bundle.enforcers import check_target
+from approvals.core.bundle.patterns import why_not
 from approvals.core.bundle.shapes import (
     LOCAL_REFERENCE,
     MAX_DEPTH,
@@ -113,10 +114,18 @@ def _arguments(place: Cursor, schema: dict[str, Json], *, opaque: bool) -> Argum
             schema, offline=True, pattern_options=jsonschema_rs.RegexOptions()
         )
     except jsonschema_rs.ValidationError as error:
-        place.at(*error.instance_path).wrong("bad_schema", f"not JSON Schema: {error.message}")
+        place.at(*error.instance_path).wrong("bad_schema", _why_not(error))
         return None
     shape = shape_of(place, opaque=opaque)
     return ArgumentType(validator=validator, shape=shape, arrays=arrays_in(shape), opaque=opaque)
+
+
+def _why_not(error: jsonschema_rs.ValidationError) -> str:
+    match error.kind:
+        case jsonschema_rs.ValidationErrorKind.Format(format="regex"):
+            return why_not(str(error.instance))
+        case _:
+            return f"not JSON Schema: {error.message}"
 
 
 def _display(tool: Cursor) -> Iterator[Field]:

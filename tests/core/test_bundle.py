@@ -103,7 +103,7 @@ WRONG = [
     ("people", P, "{name: Ada}", "{name: A\u202eda}", 2, "invisible", "U+202E"),
     ("people", P, "{name: Ada}", "{name: A\u200bda}", 2, "invisible", "U+200B"),
     ("people", P, "{name: Ada}", "{name: A\x00da}", 2, "invisible", "U+0000"),
-    ("people", P, "{name: Ada}", "{name: Ada, slack: U1}", None, None, None),
+    ("people", P, "{name: Ada}", "{name: Ada, slack: U01}", None, None, None),
     ("people", P, "nobody: []", "nobody: []\n---\nx: 1", 10, "yaml", "document"),
     ("agents", A, "owner: ada", "owner: eve", 3, "unknown_person", "eve"),
     ("agents", A, "[finance, dan]", "[finance, eve]", 7, "unknown_person", "eve"),
@@ -165,7 +165,7 @@ def test_one_key_is_one_enforcer() -> None:
 
 
 def test_one_slack_account_is_one_person() -> None:
-    both = small.PEOPLE.replace("Ada}", "Ada, slack: U1}").replace("Ben}", "Ben, slack: U1}")
+    both = small.PEOPLE.replace("Ada}", "Ada, slack: U01}").replace("Ben}", "Ben, slack: U01}")
     (problem,) = check(small.files(people=both))
     assert (problem.code, problem.line) == ("duplicate", 3)
 

@@ -152,10 +152,19 @@ class Settings(BaseSettings):
         default=60, description="Notices of requests that one person gets in an hour."
     )
     open_per_agent: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        default=50, description="Requests of one agent that may wait for people at one time."
+        default=50,
+        description="Requests of one agent through one enforcer that may wait for people at one "
+        "time.",
     )
     open_per_tool: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        default=25, description="Requests of one agent for one tool that may wait at one time."
+        default=25,
+        description="Requests of one agent through one enforcer for one tool that may wait at one "
+        "time.",
+    )
+    denied_per_hour: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=600,
+        description="Calls of one agent through one enforcer that may be denied in an hour. Beyond "
+        "that they are refused and nothing of them is kept.",
     )
     cooldown: Annotated[int, Field(ge=0, le=86_400)] = Field(
         default=600,

@@ -274,6 +274,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("jti"),
     )
     op.create_table(
+        "count",
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("counter", sa.String(), nullable=False),
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("span", sa.Integer(), nullable=False),
+        sa.Column("start", BIG, nullable=False),
+        sa.Column("count", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "counter", "subject", "span", "start"),
+    )
+    op.create_index(op.f("ix_count_start"), "count", ["start"], unique=False)
+    op.create_table(
         "staged",
         sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("id", BIG, nullable=False),
@@ -312,7 +323,6 @@ def upgrade() -> None:
         sa.Column("created", BIG, nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("verdict_usage", "verdict", ["tenant", "agent", "created"], unique=False)
     op.create_table(
         "seat",
         sa.Column("seal", sa.LargeBinary(), nullable=False),

@@ -1,4 +1,4 @@
-"""Whether the database holds what the log tells: states, uses, and where each chain ends.
+"""Whether the database holds what the log tells: states, uses, chains and counters.
 
 1. What the database holds is read first, and what the log tells after it, in line or in its place.
 2. Where the two differ both are read again. What was only on its way has moved on by then, since
@@ -15,6 +15,7 @@ from approvals import log
 from approvals.core import b64
 from approvals.core.errors import ProofError
 from approvals.core.rebuild import rebuild
+from approvals.flow.tally import recount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,8 +49,11 @@ def _differences(service: Service) -> set[tuple[str, str, str]]:
         held: dict[str, str] = {**tx.requests.states(), **tx.approvals.states()}
         held |= {key: _end(*chain) for key, chain in tx.log.chains().items()}
         rebuilt = rebuild(_leaves(tx))
+        counted, recounted = tx.counters.in_force(now=tx.now), recount(tx)
     told: dict[str, str] = {**rebuilt.became}
     told |= {key: _end(*chain) for key, chain in rebuilt.chains.items()}
+    held |= {str(bucket): str(count) for bucket, count in counted.items()}
+    told |= {str(bucket): str(count) for bucket, count in recounted.items()}
     return {
         (name, told.get(name, NOTHING), held.get(name, NOTHING))
         for name in told.keys() | held.keys()

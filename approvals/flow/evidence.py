@@ -8,7 +8,7 @@ import orjson
 
 from approvals import log
 from approvals.core.approval import APPROVAL, REQUEST, VERDICT
-from approvals.core.errors import Conflict, NotFound
+from approvals.core.errors import Conflict, Invalid, NotFound
 from approvals.core.evidence_file import EvidenceFile, LoggedEvent, Outcome
 from approvals.core.policy import recorded_facts
 from approvals.flow.directory import directory_of
@@ -29,7 +29,8 @@ def evidence(service: Service, caller: Caller, subject: str) -> dict[str, Json]:
 
     Raises:
         NotFound: no such occasion of this caller.
-        Conflict: the events are not in the log yet (`not_logged`); ask again in a second.
+        Conflict: the events are not in the log yet (`not_logged`); ask again in a second. Or it is
+            of a long call that was refused, of which only the hash was kept (`call_not_kept`).
     """
     sequence(service)
     with service.store.read() as tx:
@@ -54,6 +55,18 @@ def evidence(service: Service, caller: Caller, subject: str) -> dict[str, Json]:
     return file
 
 
+def _kept_call(record: Json) -> str:
+    try:
+        return recorded_facts(record).call.canonical().decode()
+    except Invalid as error:
+        if error.code != "call_not_kept":
+            raise
+        raise Conflict(
+            "of this refused call only its hash was kept, so there is no evidence file of it",
+            code="call_not_kept",
+        ) from error
+
+
 def _known(service: Service, tx: Tx, caller: Caller, subject: str) -> dict[str, Json]:
     """Everything but the log's part."""
     tenant = caller.tenant
@@ -66,7 +79,7 @@ def _known(service: Service, tx: Tx, caller: Caller, subject: str) -> dict[str, 
         verdict = tx.requests.verdict(tenant=tenant, verdict_id=subject)
         if verdict is None or verdict.enforcer != caller.enforcer or verdict.outcome == "escalate":
             raise NotFound("no such verdict")
-        call = recorded_facts(orjson.loads(verdict.record)).call.canonical().decode()
+        call = _kept_call(orjson.loads(verdict.record))
         request, votes, display = None, (), None
         jti = APPROVAL + subject.removeprefix(VERDICT)
     approval = tx.approvals.get(tenant=tenant, jti=jti)

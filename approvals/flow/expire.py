@@ -35,17 +35,18 @@ FORGOTTEN: Final = 2_000
 def expire(service: Service) -> int:
     """Record requests whose time has passed and approvals that were never spent; gives how many.
 
-    Challenges, signed-in browsers and codes whose time has passed are forgotten.
+    Challenges, signed-in browsers, codes and counters whose time has passed are forgotten.
     Idempotent, and safe in any number of processes: each is recorded by whoever holds its row.
     """
     recorded = _while_full(service, _expires, _expire_some)
     recorded += _while_full(service, _lapses, _lapse_some)
     with service.store.read() as tx:
-        outlived = tx.people.outlived(now=tx.now)
+        outlived = tx.people.outlived(now=tx.now) or tx.counters.outlived(now=tx.now)
     if outlived:
         # Anybody can ask for a challenge to sign in with: what they leave behind must not add up.
         with service.store.begin() as tx:
             tx.people.forget_outlived(now=tx.now, limit=FORGOTTEN)
+            tx.counters.forget(now=tx.now, limit=FORGOTTEN)
     return recorded
 
 

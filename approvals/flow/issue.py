@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from approvals.core.approval import APPROVAL, Approval, Basis, Counted
 from approvals.core.approval import issue as sign
-from approvals.core.calls import ToolCall, call_hash
 from approvals.flow.gate import require_open
 from approvals.store.approvals import LIVE, IssuedApproval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from approvals.core.calls import ToolCall
     from approvals.core.requests import RequestDocument
     from approvals.flow.service import Service
     from approvals.store import Tx
@@ -23,13 +23,14 @@ def issue(
     tx: Tx,
     *,
     call: ToolCall,
+    hashed: str,
     document: RequestDocument,
     txn: str,
     basis: Basis,
     rules: tuple[str, ...],
     votes: Sequence[Counted],
 ) -> str:
-    """Sign and store the approval of an occasion; gives the token.
+    """Sign and store the approval of an occasion; gives the token. `hashed` is the call's hash.
 
     `txn` is `req_X` or `vrd_X`; the approval is `apr_X`, so one occasion has one approval.
 
@@ -50,7 +51,7 @@ def issue(
         tenant=document.tenant,
         target=call.target,
         tool=call.tool,
-        call_hash=call_hash(call),
+        call_hash=hashed,
         request_digest=document.digest(),
         bundle=document.bundle,
         rules=rules,

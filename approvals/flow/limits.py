@@ -1,5 +1,9 @@
 """How much one agent may ask of people: so many open requests, and no denied call right again.
 
+And how many denied calls are kept at all. Every quota belongs to the agent and the enforcer that
+submits for it: who is authenticated is the enforcer, and what it claims about agents must use up
+nothing that other enforcers need.
+
 What holds: a call that finds its open request is never refused here, it is counted on it. What is
 refused is refused before anything is opened or anybody told, so a flood costs people nothing. An
 agent that changes a field a little comes around the cool-down, which knows only the same call; the
@@ -18,8 +22,10 @@ if TYPE_CHECKING:
     from approvals.config import Settings
     from approvals.core.calls import ToolCall
     from approvals.core.requests import Request
+    from approvals.flow.caller import Caller
     from approvals.store import Tx
 
+TOO_MANY_DENIED = "too_many_denied"
 TOO_MANY_OPEN = "too_many_open"
 COOLING_DOWN = "cooling_down"
 
@@ -33,11 +39,47 @@ class Refusal:
     retry_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Denials:
+    """How many calls of one agent through one enforcer were denied in the last hour.
+
+    `retry_after` is in how many seconds one more may be denied in the ordinary way.
+    """
+
+    count: int
+    limit: int
+    retry_after: int
+
+    @property
+    def full(self) -> bool:
+        """Whether a further denial is not kept."""
+        return self.count >= self.limit
+
+    @property
+    def reason(self) -> str:
+        """The sentence for the caller."""
+        return f"{self.limit} calls of this agent were denied within an hour, as many as may be"
+
+
+def denials(tx: Tx, settings: Settings, caller: Caller, agent: str) -> Denials:
+    """The quota of denied calls; `agent` is empty for all that are not registered."""
+    counts = tx.counters.denied(
+        tenant=caller.tenant, enforcer=caller.enforcer, agent=agent, now=tx.now
+    )
+    left = count = sum(each for _, each in counts)
+    retry_at = tx.now
+    for until, each in counts:
+        if left < settings.denied_per_hour:
+            break
+        left, retry_at = left - each, until
+    return Denials(count, settings.denied_per_hour, max(0, retry_at - tx.now))
+
+
 def refusal(
     tx: Tx,
     settings: Settings,
+    caller: Caller,
     *,
-    tenant: str,
     agent: str,
     person: str,
     call: ToolCall,
@@ -48,7 +90,7 @@ def refusal(
     The transaction holds the agent (`tx.attention.hold`), so the counts stay true until it ends.
     """
     denied = tx.attention.denied_at(
-        tenant=tenant,
+        tenant=caller.tenant,
         agent=agent,
         person=person,
         call_hash=call_hash,
@@ -61,7 +103,12 @@ def refusal(
             denied + settings.cooldown,
         )
     in_all, of_tool = tx.attention.open_of(
-        tenant=tenant, agent=agent, target=call.target, tool=call.tool, now=tx.now
+        tenant=caller.tenant,
+        enforcer=caller.enforcer,
+        agent=agent,
+        target=call.target,
+        tool=call.tool,
+        now=tx.now,
     )
     if of_tool.count >= settings.open_per_tool:
         return Refusal(

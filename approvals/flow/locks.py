@@ -11,7 +11,8 @@ from the top down and never goes back up:
 5. its approval (`tx.approvals.get(lock=True)`): through `held`, below
 6. passkeys, in the order of their ids (`tx.people.passkey`)
 7. what belongs to a request that is held: its seats, votes and notices
-8. counters, in the order of their keys (`tx.counters.count`)
+8. counters, in the order of their keys (`tx.counters.add`)
+9. the chains of events, in the order of their subjects (`tx.log.settle`, when it commits)
 
 Who takes many requests or approvals at once takes them with SKIP LOCKED, in the order of their ids:
 it waits for nobody. On SQLite there is one writer, and nothing of this is needed.

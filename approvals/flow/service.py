@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from approvals.config import Settings
     from approvals.keys import Keyring
     from approvals.store import Store, Tx
+    from approvals.store.bundles import Activation
 
 DEFAULT_TENANT = "default"
 KEPT_BUNDLES = 16
@@ -42,7 +43,7 @@ class CurrentBundle:
 class _Recent:
     """A current bundle as it was read: the database's time then, and our steady time."""
 
-    bundle: Bundle
+    current: CurrentBundle
     now: int
     read: float
 
@@ -65,13 +66,29 @@ class Service:
         Raises:
             Unavailable: no bundle has been activated (`no_bundle`): nothing can be decided.
         """
+        activation = self._activation(tx, tenant)
+        return CurrentBundle(self.bundle(tx, tenant, activation.version), activation.activated_by)
+
+    def is_current(self, tx: Tx, tenant: str, known: CurrentBundle) -> bool:
+        """Whether `known` is what `current_bundle` gives, without reading a bundle.
+
+        Raises:
+            Unavailable: no bundle has been activated (`no_bundle`).
+        """
+        activation = self._activation(tx, tenant)
+        return (activation.version, activation.activated_by) == (
+            known.bundle.version,
+            known.activated_by,
+        )
+
+    def _activation(self, tx: Tx, tenant: str) -> Activation:
         activation = tx.bundles.current(tenant)
         if activation is None:
             raise Unavailable(
                 "no policy bundle has been activated; assent bundle activate does it",
                 code="no_bundle",
             )
-        return CurrentBundle(self.bundle(tx, tenant, activation.version), activation.activated_by)
+        return activation
 
     def recent_bundle(self, tenant: str) -> tuple[Bundle, int]:
         """The tenant's bundle as of at most `RECENT_SECONDS` ago, and the time.
@@ -79,15 +96,20 @@ class Service:
         For who a caller is, which would otherwise cost a transaction at every request. What a call
         may do is always decided by `current_bundle`. Raises as that does.
         """
+        current, now = self.recent(tenant)
+        return current.bundle, now
+
+    def recent(self, tenant: str) -> tuple[CurrentBundle, int]:
+        """As `recent_bundle`, with the person who activated it alone."""
         steady = time.monotonic()
         recent = self._recent.get(tenant)
         if recent is None or steady - recent.read >= RECENT_SECONDS:
             with self.store.read() as tx:
-                recent = _Recent(self.current_bundle(tx, tenant).bundle, tx.now, steady)
+                recent = _Recent(self.current_bundle(tx, tenant), tx.now, steady)
             if len(self._recent) >= KEPT_BUNDLES:
                 self._recent.clear()
             self._recent[tenant] = recent
-        return recent.bundle, recent.now + int(steady - recent.read)
+        return recent.current, recent.now + int(steady - recent.read)
 
     def forget_recent(self, tenant: str) -> None:
         """The tenant's bundle has changed: read it anew."""

@@ -1,5 +1,7 @@
 """A call is submitted: policy allows it, refuses it, or people are asked.
 
+What a call costs is worked out before the transaction: see `flow.weigh`.
+
 What holds:
 1. The verdict, its record, the log event, the approval or the request with its notices commit
    together.
@@ -7,25 +9,28 @@ What holds:
    a caller that could not wait asks again and people are asked once.
 3. The same `Idempotency-Key` with the same body gets the same answer; with another body, an error.
 4. Where an agent asks too much of people, policy's question is refused instead of put to them.
+5. Of calls that are denied only so many are kept: a flood of them fills no disk, and what one
+   enforcer sends uses up nothing of another's.
 """
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, assert_never
 
 import orjson
 
 from approvals import log
-from approvals.core import b64, canonical, display, policy
+from approvals.core import b64, canonical, policy
 from approvals.core.approval import APPROVAL, Basis
-from approvals.core.calls import call_hash, has_more_values
-from approvals.core.errors import AdmissionError, Conflict, Forbidden, Invalid
+from approvals.core.calls import has_more_values
+from approvals.core.errors import AdmissionError, Conflict, Forbidden, Invalid, Unavailable
 from approvals.core.events import Event, EventType
-from approvals.core.requests import Request, RequestDocument, open_key
-from approvals.core.verdict import USAGE_COUNTERS, Allow, Deny, Escalate, Facts
-from approvals.flow import follow, limits
+from approvals.core.requests import Request, RequestDocument
+from approvals.core.verdict import Allow, Deny, Escalate
+from approvals.flow import follow, limits, weigh
 from approvals.flow.expire import ended
 from approvals.flow.gate import require_open
 from approvals.flow.issue import issue
@@ -33,16 +38,19 @@ from approvals.flow.outbox import Caps, NoticeKind, tell
 from approvals.flow.service import new_occasion
 from approvals.flow.status import RequestStatus, status_of
 from approvals.flow.transition import announce, asked
+from approvals.store.counters import buckets_of_call, buckets_of_denial
 from approvals.store.requests import StoredRequest, VerdictRecord
 
 if TYPE_CHECKING:
     from approvals.core.canonical import Json
-    from approvals.core.registry import Tool
     from approvals.core.requirement import Requirement
-    from approvals.core.verdict import Verdict
     from approvals.flow.caller import Caller, Submission
-    from approvals.flow.service import CurrentBundle, Service
+    from approvals.flow.service import Service
+    from approvals.flow.weigh import Weighed
     from approvals.store import Tx
+
+TRIES: Final = 3
+"""How often a call is weighed before the transaction, until it is weighed within it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +96,7 @@ def submit(service: Service, caller: Caller, submission: Submission) -> Answer:
         Unavailable: no bundle, no database, or no log that could tell of it (`closed`).
     """
     if submission.call.target not in caller.targets:
-        raise Forbidden(
-            f"{caller.enforcer} does not guard {submission.call.target}",
-            code="target_not_guarded",
-            place="/call/target",
-        )
+        raise _not_guarded(caller, submission)
     if has_more_values(submission.call.args, service.settings.max_values):
         raise AdmissionError(
             f"more than {service.settings.max_values} values in one call; split it into several",
@@ -100,71 +104,122 @@ def submit(service: Service, caller: Caller, submission: Submission) -> Answer:
             place="/call/args",
         )
     occasion = new_occasion()
+    written = weigh.write(caller, submission)
+    for tried in range(TRIES):
+        sight = weigh.look(service, caller, submission, again=tried > 0)
+        weighed = weigh.weigh(submission, written, sight)
+        if isinstance(weighed.verdict, Deny):
+            # A flood of denied calls takes no turn of those who write.
+            with service.store.read() as tx:
+                quota = limits.denials(tx, service.settings, caller, weighed.registered())
+                known = _known(tx, caller, submission)
+            if quota.full and known is None:
+                return _unkept(occasion, quota)
+        with service.store.begin() as tx:
+            answer = _decide(service, tx, caller, submission, weighed, occasion=occasion)
+            if answer is not None:
+                return answer
     with service.store.begin() as tx:
-        require_open(service, tx)
-        if submission.idempotency_key is not None:
-            known = tx.requests.claim_key(
-                tenant=caller.tenant,
-                enforcer=caller.enforcer,
-                key=submission.idempotency_key,
-                body_digest=submission.body_digest,
-                verdict=f"vrd_{occasion}",
-                now=tx.now,
-            )
-            if known is not None:
-                return _again(service, tx, caller, submission, known)
-        current = service.current_bundle(tx, caller.tenant)
-        it = _Submitted(service, tx, caller, submission, current, occasion)
-        facts = Facts(
-            call=submission.call,
-            agent=submission.agent,
-            user=submission.user,
+        tx.attention.hold(tenant=caller.tenant, agent=submission.agent)
+        sight = weigh.look_within(service, tx, caller, submission)
+        weighed = weigh.weigh(submission, written, sight)
+        answer = _decide(service, tx, caller, submission, weighed, occasion=occasion)
+    if answer is None:
+        raise Unavailable("what the answer depends on keeps changing; submit again")
+    return answer
+
+
+def _decide(
+    service: Service,
+    tx: Tx,
+    caller: Caller,
+    submission: Submission,
+    weighed: Weighed,
+    *,
+    occasion: str,
+) -> Answer | None:
+    """Answer the call, unless what its verdict was weighed on does not hold any more."""
+    require_open(service, tx)
+    allows = isinstance(weighed.verdict, Allow)
+    if not allows or policy.needs_usage(weighed.current.bundle):
+        tx.attention.hold(tenant=caller.tenant, agent=submission.agent)
+    known = _known(tx, caller, submission)
+    if known is not None:
+        return _again(service, tx, caller, submission, known)
+    confirmed = weigh.confirm(service, tx, caller, submission, weighed)
+    if confirmed is None:
+        return None
+    charged = confirmed.current.bundle.enforcers.get(caller.enforcer)
+    if charged is None or submission.call.target not in charged.targets:
+        # It was authenticated by a bundle of a moment ago, which is not the one that decides now.
+        raise _not_guarded(caller, submission)
+    it = _Submitted(service, tx, caller, submission, confirmed, occasion)
+    if submission.idempotency_key is not None:
+        known = tx.requests.claim_key(
+            tenant=caller.tenant,
+            enforcer=caller.enforcer,
+            key=submission.idempotency_key,
+            body_digest=submission.body_digest,
+            verdict=it.verdict,
             now=tx.now,
-            task=submission.task,
-            usage=it.usage(),
-            excluded=current.excluded,
         )
-        verdict = policy.evaluate(current.bundle, facts)
-        match verdict:
-            case Allow():
-                answer: Answer = _allow(it, verdict)
-            case Deny():
-                answer = Denied(it.verdict, verdict.code.value, verdict.rules, verdict.reasons)
-            case Escalate():
-                answer = _ask(it, verdict)
-            case _:
-                assert_never(verdict)
-        _remember(it, facts, verdict, answer)
-        return answer
+        if known is not None:  # by a submission at the same moment
+            return _again(service, tx, caller, submission, known)
+    return _answer(it)
+
+
+def _answer(it: _Submitted) -> Answer:
+    verdict = it.weighed.verdict
+    match verdict:
+        case Allow():
+            answer: Answer = _allow(it, verdict)
+        case Deny():
+            answer = Denied(it.verdict, verdict.code.value, verdict.rules, verdict.reasons)
+        case Escalate():
+            answer = _ask(it, verdict)
+        case _:
+            assert_never(verdict)
+    if isinstance(answer, Denied):
+        quota = limits.denials(it.tx, it.service.settings, it.caller, it.weighed.registered())
+        if quota.full:
+            if it.submission.idempotency_key is not None:
+                it.tx.requests.release_key(
+                    tenant=it.caller.tenant,
+                    enforcer=it.caller.enforcer,
+                    key=it.submission.idempotency_key,
+                )
+            return _unkept(it.occasion, quota)
+    _remember(it, answer)
+    _count(it, answer)
+    return answer
+
+
+def _unkept(occasion: str, quota: limits.Denials) -> Denied:
+    return Denied(f"vrd_{occasion}", limits.TOO_MANY_DENIED, (), (quota.reason,), quota.retry_after)
+
+
+def _not_guarded(caller: Caller, submission: Submission) -> Forbidden:
+    return Forbidden(
+        f"{caller.enforcer} does not guard {submission.call.target}",
+        code="target_not_guarded",
+        place="/call/target",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Submitted:
-    """A submission on its way through one transaction."""
+    """A submission on its way through one transaction, with what policy says about it there."""
 
     service: Service
     tx: Tx
     caller: Caller
     submission: Submission
-    current: CurrentBundle
+    weighed: Weighed
     occasion: str
 
     @property
     def verdict(self) -> str:
         return f"vrd_{self.occasion}"
-
-    def tool(self) -> Tool | None:
-        return self.current.bundle.tool(self.submission.call.target, self.submission.call.tool)
-
-    def usage(self) -> dict[str, int]:
-        if not policy.needs_usage(self.current.bundle):
-            return dict.fromkeys(USAGE_COUNTERS, 0)
-        return self.tx.requests.usage(
-            tenant=self.caller.tenant,
-            agent=self.submission.agent,
-            tool=self.submission.call.tool,
-            now=self.tx.now,
-        )
 
     def document(
         self,
@@ -173,16 +228,16 @@ class _Submitted:
         requirements: tuple[Requirement, ...] = (),
         display_digest: str | None = None,
     ) -> RequestDocument:
-        tool = self.tool()
+        tool = self.weighed.tool()
         return RequestDocument(
-            call_hash=call_hash(self.submission.call),
+            call_hash=self.weighed.written.call_hash,
             tool_definition="" if tool is None else tool.definition_digest,
             tenant=self.caller.tenant,
             user=self.submission.user,
             agent=self.submission.agent,
             task=self.submission.task,
             precondition=self.submission.precondition,
-            bundle=self.current.bundle.version,
+            bundle=self.weighed.current.bundle.version,
             requirements=requirements,
             display_digest=display_digest,
             audience=self.caller.enforcer,
@@ -191,24 +246,13 @@ class _Submitted:
             expires=self.tx.now + life,
         )
 
-    def open_key(self) -> str:
-        """What makes two submissions the same question."""
-        return open_key(
-            tenant=self.caller.tenant,
-            audience=self.caller.enforcer,
-            agent=self.submission.agent,
-            user=self.submission.user,
-            task=self.submission.task,
-            precondition=self.submission.precondition,
-            call_hash=call_hash(self.submission.call),
-        )
-
 
 def _allow(it: _Submitted, verdict: Allow) -> Allowed:
     token = issue(
         it.service,
         it.tx,
         call=it.submission.call,
+        hashed=it.weighed.written.call_hash,
         document=it.document(life=it.service.settings.approval_life),
         txn=it.verdict,
         basis=Basis.POLICY,
@@ -219,9 +263,8 @@ def _allow(it: _Submitted, verdict: Allow) -> Allowed:
 
 
 def _ask(it: _Submitted, verdict: Escalate) -> Opened | Denied:
-    open_key = it.open_key()
-    it.tx.attention.hold(tenant=it.caller.tenant, agent=it.submission.agent)
-    found = it.tx.requests.open_with(tenant=it.caller.tenant, open_key=open_key)
+    written = it.weighed.written
+    found = it.tx.requests.open_with(tenant=it.caller.tenant, open_key=written.open_key)
     # A request found here that can no longer lead anywhere is closed on the way.
     if found is not None and not ended(it.tx, found):
         it.tx.requests.repeated(found.id)
@@ -229,36 +272,41 @@ def _ask(it: _Submitted, verdict: Escalate) -> Opened | Denied:
     refused = limits.refusal(
         it.tx,
         it.service.settings,
-        tenant=it.caller.tenant,
+        it.caller,
         agent=it.submission.agent,
         person=it.submission.user,
         call=it.submission.call,
-        call_hash=call_hash(it.submission.call),
+        call_hash=written.call_hash,
     )
     if refused is not None:
         return Denied(it.verdict, refused.code, (), (refused.reason,), refused.retry_at - it.tx.now)
-    return _open(it, verdict, open_key)
+    return _open(it, verdict)
 
 
-def _open(it: _Submitted, verdict: Escalate, open_key: str) -> Opened:
-    shown = display.document(it.tool(), it.submission.call)
+def _open(it: _Submitted, verdict: Escalate) -> Opened:
+    weighed = it.weighed
     document = it.document(
         life=verdict.ttl,
         requirements=verdict.requirements,
-        display_digest=display.digest(shown),
+        display_digest=weighed.display_digest,
     )
     stored = StoredRequest(
         request=Request(id=f"req_{it.occasion}", document=document),
         enforcer=it.caller.enforcer,
-        call=it.submission.call.canonical().decode(),
-        display=canonical.encode(shown).decode(),
+        call=weighed.written.call,
+        display=weighed.display or "",
         explanation=it.submission.explanation,
         repeats=0,
         decided=None,
     )
-    request, bundle = stored.request, it.current.bundle
+    request, bundle = stored.request, weighed.current.bundle
     if not it.tx.requests.open(
-        stored, open_key=open_key, seats=asked(request), follow_at=follow.begins(request)
+        stored,
+        target=it.submission.call.target,
+        tool=it.submission.call.tool,
+        open_key=weighed.written.open_key,
+        seats=asked(request),
+        follow_at=follow.begins(request),
     ):
         raise Conflict("an identical call was submitted at the same moment; submit again")
     tell(
@@ -275,11 +323,32 @@ def _open(it: _Submitted, verdict: Escalate, open_key: str) -> Opened:
     return Opened(stored.id, status_of(it.service, it.tx, stored))
 
 
-def _remember(it: _Submitted, facts: Facts, verdict: Verdict, answer: Answer) -> None:
+def _count(it: _Submitted, answer: Answer) -> None:
+    """Count the call, last of all: until the transaction ends others wait for these rows."""
+    buckets = []
+    if it.weighed.counts():
+        buckets += buckets_of_call(
+            tenant=it.caller.tenant,
+            agent=it.submission.agent,
+            tool=it.submission.call.tool,
+            now=it.tx.now,
+        )
+    if isinstance(answer, Denied):
+        buckets += buckets_of_denial(
+            tenant=it.caller.tenant,
+            enforcer=it.caller.enforcer,
+            agent=it.weighed.registered(),
+            now=it.tx.now,
+        )
+    it.tx.counters.add(buckets)
+
+
+def _remember(it: _Submitted, answer: Answer) -> None:
     """Store the verdict with what replays it, and log it."""
     submission, provenance = it.submission, it.submission.provenance
-    hashed = call_hash(submission.call)
-    record = policy.record(it.current.bundle, facts, verdict)
+    hashed = it.weighed.written.call_hash
+    version = it.weighed.current.bundle.version
+    record = it.weighed.record(refused=isinstance(answer, Denied))
     it.tx.requests.add_verdict(
         VerdictRecord(
             id=it.verdict,
@@ -290,10 +359,10 @@ def _remember(it: _Submitted, facts: Facts, verdict: Verdict, answer: Answer) ->
             target=submission.call.target,
             tool=submission.call.tool,
             call_hash=hashed,
-            bundle=it.current.bundle.version,
+            bundle=version,
             outcome=_OUTCOMES[type(answer)],
             answer=orjson.dumps(_told(answer, now=it.tx.now)).decode(),
-            record=canonical.encode(record).decode(),
+            record=record,
             created=it.tx.now,
         )
     )
@@ -314,9 +383,9 @@ def _remember(it: _Submitted, facts: Facts, verdict: Verdict, answer: Answer) ->
                 "target": submission.call.target,
                 "tool": submission.call.tool,
                 "call_hash": hashed,
-                "bundle": it.current.bundle.version,
-                "rules": list(verdict.rules),
-                "record": canonical.digest(record),
+                "bundle": version,
+                "rules": list(it.weighed.verdict.rules),
+                "record": b64.encode(sha256(record.encode()).digest()),
                 "model": provenance.model,
                 "prompt_hash": provenance.prompt_hash,
                 "context_refs": list(provenance.context_refs),
@@ -366,6 +435,15 @@ def _told(answer: Answer, *, now: int) -> dict[str, Json]:
             }
         case _:
             assert_never(answer)
+
+
+def _known(tx: Tx, caller: Caller, submission: Submission) -> tuple[str, str] | None:
+    """The body and the verdict that the submission's `Idempotency-Key` stands for, if any."""
+    if submission.idempotency_key is None:
+        return None
+    return tx.requests.known_key(
+        tenant=caller.tenant, enforcer=caller.enforcer, key=submission.idempotency_key
+    )
 
 
 def _again(

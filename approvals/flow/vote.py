@@ -18,7 +18,7 @@ import orjson
 from approvals import log
 from approvals.core import b64, canonical, sizes
 from approvals.core.approval import APPROVAL, REQUEST, Basis, counted
-from approvals.core.calls import ToolCall
+from approvals.core.calls import ToolCall, call_hash
 from approvals.core.ceremony import Decision, Evidence, Statement, challenge, verify_evidence
 from approvals.core.errors import Conflict, EvidenceError, Invalid, TransitionError
 from approvals.core.events import Event, EventType
@@ -252,11 +252,13 @@ def count(service: Service, tx: Tx, stored: StoredRequest, vote: Vote) -> State:
 
 def _approve(service: Service, tx: Tx, stored: StoredRequest, request: Request) -> None:
     requirements = request.document.requirements
-    call = orjson.loads(stored.call)
+    kept = orjson.loads(stored.call)
+    call = ToolCall(target=kept["target"], tool=kept["tool"], args=kept["args"])
     token = issue(
         service,
         tx,
-        call=ToolCall(target=call["target"], tool=call["tool"], args=call["args"]),
+        call=call,
+        hashed=call_hash(call),
         document=request.document,
         txn=request.id,
         basis=Basis.HUMAN,

@@ -50,10 +50,10 @@ class Attention:
     # -- limits -----------------------------------------------------------------------------
 
     def hold(self, *, tenant: str, agent: str) -> None:
-        """Nobody else opens a request of this agent before this transaction ends.
+        """Lock the agent: nobody else decides a call of it by a count before this one ends.
 
-        Without it two transactions count the same open requests and both open one more. On SQLite
-        only one transaction writes at a time anyway.
+        Without it two transactions count the same calls or open requests, and both add one more. On
+        SQLite only one transaction writes at a time anyway.
         """
         if self._session.get_bind().dialect.name == "postgresql":
             self._session.execute(
@@ -62,9 +62,9 @@ class Attention:
             )
 
     def open_of(
-        self, *, tenant: str, agent: str, target: str, tool: str, now: int
+        self, *, tenant: str, enforcer: str, agent: str, target: str, tool: str, now: int
     ) -> tuple[Open, Open]:
-        """What of the agent waits for people now: in all, and for this tool."""
+        """What of the agent waits for people now through this enforcer: in all, for this tool."""
         this = and_(col(RequestRow.target) == target, col(RequestRow.tool) == tool)
         expires = col(RequestRow.expires)
         in_all, soonest, of_tool, soonest_of_tool = self._session.execute(
@@ -75,6 +75,7 @@ class Attention:
                 func.min(case((this, expires))),
             ).where(
                 col(RequestRow.tenant) == tenant,
+                col(RequestRow.enforcer) == enforcer,
                 col(RequestRow.agent) == agent,
                 col(RequestRow.state) == State.PENDING.value,
                 expires > now,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
-from sqlalchemy import func, or_, text, update
+from sqlalchemy import delete, or_, update
 from sqlmodel import col, select
 
 from approvals.core.ceremony import Decision, Evidence, Statement, StepUp
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from sqlmodel import Session
-
-
-USAGE_LOCK = 7_234_003  # a class of advisory locks on PostgreSQL, arbitrary and fixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +91,11 @@ class Requests:
 
     # -- verdicts ---------------------------------------------------------------------------
 
+    def known_key(self, *, tenant: str, enforcer: str, key: str) -> tuple[str, str] | None:
+        """The first (body digest, verdict id) of an `Idempotency-Key` that was claimed before."""
+        row = self._session.get(IdempotencyRow, (tenant, enforcer, key))
+        return None if row is None else (row.body_digest, row.verdict)
+
     def claim_key(
         self, *, tenant: str, enforcer: str, key: str, body_digest: str, verdict: str, now: int
     ) -> tuple[str, str] | None:
@@ -114,6 +116,16 @@ class Requests:
         row = self._session.get_one(IdempotencyRow, (tenant, enforcer, key))
         return row.body_digest, row.verdict
 
+    def release_key(self, *, tenant: str, enforcer: str, key: str) -> None:
+        """Give back what this transaction claimed: nothing is kept of the call."""
+        self._session.execute(
+            delete(IdempotencyRow).where(
+                col(IdempotencyRow.tenant) == tenant,
+                col(IdempotencyRow.enforcer) == enforcer,
+                col(IdempotencyRow.key) == key,
+            )
+        )
+
     def add_verdict(self, verdict: VerdictRecord) -> None:
         """Store a verdict."""
         values = {name: getattr(verdict, name) for name in VerdictRecord.__slots__}
@@ -126,37 +138,14 @@ class Requests:
             return None
         return VerdictRecord(**{name: getattr(row, name) for name in VerdictRecord.__slots__})
 
-    def usage(self, *, tenant: str, agent: str, tool: str, now: int) -> dict[str, int]:
-        """How many calls the agent submitted in the last hour and day: of any tool, of this one.
-
-        What others of the agent's calls add is waited for: until this transaction ends it is the
-        only one that counts them.
-        """
-        if self._session.get_bind().dialect.name != "sqlite":
-            # SQLite has one writer. Elsewhere calls made at the same moment would each see a count
-            # without the others, and all pass under a limit meant for one.
-            self._session.execute(
-                text("SELECT pg_advisory_xact_lock(:n, hashtext(:agent))"),
-                {"n": USAGE_LOCK, "agent": f"{tenant} {agent}"},
-            )
-        counts: dict[str, int] = {}
-        for name, since in (("hour", now - 3600), ("day", now - 86400)):
-            row = self._session.exec(
-                select(func.count(), func.count().filter(col(VerdictRow.tool) == tool)).where(
-                    VerdictRow.tenant == tenant,
-                    VerdictRow.agent == agent,
-                    VerdictRow.created > since,
-                )
-            ).one()
-            counts[f"agent_{name}"], counts[f"tool_{name}"] = row
-        return counts
-
     # -- requests ---------------------------------------------------------------------------
 
     def open(
         self,
         stored: StoredRequest,
         *,
+        target: str,
+        tool: str,
         open_key: str,
         seats: Iterable[str],
         follow_at: int | None = None,
@@ -173,8 +162,8 @@ class Requests:
             "enforcer": stored.enforcer,
             "agent": document.agent,
             "person": document.user,
-            "target": orjson.loads(stored.call)["target"],
-            "tool": orjson.loads(stored.call)["tool"],
+            "target": target,
+            "tool": tool,
             "call_hash": document.call_hash,
             "state": request.state.value,
             "open_key": open_key,

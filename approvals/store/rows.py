@@ -133,7 +133,21 @@ class VerdictRow(SealedRow, table=True):
     answer: str = Field(sa_type=Text)
     record: str = Field(sa_type=Text)
     created: int = Field(sa_type=BIG)
-    __table_args__ = (Index("verdict_usage", "tenant", "agent", "created"),)
+
+
+class CountRow(SQLModel, table=True):
+    """How often something was counted in the time from `start` on, `span` seconds long.
+
+    Limits are held to these numbers, which the log tells as well: see `flow.audit`.
+    """
+
+    __tablename__ = "count"
+    tenant: str = Field(primary_key=True)
+    counter: str = Field(primary_key=True)
+    subject: str = Field(primary_key=True)
+    span: int = Field(primary_key=True)
+    start: int = Field(primary_key=True, sa_type=BIG, index=True)
+    count: int = Field(sa_type=BIG)
 
 
 class IdempotencyRow(SealedRow, table=True):

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import CursorResult, Insert, Result, Select
     from sqlmodel import Session, SQLModel
@@ -68,6 +68,26 @@ def _upsert(dialect: str, row: type[SQLModel], returning: tuple[str, ...]) -> An
         made(table)
         .on_conflict_do_update(index_elements=keys, set_={keys[0]: keys[0]})
         .returning(*(table.columns[name] for name in returning))
+    )
+
+
+def add_counts(
+    session: Session, row: type[SQLModel], values: Sequence[Mapping[str, object]]
+) -> None:
+    """Insert rows of a table with a `count`; where one is there, add to its count instead.
+
+    Concurrent additions to one row wait for each other, and all of them count.
+    """
+    session.connection().execute(_adding(row, session.get_bind().dialect.name), list(values))
+
+
+@cache
+def _adding(row: type[SQLModel], dialect: str) -> Any:
+    made = sqlite_insert if dialect == "sqlite" else postgresql_insert
+    table = row.metadata.tables[str(row.__tablename__)]
+    new = made(table)
+    return new.on_conflict_do_update(
+        index_elements=list(table.primary_key), set_={"count": table.c.count + new.excluded.count}
     )
 
 

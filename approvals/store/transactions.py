@@ -30,6 +30,7 @@ from approvals.store.attention import Attention
 from approvals.store.batches import Batches
 from approvals.store.bundles import Bundles
 from approvals.store.clock import Clock
+from approvals.store.counters import Counters
 from approvals.store.ear import Ear
 from approvals.store.engine import ASIDE, connect, migrate, opening
 from approvals.store.faults import LOST, Failed, fault_of, signature
@@ -69,6 +70,7 @@ class Tx:
         self.people = People(session)
         self.requests = Requests(session)
         self.attention = Attention(session)
+        self.counters = Counters(session)
         self.approvals = Approvals(session)
         self.log = Leaves(session, now=now)
         self.standing = Standings(session)

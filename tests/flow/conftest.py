@@ -6,9 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import update
+from sqlmodel import select
 
 from approvals.store.rows import StagedRow
+from approvals.store.seals import change
 from tests.service import Running, start
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def later(running: Running, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], 
     def pass_by(seconds: int) -> None:
         # The sequencer that would have run meanwhile is not what is tested: nothing waits for it.
         with running.service.store.begin() as tx:
-            tx.session.execute(update(StagedRow).values(created=StagedRow.created + seconds))
+            for row in tx.session.exec(select(StagedRow)):
+                change(tx.session, row, created=row.created + seconds)
         passed.append(seconds)
 
     return pass_by

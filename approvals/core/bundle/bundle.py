@@ -55,6 +55,7 @@ class Engine:
     arguments: Mapping[str, ArgumentType]
     served: Mapping[str, frozenset[str]]
     needs_usage: bool
+    rules_use_usage: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +192,7 @@ def _read(files: Mapping[str, str]) -> tuple[Bundle | None, tuple[BundleProblem,
             name: frozenset().union(*(people.members(user) or () for user in agent.users))
             for name, agent in agents.items()
         },
+        rules_use_usage=rules.uses_usage,
         needs_usage=rules.uses_usage or any(agent.limits for agent in agents.values()),
     )
     bundle = Bundle(

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from approvals.core.policy.evaluation import evaluate, needs_usage
-from approvals.core.policy.replay import record, recorded_facts, replay
+from approvals.core.policy.evaluation import evaluate, needs_usage, recount
+from approvals.core.policy.replay import record, record_text, recorded_facts, replay
 from approvals.core.verdict import (
     USAGE_COUNTERS,
     Allow,
@@ -28,6 +28,8 @@ __all__ = [
     "evaluate",
     "needs_usage",
     "record",
+    "record_text",
     "recorded_facts",
+    "recount",
     "replay",
 ]

@@ -61,6 +61,20 @@ def needs_usage(bundle: Bundle) -> bool:
     return bundle.engine.needs_usage
 
 
+def recount(bundle: Bundle, facts: Facts, verdict: Verdict) -> Verdict | None:
+    """The verdict with the counters of `facts`, where `verdict` was given with all of them zero.
+
+    It is the same, or a limit of the agent denies. None where a rule of the bundle looks at the
+    counters, so that only `evaluate` can tell. It costs nothing that grows with the call.
+    """
+    if bundle.engine.rules_use_usage:
+        return None
+    occasion = _occasion(bundle, facts)
+    if isinstance(occasion, Deny):
+        return verdict
+    return _limit_fault(occasion) or verdict
+
+
 def evaluate(bundle: Bundle, facts: Facts) -> Verdict:
     """The verdict of this bundle on this call in these circumstances."""
     # 1. who and what

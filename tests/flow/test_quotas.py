@@ -1,0 +1,172 @@
+"""Quotas belong to an agent and the enforcer that is authenticated, and denied calls have one."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from approvals.core import canonical, policy
+from approvals.core.calls import ToolCall
+from approvals.core.errors import Conflict
+from approvals.core.events import EventType
+from approvals.flow import evidence
+from approvals.flow.activate import activate
+from approvals.flow.caller import Caller, Submission
+from approvals.flow.submit import Allowed, Answer, Denied, Opened, submit
+from approvals.flow.weigh import KEPT_CALL
+from tests.company import new_key, public_jwk
+from tests.logged import told
+from tests.service import AGENTS, ENFORCER, TARGET, bundle_files, start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.service import Running
+
+OTHER = Caller("default", "other-gateway", (TARGET,))
+
+
+@pytest.fixture
+def running(tmp_path: Path, database_url: str) -> Iterator[Running]:
+    """Two enforcers and an agent with a limit, and small quotas."""
+    service = start(
+        tmp_path, database_url, people=(), denied_per_hour=3, open_per_agent=2, open_per_tool=2
+    )
+    enforcers = {
+        name: {"keys": [key], "targets": [TARGET]}
+        for name, key in (
+            (ENFORCER, service.enforcer_key.public_jwk()),
+            (OTHER.enforcer, public_jwk(new_key())),
+        )
+    }
+    files = bundle_files(
+        service.enforcer_key.public_jwk(),
+        enforcers_yaml=json.dumps({"enforcers": enforcers}),
+        agents_yaml=AGENTS.rstrip() + "\n    limits: {calls_per_hour: 20}\n",
+    )
+    activate(service.service, tenant="default", files=files)
+    yield service
+    service.service.store.close()
+
+
+def send(
+    running: Running,
+    caller: Caller,
+    tool: str,
+    args: dict[str, Any],
+    *,
+    agent: str = "billing-agent",
+    **more: Any,
+) -> Answer:
+    call = ToolCall(TARGET, tool, args)
+    digest = canonical.digest([tool, args])
+    return submit(
+        running.service,
+        caller,
+        Submission(call=call, agent=agent, user="uma", body_digest=digest, **more),
+    )
+
+
+def junk(running: Running, caller: Caller, number: int, **more: Any) -> Denied:
+    answer = send(running, caller, "no-such-tool", {"n": number}, **more)
+    assert isinstance(answer, Denied)
+    return answer
+
+
+def transfer(running: Running, caller: Caller, number: int) -> Answer:
+    return send(running, caller, "transfer", {"amount": f"{number}.00", "to": "x"})
+
+
+def refusals(running: Running) -> list[object]:
+    with running.service.store.read() as tx:
+        return [it["code"] for it in told(tx, EventType.CALL_REFUSED)]
+
+
+def test_only_so_many_denied_calls_are_kept(running: Running, later: Callable[[int], None]) -> None:
+    codes = [junk(running, running.caller, number).code for number in range(5)]
+    assert codes == ["no_tool"] * 3 + ["too_many_denied"] * 2
+    assert refusals(running) == ["no_tool"] * 3
+    over = junk(running, running.caller, 9)
+    assert 0 < (over.retry_after or 0) <= 3660
+    with running.service.store.read() as tx:
+        assert tx.requests.verdict(tenant="default", verdict_id=over.id) is None
+    later(over.retry_after or 0)
+    assert junk(running, running.caller, 10).code == "no_tool"
+
+
+def test_who_is_denied_often_may_still_do_what_is_allowed(running: Running) -> None:
+    for number in range(5):
+        junk(running, running.caller, number)
+    assert isinstance(send(running, running.caller, "balance", {"account": "a"}), Allowed)
+    assert isinstance(transfer(running, running.caller, 40), Opened)
+    denied = send(running, running.caller, "balance", {})
+    assert isinstance(denied, Denied)
+    assert denied.code == "too_many_denied"
+
+
+def test_what_is_not_kept_leaves_its_idempotency_key_unused(running: Running) -> None:
+    first = junk(running, running.caller, 0, idempotency_key="k0")
+    for number in range(1, 5):
+        junk(running, running.caller, number)
+    assert junk(running, running.caller, 0, idempotency_key="k0") == first
+    assert junk(running, running.caller, 7, idempotency_key="k7").code == "too_many_denied"
+    with running.service.store.read() as tx:
+        for key, known in (("k0", True), ("k7", False)):
+            found = tx.requests.known_key(tenant="default", enforcer=ENFORCER, key=key)
+            assert (found is not None) is known
+
+
+def test_a_call_that_people_are_not_asked_about_is_a_denied_one(running: Running) -> None:
+    kinds = [transfer(running, running.caller, number) for number in range(1, 8)]
+    codes = [answer.code if isinstance(answer, Denied) else "" for answer in kinds]
+    assert codes == ["", ""] + ["too_many_open"] * 3 + ["too_many_denied"] * 2
+    assert refusals(running) == ["too_many_open"] * 3
+    keyed = send(
+        running, running.caller, "transfer", {"amount": "90.00", "to": "x"}, idempotency_key="k"
+    )
+    assert isinstance(keyed, Denied)
+    with running.service.store.read() as tx:
+        assert tx.requests.known_key(tenant="default", enforcer=ENFORCER, key="k") is None
+
+
+def test_one_enforcers_junk_uses_up_nothing_of_anothers(running: Running) -> None:
+    for number in range(1, 30):
+        junk(running, OTHER, number)
+        junk(running, OTHER, number, agent=f"made-up-{number}")
+        if number <= 4:
+            transfer(running, OTHER, number)
+    assert junk(running, running.caller, 1).code == "no_tool"
+    assert isinstance(transfer(running, running.caller, 40), Opened)
+    assert isinstance(transfer(running, running.caller, 41), Opened)
+    assert isinstance(send(running, running.caller, "balance", {"account": "a"}), Allowed)
+
+
+def test_agents_that_do_not_exist_share_one_quota(running: Running) -> None:
+    codes = [junk(running, running.caller, 1, agent=f"made-up-{n}").code for n in range(5)]
+    assert codes == ["no_agent"] * 3 + ["too_many_denied"] * 2
+    assert junk(running, running.caller, 2).code == "no_tool"
+
+
+def test_a_long_call_that_is_denied_is_kept_by_its_hash(running: Running) -> None:
+    short: dict[str, Any] = {"account": 7}
+    for args, kept in ((short, True), (short | {"note": "x" * KEPT_CALL}, False)):
+        call = ToolCall(TARGET, "balance", args)
+        answer = send(running, running.caller, "balance", call.args)
+        assert isinstance(answer, Denied)
+        with running.service.store.read() as tx:
+            verdict = tx.requests.verdict(tenant="default", verdict_id=answer.id)
+        assert verdict is not None
+        assert len(verdict.record) < KEPT_CALL + 1500
+        record = canonical.parse(verdict.record.encode())
+        bundle = running.service.recent_bundle("default")[0]
+        assert policy.replay(bundle, record, call=call)
+        if kept:
+            assert policy.replay(bundle, record)
+            assert evidence.evidence(running.service, running.caller, answer.id)
+        else:
+            with pytest.raises(Conflict) as caught:
+                evidence.evidence(running.service, running.caller, answer.id)
+            assert caught.value.code == "call_not_kept"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+import contextlib
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from approvals.guard import CallParked, CallRefused, Guard, guarded
+from approvals.guard import CallParked, CallRefused, Guard, Spent, guarded, use
 from tests.api.running import TARGET, Running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from approvals.client import Client
+    from approvals.core.calls import ToolCall
 
 ran: list[dict[str, Any]] = []
 
@@ -76,3 +78,48 @@ def refused(reason: str, call: Callable[[], object]) -> CallRefused:
     assert error.value.reason == error.value.code == reason
     assert ran == []
     return error.value
+
+
+class Recording:
+    """Lets every call run as a guard would, and remembers what would have been approved."""
+
+    def __init__(self) -> None:
+        self.args: list[dict[str, Any]] = []
+        self.reports: list[str] = []
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def ask(self, call: ToolCall) -> str:
+        self.args.append(dict(call.args))
+        self.meanwhile()
+        return "token"
+
+    def spend(self, token: str, call: ToolCall) -> Spent:
+        assert (token, dict(call.args)) == ("token", self.args[-1])
+        return Spent("apr_x", "hash")
+
+    def report_ok(self, spent: Spent, output: object) -> None:
+        del spent, output
+        self.reports.append("ok")
+
+    def report_error(self, spent: Spent) -> None:
+        del spent
+        self.reports.append("error")
+
+    async def ask_async(self, call: ToolCall) -> str:
+        return self.ask(call)
+
+    async def spend_async(self, token: str, call: ToolCall) -> Spent:
+        return self.spend(token, call)
+
+    async def report_ok_async(self, spent: Spent, output: object) -> None:
+        self.report_ok(spent, output)
+
+    async def report_error_async(self, spent: Spent) -> None:
+        self.report_error(spent)
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[Recording]:
+    made = Recording()
+    with use(cast("Guard", made)):
+        yield made

@@ -100,6 +100,7 @@ def company(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running
         for person in ("ada", "bo"):
             running.session(person)
         (tmp_path / "payments.key").write_text(json.dumps(key))
+        (tmp_path / "payments.key").chmod(0o600)
         pinned = tmp_path / "pinned"
         pinned.mkdir()
         jwks = running.service.keys.jwks(int(time.time()))

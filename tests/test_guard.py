@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from approvals.client import Client, ServiceAway
+from approvals.client import Cancelled, Client
 from approvals.core import canonical
 from approvals.core.calls import ToolCall
 from approvals.core.ceremony import Decision
 from approvals.core.errors import CallError
 from approvals.guard import CallRefused, Guard, guarded, use
+from approvals.guard.aftermath import aftermath
 from tests.api.running import BALANCE, TARGET, Running, served
 from tests.guarding import (
     balance,
@@ -33,6 +34,8 @@ from tests.guarding import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from approvals.client.steps import Plan
 
 
 @pytest.fixture(scope="module")
@@ -148,8 +151,8 @@ class Meddling(Client):
 
     meanwhile: Callable[[], object] = staticmethod(lambda: None)
 
-    def submit(self, *args: Any, **options: Any) -> Any:
-        answer = super().submit(*args, **options)
+    def run(self, plan: Plan[Any]) -> Any:
+        answer = super().run(plan)
         self.meanwhile()
         return answer
 
@@ -172,7 +175,7 @@ def test_changing_an_argument_meanwhile_changes_nothing(company: Running) -> Non
     with use(guard(company, client=meddling(company, lambda: words.append("; drop table")))):
         search(words)
     assert ran == [{"words": ["invoice"]}]
-    assert words == ["invoice", "; drop table"]
+    assert words[:2] == ["invoice", "; drop table"]
 
 
 def test_the_service_going_away_means_that_nothing_runs(company: Running) -> None:
@@ -324,14 +327,15 @@ def test_a_result_that_is_not_json_has_no_hash(company: Running) -> None:
 def test_a_report_that_fails_does_not_take_the_result_away(
     company: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Silent(Client):
-        def report(self, *_: Any, **__: Any) -> None:
-            raise ServiceAway("gone")
+    leaving = meddling(company, lambda: None)
 
-    silent = Silent(company.url, enforcer="gateway", key=company.keys["gateway"])
-    company.clients.append(silent)
-    with use(guard(company, client=silent)), caplog.at_level(logging.WARNING):
-        assert balance() == 7
+    @guarded(target=TARGET, tool="balance")
+    def last_balance() -> int:
+        leaving.close()
+        return 7
+
+    with use(guard(company, client=leaving)), caplog.at_level(logging.WARNING):
+        assert last_balance() == 7
     assert "service_away" in caplog.text
 
 
@@ -365,24 +369,26 @@ def test_a_coroutine_that_fails_or_is_cancelled_is_reported(company: Running) ->
     company.approve(request_id)
     started = asyncio.Event()
     asyncio.run(cancel())
+    aftermath.finish()
     assert outcome(company, request_id) == ("error", None)
 
 
-def test_a_cancelled_wait_spends_nothing(company: Running) -> None:
+def test_a_cancelled_wait_goes_at_once_withdraws_and_spends_nothing(company: Running) -> None:
     async def cancel() -> None:
-        with use(guard(company, wait=2)):
+        with use(guard(company, wait=55)):
             task = asyncio.ensure_future(transfer_async(10))
             await asyncio.to_thread(somebody_waits, company)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-        company.approve(request_id)
 
     with use(guard(company)):
         request_id = park(lambda: asyncio.run(transfer_async(10)))
     asyncio.run(cancel())
-    with company.service.store.read() as tx:
-        assert tx.approvals.spent(tenant="default", jti=request_id.replace("req_", "apr_")) is None
+    aftermath.finish()
+    assert company.client().look(request_id) == Cancelled(request_id)
+    with use(guard(company)):
+        assert park(lambda: asyncio.run(transfer_async(10))) != request_id
     assert ran == []
 
 

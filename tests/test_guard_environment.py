@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from approvals.client import ServiceAway
 from approvals.config import Settings
 from approvals.core import canonical, jws
-from approvals.core.errors import ApprovalRejected
 from approvals.guard import Guard, decorator, use
-from approvals.guard.environment import _VARIABLES, FetchedKeys
+from approvals.guard.environment import _VARIABLES
 from approvals.verifier import Verifier
-from tests.api.running import BALANCE, Running, served
+from tests.api.running import Running, served
 from tests.guarding import (
     balance,
     guard,
@@ -228,51 +226,6 @@ def test_a_file_that_cannot_be_used_runs_nothing(
     (tmp_path / "file").chmod(0o600)
     environment.setenv(variable, str(tmp_path / "file"))
     assert refused("configuration", balance).place in {variable, str(tmp_path / "file")}
-
-
-def test_keys_are_fetched_again_for_an_unknown_one_but_not_again_and_again(
-    company: Running,
-) -> None:
-    """A rotation is followed; a forger with made-up keys cannot make the enforcer ask for ever."""
-    real = company.client().jwks()
-    known: list[dict[str, Any]] = [{"keys": []}]
-    fetched: list[int] = []
-    now = [0.0]
-
-    def fetch() -> dict[str, Any]:
-        fetched.append(1)
-        return known[0]
-
-    keys = FetchedKeys(
-        lambda jwks: Verifier(issuer=company.url, audience="gateway", keys=jwks),
-        fetch,
-        clock=lambda: now[0],
-    )
-    token = guard(company).ask(BALANCE)
-
-    def verify() -> None:
-        keys.verify(token, BALANCE, now=company.now())
-
-    for _ in range(3):
-        with pytest.raises(ApprovalRejected, match="key"):
-            verify()
-    assert len(fetched) == 1
-    known[0] = real
-    now[0] = 61.0
-    verify()
-    verify()
-    assert len(fetched) == 2
-
-
-def test_keys_that_cannot_be_fetched_mean_that_nothing_runs(company: Running) -> None:
-    def fetch() -> dict[str, Any]:
-        raise ServiceAway("gone")
-
-    keys = FetchedKeys(
-        lambda jwks: Verifier(issuer=company.url, audience="gateway", keys=jwks), fetch
-    )
-    with use(Guard(company.client(), keys, agent="billing-agent", user="uma")):
-        refused("service_away", balance)
 
 
 def test_with_people_pinned_policy_alone_is_not_enough(company: Running) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from approvals.client.errors import ServiceAway, ServiceError
+from approvals.client.errors import OutcomeUnknown, ServiceAway, ServiceError
+from approvals.client.steps import MAX_ANSWER
 from approvals.core import canonical
 from approvals.core.errors import AssentError
 
 if TYPE_CHECKING:
     from approvals.core.canonical import Json
 
-MAX_ANSWER: Final = 2 * 1024 * 1024
-
 _AWAY: Final = frozenset({502, 503, 504})
+_LONGEST_SECONDS: Final = 9  # digits: more is no number of seconds that anybody waits
 
 
 class Answer:
@@ -88,8 +88,13 @@ class Answer:
         return Answer(value, f"{self.place}/{name}")
 
 
-def problem(status: int, raw: bytes) -> ServiceError | ServiceAway:
-    """Turn an RFC 9457 answer, or whatever stands there instead, into the error it is."""
+def problem(
+    status: int, raw: bytes, *, retry_after: str | None = None
+) -> ServiceError | ServiceAway:
+    """Turn an RFC 9457 answer, or whatever stands there instead, into the error it is.
+
+    `retry_after` is the header of that name; only whole seconds are read.
+    """
     code, detail, place = "unexpected", f"the service answered with status {status}", None
     try:
         document = canonical.parse(raw, max_bytes=MAX_ANSWER)
@@ -103,5 +108,17 @@ def problem(status: int, raw: bytes) -> ServiceError | ServiceAway:
         if isinstance(document.get("place"), str):
             place = str(document["place"])
     if status in _AWAY:
-        return ServiceAway(f"the service cannot answer now ({status}): {detail}")
+        # A proxy that got no answer cannot know what became of it; the service itself does.
+        unknown = code in {"outcome_unknown", "unexpected"}
+        kind = OutcomeUnknown if unknown else ServiceAway
+        return kind(
+            f"the service cannot answer now ({status}): {detail}",
+            retry_after=_seconds(retry_after),
+        )
     return ServiceError(detail, code=code, status=status, place=place)
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None or not text.isascii() or not text.isdigit() or len(text) > _LONGEST_SECONDS:
+        return None
+    return float(text)

@@ -22,6 +22,22 @@ class ServiceError(AssentError):
 
 
 class ServiceAway(AssentError):  # noqa: N818 - a state of the service, named as people say it
-    """The service could not be reached, or says that it cannot answer now."""
+    """The service could not be reached, or says that it cannot answer now.
+
+    `retry_after` is in how many seconds it wants to be asked again, where it says so.
+    """
 
     default_code = "service_away"
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class OutcomeUnknown(ServiceAway):
+    """The service is away, and what it was asked to do may have been done: the answer was lost.
+
+    Asking again with the same key tells; until then it is neither done nor refused.
+    """
+
+    default_code = "outcome_unknown"

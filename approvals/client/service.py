@@ -1,43 +1,33 @@
-"""The service's routes as methods, one thing sent and one value returned."""
+"""The service's routes as methods, one thing asked and one value returned."""
 
 from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING, Final, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Final, Literal, Protocol, Self, TypeVar
 
-from approvals.client.answers import MAX_ANSWER, Answer
-from approvals.client.errors import ServiceAway, ServiceError
-from approvals.client.outcomes import (
-    Allowed,
-    Approved,
-    Cancelled,
-    Denied,
-    Expired,
-    Outcome,
-    Pending,
-    Refused,
-    Revoked,
-    Submitted,
-)
-from approvals.client.transport import ATTEMPTS, FIRST_PAUSE, Transport, segment
-from approvals.core import jws, sizes
+from approvals.client import plans
+from approvals.client.steps import drive, drive_async
+from approvals.client.transport import AsyncTransport, Transport
+from approvals.core import jws, urls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import httpx2
 
+    from approvals.client.outcomes import Outcome, Submitted
+    from approvals.client.steps import Plan
     from approvals.core.calls import ToolCall
     from approvals.core.canonical import Json
     from approvals.core.receipt import Receipt
     from approvals.verifier import VerifiedApproval
 
 CALLER_TOKEN_LIFE: Final = 300
-MAX_HOLD: Final = 60
-"""The longest the service holds one request, in seconds; a longer wait is several requests."""
 
 _RENEW_BEFORE: Final = 60
+
+T = TypeVar("T")
 
 
 class VerifiesReceipts(Protocol):
@@ -73,213 +63,24 @@ def mint_token(
     return jws.sign(claims, key=key, typ="JWT")
 
 
-class Client:
-    """One enforcer's connection to one service. Safe to share between threads."""
+class _Enforcer:
+    """Who asks, and the bearer token that says so."""
 
     def __init__(
         self,
         url: str,
         *,
         enforcer: str,
-        key: Mapping[str, Json],
-        tenant: str = "default",
-        http: httpx2.Client | None = None,
-        clock: Callable[[], float] = time.time,
+        key: Mapping[str, Json] | jws.SigningKey,
+        tenant: str,
+        clock: Callable[[], float],
     ) -> None:
-        """Prepare, without connecting; `url` is the service's issuer, `key` a private JWK.
-
-        Raises `ValueError` for an address to which a token would travel in the clear, and
-        `KeySetError` for a key that cannot sign.
-        """
-        self._transport = Transport(url, http=http)
-        self.url = self._transport.url
+        self.url = urls.origin(url).origin
         self.enforcer = enforcer
         self.tenant = tenant
-        self._key = jws.SigningKey.from_jwk(key)
+        self._key = key if isinstance(key, jws.SigningKey) else jws.SigningKey.from_jwk(key)
         self._clock = clock
         self._token: tuple[str, float] = ("", 0.0)
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._transport.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def submit(
-        self,
-        call: ToolCall,
-        *,
-        agent: str,
-        user: str,
-        task: str | None = None,
-        precondition: str | None = None,
-        explanation: str | None = None,
-        provenance: Mapping[str, Json] | None = None,
-        idempotency_key: str | None = None,
-    ) -> Submitted:
-        """Ask whether `call` may run for `user` at `agent`'s wish."""
-        optional: dict[str, Json] = {
-            "task": task,
-            "precondition": precondition,
-            "explanation": explanation,
-            "provenance": None if provenance is None else dict(provenance),
-        }
-        body: dict[str, Json] = {
-            "call": {"target": call.target, "tool": call.tool, "args": call.args},
-            "agent": agent,
-            "user": user,
-        }
-        body |= {name: value for name, value in optional.items() if value is not None}
-        answer = Answer.parse(
-            self._send(
-                "POST",
-                "/v1/calls",
-                body=body,
-                expected=(200, 202),
-                headers={} if idempotency_key is None else {"Idempotency-Key": idempotency_key},
-                attempts=1 if idempotency_key is None else ATTEMPTS,
-            )
-        )
-        match answer.text("decision"):
-            case "allow":
-                return Allowed(id=answer.text("id"), approval=answer.text("approval"))
-            case "deny":
-                return Refused(
-                    id=answer.text("id"),
-                    code=answer.text("code"),
-                    rules=answer.texts("rules"),
-                    reasons=answer.texts("reasons"),
-                    retry_after=answer.number_or_none("retry_after"),
-                )
-            case "escalate":
-                request = answer.inner("request")
-                return Pending(
-                    id=request.text("id"),
-                    url=request.text("url"),
-                    expires=request.number("expires"),
-                )
-            case _:
-                raise answer.unlike("decision")
-
-    def look(self, request_id: str, *, wait: int = 0) -> Outcome:
-        """What became of a request, holding up to `wait` ≤ 60 seconds for a decision."""
-        held = max(0, min(wait, MAX_HOLD))
-        path = f"/v1/requests/{segment(request_id)}"
-        raw = self._send(
-            "GET", f"{path}?wait={held}" if held else path, expected=(200,), hold=float(held)
-        )
-        answer = Answer.parse(raw)
-        name = answer.text("id")
-        match answer.text("state"):
-            case "pending":
-                return Pending(id=name, url=answer.text("url"), expires=answer.number("expires"))
-            case "approved":
-                return Approved(id=name, token=answer.text("approval"))
-            case "denied":
-                denied = answer.inner("denied")
-                return Denied(
-                    id=name,
-                    by=denied.text("by"),
-                    reason=denied.text_or_none("reason"),
-                    retry_after=denied.number_or_none("retry_after"),
-                )
-            case "expired":
-                return Expired(id=name)
-            case "cancelled":
-                return Cancelled(id=name)
-            case "revoked":
-                return Revoked(id=name)
-            case _:
-                raise answer.unlike("state")
-
-    def wait(self, request_id: str, *, timeout: float) -> Outcome:
-        """Wait up to `timeout` seconds for a decision; `Pending` means that there is none yet.
-
-        A service that goes away meanwhile is asked again until the time is over; only then is it
-        `ServiceAway`.
-        """
-        end = time.monotonic() + timeout
-        pause = FIRST_PAUSE
-        while True:
-            left = end - time.monotonic()
-            try:
-                outcome = self.look(request_id, wait=int(left))
-            except ServiceAway:
-                if left <= pause:
-                    raise
-            else:
-                if not isinstance(outcome, Pending) or left <= pause:
-                    return outcome
-                pause = FIRST_PAUSE
-            # A service that does not hold the connection is not asked in a tight loop.
-            time.sleep(pause)
-            pause = min(pause * 2, 5.0)
-
-    def consume(
-        self, approval: VerifiedApproval, *, verifier: VerifiesReceipts, use_id: str
-    ) -> Receipt:
-        """Spend an approval and return the receipt, once `verifier` has found that it is one.
-
-        The same `use_id` again gets the same receipt. Raises `ReceiptRejected` for an answer that
-        is no receipt for this use: the call must not run then, whatever the status was.
-        """
-        raw = self._send(
-            "POST",
-            f"/v1/approvals/{segment(approval.jti)}/consume",
-            body={"call_hash": approval.call_hash, "use_id": use_id},
-            expected=(200,),
-            attempts=ATTEMPTS,
-        )
-        return verifier.verify_receipt(Answer.parse(raw).text("receipt"), approval, use_id=use_id)
-
-    def report(
-        self, jti: str, *, status: Literal["ok", "error"], output_hash: str | None = None
-    ) -> None:
-        """Tell what became of the call that the approval was spent on."""
-        body: dict[str, Json] = {"status": status}
-        if output_hash is not None:
-            body["output_hash"] = output_hash
-        self._send("POST", f"/v1/approvals/{segment(jti)}/outcome", body=body, expected=(204,))
-
-    def cancel(self, request_id: str) -> None:
-        """Withdraw a request that nobody has decided."""
-        self._send("POST", f"/v1/requests/{segment(request_id)}/cancel", expected=(200,))
-
-    def evidence(self, request_id: str) -> bytes:
-        """Fetch the evidence file of a request, byte for byte as `assent verify` takes it."""
-        return self._send(
-            "GET",
-            f"/v1/requests/{segment(request_id)}/evidence",
-            expected=(200,),
-            attempts=ATTEMPTS,
-            limit=sizes.EVIDENCE,
-        )
-
-    def jwks(self) -> dict[str, Json]:
-        """Fetch the keys that the service signs approvals with."""
-        # Keys are public: no token is shown where none is needed.
-        raw = self._transport.send(
-            "GET", "/.well-known/jwks.json", expected=(200,), attempts=ATTEMPTS
-        )
-        return Answer.parse(raw).members
-
-    def directory(self) -> str:
-        """Fetch the signed directory of approvers' keys, as a token."""
-        raw = self._send(
-            "GET",
-            "/v1/people/keys",
-            expected=(200,),
-            attempts=ATTEMPTS,
-            limit=sizes.DIRECTORY,
-        )
-        try:
-            return raw.decode("ascii")
-        except UnicodeDecodeError as error:
-            raise ServiceError("the directory is not a token", code="answer", status=200) from error
 
     def _bearer(self) -> str:
         """A token with a good while to live, signing a new one only when it is needed."""
@@ -296,26 +97,231 @@ class Client:
             self._token = (token, now + CALLER_TOKEN_LIFE - _RENEW_BEFORE)
         return token
 
-    def _send(
+
+class Client(_Enforcer):
+    """One enforcer's connection to one service. Safe to share between threads and over a fork."""
+
+    def __init__(
         self,
-        method: str,
-        path: str,
+        url: str,
         *,
-        expected: tuple[int, ...],
-        body: Mapping[str, Json] | None = None,
-        headers: Mapping[str, str] | None = None,
-        attempts: int = 1,
-        hold: float = 0.0,
-        limit: int = MAX_ANSWER,
-    ) -> bytes:
-        """Send one request as this enforcer."""
-        return self._transport.send(
-            method,
-            path,
-            expected=expected,
-            body=body,
-            headers={"Authorization": f"Bearer {self._bearer()}", **(headers or {})},
-            attempts=attempts,
-            hold=hold,
-            limit=limit,
+        enforcer: str,
+        key: Mapping[str, Json] | jws.SigningKey,
+        tenant: str = "default",
+        http: httpx2.Client | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Prepare, without connecting; `url` is the service's issuer, `key` a private JWK.
+
+        Raises `ValueError` for an address to which a token would travel in the clear, and
+        `KeySetError` for a key that cannot sign.
+        """
+        super().__init__(url, enforcer=enforcer, key=key, tenant=tenant, clock=clock)
+        self._transport = Transport(url, http=http, bearer=self._bearer)
+        self._http_given = http is not None
+        self._asynchronous: AsyncClient | None = None
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def asynchronous(self) -> AsyncClient:
+        """The same enforcer's client for coroutines.
+
+        Raises `ValueError` where this client was given its own HTTP client: what that one was set
+        up for, such as a certificate authority, would be missing.
+        """
+        if self._http_given:
+            raise ValueError(
+                "this client has an HTTP client of its own; give the guard an AsyncClient too"
+            )
+        if self._asynchronous is None:
+            self._asynchronous = AsyncClient(
+                self.url,
+                enforcer=self.enforcer,
+                key=self._key,
+                tenant=self.tenant,
+                clock=self._clock,
+            )
+        return self._asynchronous
+
+    def run(self, plan: Plan[T]) -> T:
+        """Perform a plan, blocking."""
+        return drive(plan, self._transport.perform)
+
+    def submit(
+        self,
+        call: ToolCall,
+        *,
+        agent: str,
+        user: str,
+        task: str | None = None,
+        precondition: str | None = None,
+        explanation: str | None = None,
+        provenance: Mapping[str, Json] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Submitted:
+        """Ask whether `call` may run for `user` at `agent`'s wish."""
+        return self.run(
+            plans.submit(
+                call,
+                agent=agent,
+                user=user,
+                task=task,
+                precondition=precondition,
+                explanation=explanation,
+                provenance=provenance,
+                idempotency_key=idempotency_key,
+            )
         )
+
+    def look(self, request_id: str, *, wait: int = 0) -> Outcome:
+        """What became of a request, holding up to `wait` ≤ 60 seconds for a decision."""
+        return self.run(plans.look(request_id, wait=wait))
+
+    def wait(self, request_id: str, *, timeout: float) -> Outcome:
+        """Wait up to `timeout` seconds for a decision; `Pending` means that there is none yet.
+
+        A service that goes away meanwhile is asked again until the time is over; only then is it
+        `ServiceAway`.
+        """
+        return self.run(plans.wait(request_id, timeout=timeout))
+
+    def consume(
+        self, approval: VerifiedApproval, *, verifier: VerifiesReceipts, use_id: str
+    ) -> Receipt:
+        """Spend an approval and return the receipt, once `verifier` has found that it is one.
+
+        The same `use_id` again gets the same receipt. Raises `ReceiptRejected` for an answer that
+        is no receipt for this use: the call must not run then, whatever the status was.
+        """
+        token = self.run(plans.consume(approval.jti, call_hash=approval.call_hash, use_id=use_id))
+        return verifier.verify_receipt(token, approval, use_id=use_id)
+
+    def report(
+        self, jti: str, *, status: Literal["ok", "error"], output_hash: str | None = None
+    ) -> None:
+        """Tell what became of the call that the approval was spent on."""
+        self.run(plans.report(jti, status=status, output_hash=output_hash))
+
+    def cancel(self, request_id: str) -> None:
+        """Withdraw a request that nobody has decided."""
+        self.run(plans.cancel(request_id))
+
+    def evidence(self, request_id: str) -> bytes:
+        """Fetch the evidence file of a request, byte for byte as `assent verify` takes it."""
+        return self.run(plans.evidence(request_id))
+
+    def jwks(self) -> dict[str, Json]:
+        """Fetch the keys that the service signs with."""
+        return self.run(plans.jwks())
+
+    def directory(self) -> str:
+        """Fetch the signed directory of approvers' keys, as a token."""
+        return self.run(plans.directory())
+
+
+class AsyncClient(_Enforcer):
+    """As `Client`, for coroutines: a wait holds a connection and no thread.
+
+    It may be used on several event loops; each has connections of its own, which end with it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        enforcer: str,
+        key: Mapping[str, Json] | jws.SigningKey,
+        tenant: str = "default",
+        http: httpx2.AsyncClient | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Prepare, without connecting. Raises as `Client` does."""
+        super().__init__(url, enforcer=enforcer, key=key, tenant=tenant, clock=clock)
+        self._transport = AsyncTransport(url, http=http, bearer=self._bearer)
+
+    async def close(self) -> None:
+        """Give the connections of this event loop back."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def run(self, plan: Plan[T]) -> T:
+        """Perform a plan on the running event loop."""
+        return await drive_async(plan, self._transport.perform)
+
+    async def submit(
+        self,
+        call: ToolCall,
+        *,
+        agent: str,
+        user: str,
+        task: str | None = None,
+        precondition: str | None = None,
+        explanation: str | None = None,
+        provenance: Mapping[str, Json] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Submitted:
+        """Ask whether `call` may run for `user` at `agent`'s wish."""
+        return await self.run(
+            plans.submit(
+                call,
+                agent=agent,
+                user=user,
+                task=task,
+                precondition=precondition,
+                explanation=explanation,
+                provenance=provenance,
+                idempotency_key=idempotency_key,
+            )
+        )
+
+    async def look(self, request_id: str, *, wait: int = 0) -> Outcome:
+        """What became of a request, holding up to `wait` ≤ 60 seconds for a decision."""
+        return await self.run(plans.look(request_id, wait=wait))
+
+    async def wait(self, request_id: str, *, timeout: float) -> Outcome:  # noqa: ASYNC109 - as `Client.wait`: what is left of it is told to the service
+        """Wait up to `timeout` seconds for a decision; `Pending` means that there is none yet."""
+        return await self.run(plans.wait(request_id, timeout=timeout))
+
+    async def consume(
+        self, approval: VerifiedApproval, *, verifier: VerifiesReceipts, use_id: str
+    ) -> Receipt:
+        """Spend an approval and return the receipt, verified, as `Client.consume` does."""
+        token = await self.run(
+            plans.consume(approval.jti, call_hash=approval.call_hash, use_id=use_id)
+        )
+        return verifier.verify_receipt(token, approval, use_id=use_id)
+
+    async def report(
+        self, jti: str, *, status: Literal["ok", "error"], output_hash: str | None = None
+    ) -> None:
+        """Tell what became of the call that the approval was spent on."""
+        await self.run(plans.report(jti, status=status, output_hash=output_hash))
+
+    async def cancel(self, request_id: str) -> None:
+        """Withdraw a request that nobody has decided."""
+        await self.run(plans.cancel(request_id))
+
+    async def evidence(self, request_id: str) -> bytes:
+        """Fetch the evidence file of a request, byte for byte as `assent verify` takes it."""
+        return await self.run(plans.evidence(request_id))
+
+    async def jwks(self) -> dict[str, Json]:
+        """Fetch the keys that the service signs with."""
+        return await self.run(plans.jwks())
+
+    async def directory(self) -> str:
+        """Fetch the signed directory of approvers' keys, as a token."""
+        return await self.run(plans.directory())

@@ -1,24 +1,28 @@
-"""`guarded`, for functions and for coroutine functions, and `use`, which says by which guard."""
+"""`guarded`, for functions, methods and coroutines, and `use`, which says by which guard."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import inspect
+import os
 import threading
+import types
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from approvals.core.calls import ToolCall
-from approvals.guard.arguments import call_with, freeze, signature_of, thaw
+from approvals.guard.arguments import Parameters
 from approvals.guard.gate import Guard
+from approvals.guard.shapes import awaited, failed, is_coroutine_function, reported
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
-P = ParamSpec("P")
-R = TypeVar("R")
+    from approvals.guard.arguments import Frozen
+    from approvals.guard.converters import Converter
+
+F = TypeVar("F")
 
 _in_use: ContextVar[Guard | None] = ContextVar("approvals_guard", default=None)
 
@@ -33,71 +37,146 @@ def use(guard: Guard) -> Iterator[Guard]:
         _in_use.reset(token)
 
 
-def guarded(*, target: str, tool: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def guarded(
+    *,
+    target: str,
+    tool: str,
+    leave_out: Collection[str] = (),
+    converters: Sequence[Converter] = (),
+) -> Callable[[F], F]:
     """Let the function run only as the approved call `tool` on `target`.
 
-    Raises `TypeError` for a function that cannot be guarded, when it is decorated.
+    `leave_out` names parameters that are no part of the call, such as a context that a framework
+    passes in: they are not hashed, shown or approved, and reach the function as they are. The
+    object of a method, or the class of a class method, is always left out. `converters` declare how
+    further types of arguments are written.
+
+    Put it above `@classmethod` and `@staticmethod`. Raises `TypeError` for a function that cannot
+    be guarded, when it is decorated.
     """
     # Said once with no arguments, so that a wrong target or tool is found at import.
     ToolCall(target=target, tool=tool, args={})
+    if isinstance(leave_out, str):
+        raise TypeError("leave_out is a set of names, and this is one text")
+    made = _Guarding(target, tool, frozenset(leave_out), tuple(converters))
 
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        if inspect.iscoroutinefunction(function):
-            return cast("Callable[P, R]", _guarded_async(function, target=target, tool=tool))
-        return _guarded_sync(function, target=target, tool=tool)
+    def decorate(function: F) -> F:
+        return cast("F", made.wrap(function))
 
     return decorate
 
 
-def _guarded_sync(function: Callable[P, R], *, target: str, tool: str) -> Callable[P, R]:
-    signature = signature_of(function)
+class _Guarding:
+    """One use of `guarded`: what it was told, and wrapping what it decorates."""
 
-    @functools.wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        frozen = freeze(signature, args, kwargs)
-        call = ToolCall(target=target, tool=tool, args=thaw(frozen))
-        guard = _current()
-        spent = guard.spend(guard.ask(call), call)
-        positional, named = call_with(signature, thaw(frozen))
-        finished = False
-        try:
-            result = function(*positional, **named)
-            finished = True
-        finally:
-            # Also for what is no Exception, such as an interrupt: it ran, and it did not finish.
-            if not finished:
+    def __init__(
+        self, target: str, tool: str, leave_out: frozenset[str], converters: tuple[Converter, ...]
+    ) -> None:
+        self._target = target
+        self._tool = tool
+        self._leave_out = leave_out
+        self._converters = converters
+
+    def wrap(self, function: Any) -> Any:
+        if isinstance(function, staticmethod):
+            return staticmethod(self.function(function.__func__, receiver=False))
+        if isinstance(function, classmethod):
+            return _Method(self, function.__func__, of_class=True)
+        if _is_in_a_class_body(function):
+            return _Method(self, function, of_class=False)
+        return self.function(function, receiver=False)
+
+    def function(self, function: Callable[..., Any], *, receiver: bool) -> Callable[..., Any]:
+        """The function, guarded; `receiver` says that its first parameter is a method's object."""
+        asynchronous = is_coroutine_function(function)
+        parameters = Parameters(
+            function,
+            receiver=receiver,
+            leave_out=self._leave_out,
+            converters=self._converters,
+        )
+        wrap = self._async if asynchronous else self._sync
+        return wrap(function, parameters)
+
+    def _call(self, frozen: Frozen) -> ToolCall:
+        return ToolCall(target=self._target, tool=self._tool, args=frozen.thaw())
+
+    def _sync(self, function: Callable[..., Any], parameters: Parameters) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            frozen = parameters.freeze(args, kwargs)
+            call = self._call(frozen)
+            guard = _current()
+            spent = guard.spend(guard.ask(call), call)
+            try:
+                positional, named = parameters.lay_out(frozen)
+                result = function(*positional, **named)
+            except Exception:
                 guard.report_error(spent)
-        guard.report_ok(spent, result)
-        return result
+                raise
+            except BaseException:
+                # An interrupt: it ran, it did not finish, and its caller wants to go.
+                failed(guard, spent)
+                raise
+            return reported(guard, spent, result)
 
-    return wrapper
+        return wrapper
+
+    def _async(self, function: Callable[..., Any], parameters: Parameters) -> Callable[..., Any]:
+        @functools.wraps(function)
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            frozen = parameters.freeze(args, kwargs)
+            call = self._call(frozen)
+            guard = _current()
+            # Two steps: a task that is cancelled while people decide spends nothing.
+            token = await guard.ask_async(call)
+            spent = await guard.spend_async(token, call)
+
+            async def work() -> Any:
+                positional, named = parameters.lay_out(frozen)
+                return await function(*positional, **named)
+
+            return await awaited(guard, spent, work())
+
+        return wrapper
 
 
-def _guarded_async(
-    function: Callable[..., Awaitable[Any]], *, target: str, tool: str
-) -> Callable[..., Awaitable[Any]]:
-    signature = signature_of(function)
+class _Method:
+    """A guarded function in the body of a class: bound to an object or class, it is a method.
 
-    @functools.wraps(function)
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        frozen = freeze(signature, args, kwargs)
-        call = ToolCall(target=target, tool=tool, args=thaw(frozen))
-        guard = await asyncio.to_thread(_current)
-        # Two steps in threads: a task that is cancelled while people decide spends nothing.
-        token = await asyncio.to_thread(guard.ask, call)
-        spent = await asyncio.to_thread(guard.spend, token, call)
-        positional, named = call_with(signature, thaw(frozen))
-        finished = False
-        try:
-            result = await function(*positional, **named)
-            finished = True
-        finally:
-            if not finished:
-                await asyncio.to_thread(guard.report_error, spent)
-        await asyncio.to_thread(guard.report_ok, spent, result)
-        return result
+    Only what Python itself binds as the object of a method is left out of the arguments. Called
+    without having been bound, as below `@staticmethod`, it has none, and every argument counts.
+    """
 
-    return wrapper
+    def __init__(self, made: _Guarding, function: Callable[..., Any], *, of_class: bool) -> None:
+        self._of_class = of_class
+        self._bound = _later(lambda: made.function(function, receiver=True))
+        self._unbound = _later(lambda: made.function(function, receiver=False))
+        functools.update_wrapper(self, function)
+        # Found wrong now and not at the first call. What has no parameter can only be static.
+        is_coroutine_function(function)
+        if inspect.signature(function).parameters:
+            self._bound()
+        else:
+            self._unbound()
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        receiver = owner if self._of_class else instance
+        if receiver is None:
+            return self._bound()
+        return types.MethodType(self._bound(), receiver)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._unbound()(*args, **kwargs)
+
+
+def _later(make: Callable[[], Callable[..., Any]]) -> Callable[[], Callable[..., Any]]:
+    return functools.cache(make)
+
+
+def _is_in_a_class_body(function: Any) -> bool:
+    parent, _, _ = getattr(function, "__qualname__", "").rpartition(".")
+    return isinstance(function, types.FunctionType) and bool(parent) and not parent.endswith(">")
 
 
 class _FromEnvironment:
@@ -113,8 +192,20 @@ class _FromEnvironment:
                 self._guard = Guard.from_environment()
             return self._guard
 
+    def after_fork(self) -> None:
+        """A thread of the parent may have held the lock; the guard itself survives a fork."""
+        self._lock = threading.Lock()
+
 
 _environment = _FromEnvironment()
+
+
+def _after_fork() -> None:
+    _environment.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _current() -> Guard:

@@ -22,20 +22,15 @@ these is refused too: a misspelt pin would pin nothing.
 from __future__ import annotations
 
 import difflib
-import math
 import os
-import threading
-import time
 from typing import TYPE_CHECKING, Final
 
-from approvals.client import Client, ServiceAway, ServiceError
+from approvals.client import Client
 from approvals.core import directory as directories
 from approvals.core.errors import (
-    ApprovalRejected,
     AssentError,
     Invalid,
     KeySetError,
-    ReceiptRejected,
 )
 from approvals.core.floor import Floors
 from approvals.guard.files import (
@@ -45,19 +40,15 @@ from approvals.guard.files import (
     wrong,
 )
 from approvals.guard.gate import Guard
-from approvals.guard.refusals import CallRefused
+from approvals.guard.keys import FetchedKeys
 from approvals.verifier import Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from approvals.core.calls import ToolCall
     from approvals.core.canonical import Json
     from approvals.core.directory import Directory
-    from approvals.core.receipt import Receipt
-    from approvals.verifier import VerifiedApproval
 
-_REFETCH_AFTER: Final = 60.0
 _NEARLY: Final = 0.85
 _VARIABLES: Final = (
     "ASSENT_URL",
@@ -72,81 +63,6 @@ _VARIABLES: Final = (
     "ASSENT_FLOOR_FILE",
     "ASSENT_WAIT",
 )
-
-
-class FetchedKeys:
-    """A verifier whose keys come from the service and are fetched again for an unknown one.
-
-    A fetch for an unknown key happens at most once a minute, so that forged tokens cannot make
-    the enforcer hammer the service; whatever is still unknown afterwards is rejected.
-    """
-
-    def __init__(
-        self,
-        build: Callable[[Mapping[str, Json]], Verifier],
-        fetch: Callable[[], Mapping[str, Json]],
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Fetch the keys for the first time when the first token is verified."""
-        self._build = build
-        self._fetch = fetch
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._verifier: Verifier | None = None
-        self._fetched_at = -math.inf
-
-    def verify(
-        self,
-        token: str,
-        call: ToolCall,
-        *,
-        now: int,
-        agent: str | None = None,
-        user: str | None = None,
-        precondition: str | None = None,
-    ) -> VerifiedApproval:
-        """Verify as `Verifier.verify` does, with keys that are fresh enough."""
-        verifier = self._current()
-        try:
-            return verifier.verify(
-                token, call, now=now, agent=agent, user=user, precondition=precondition
-            )
-        except ApprovalRejected as error:
-            if error.reason != "unknown_key":
-                raise
-            fresh = self._current(instead_of=verifier)
-            if fresh is verifier:
-                raise
-        return fresh.verify(token, call, now=now, agent=agent, user=user, precondition=precondition)
-
-    def verify_receipt(self, token: str, approval: VerifiedApproval, *, use_id: str) -> Receipt:
-        """Verify as `Verifier.verify_receipt` does: the key may have changed since the approval."""
-        verifier = self._current()
-        try:
-            return verifier.verify_receipt(token, approval, use_id=use_id)
-        except ReceiptRejected as error:
-            if error.reason != "unknown_key":
-                raise
-            fresh = self._current(instead_of=verifier)
-            if fresh is verifier:
-                raise
-        return fresh.verify_receipt(token, approval, use_id=use_id)
-
-    def _current(self, *, instead_of: Verifier | None = None) -> Verifier:
-        """The verifier, fetching keys when there is none or a newer one is wanted."""
-        with self._lock:
-            if self._verifier is not None and self._verifier is not instead_of:
-                return self._verifier
-            if self._verifier is None or self._clock() - self._fetched_at >= _REFETCH_AFTER:
-                self._fetched_at = self._clock()
-                try:
-                    self._verifier = self._build(self._fetch())
-                except (ServiceAway, ServiceError, KeySetError) as error:
-                    raise CallRefused(
-                        f"the service's keys could not be fetched: {error}", reason=error.code
-                    ) from error
-            return self._verifier
 
 
 def guard_from_environment() -> Guard:
@@ -193,7 +109,7 @@ def guard_from_environment() -> Guard:
 
     return Guard(
         client=client,
-        verifier=_pinned(build) or FetchedKeys(build, client.jwks),
+        verifier=_pinned(build) or FetchedKeys(build),
         agent=_required("ASSENT_AGENT"),
         user=_required("ASSENT_USER"),
         wait=_seconds("ASSENT_WAIT", default=60.0),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, cast
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from approvals.client import (
     Allowed,
@@ -14,30 +14,41 @@ from approvals.client import (
     Cancelled,
     Denied,
     Expired,
+    OutcomeUnknown,
     Pending,
     Refused,
     Revoked,
     ServiceAway,
     ServiceError,
+    plans,
 )
 from approvals.core import canonical
-from approvals.core.errors import AdmissionError, ApprovalRejected, CallError, ReceiptRejected
+from approvals.core.errors import (
+    AdmissionError,
+    ApprovalRejected,
+    AssentError,
+    CallError,
+    ReceiptRejected,
+)
+from approvals.guard.aftermath import aftermath
+from approvals.guard.keys import FetchedKeys
 from approvals.guard.refusals import CallParked, CallRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from approvals.client import Client, Outcome
+    from approvals.client import AsyncClient, Client, Outcome, Submitted
+    from approvals.client.steps import Plan
     from approvals.core.calls import ToolCall
     from approvals.core.canonical import Json
     from approvals.core.receipt import Receipt
-    from approvals.verifier import VerifiedApproval
+    from approvals.verifier import VerifiedApproval, Verifier
 
 _log = logging.getLogger("approvals.guard")
 
 
 class Verifies(Protocol):
-    """What turns a token and a call into a verified approval: `approvals.verifier.Verifier`."""
+    """What turns tokens into what they prove: `approvals.verifier.Verifier`."""
 
     def verify(  # noqa: D102 - as the verifier's
         self,
@@ -63,15 +74,30 @@ class Spent:
     call_hash: str
 
 
+@dataclass(slots=True)
+class Asking:
+    """How far asking for one call has come, so that it can be withdrawn.
+
+    `sent` says that a submission may have reached the service under `key`, and `request_id` which
+    request people were asked about, once that is known.
+    """
+
+    call: ToolCall
+    key: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    sent: bool = False
+    request_id: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Guard:
     """For whom calls are made, and by what they are checked.
 
-    `wait` is how long one call holds for people, in seconds, before it is parked.
+    `wait` is how long one call holds for people, in seconds, before it is parked. `async_client` is
+    what coroutines use; left out, it is `client`'s own.
     """
 
     client: Client
-    verifier: Verifies
+    verifier: Verifies | FetchedKeys
     agent: str
     user: str
     task: str | None = None
@@ -80,6 +106,7 @@ class Guard:
     provenance: Mapping[str, Json] | None = None
     wait: float = 60.0
     clock: Callable[[], float] = time.time
+    async_client: AsyncClient | None = None
 
     @classmethod
     def from_environment(cls) -> Guard:
@@ -108,36 +135,143 @@ class Guard:
     def ask(self, call: ToolCall) -> str:
         """Submit `call`, wait where people decide, and return the approval's token.
 
-        Raises `CallRefused` or `CallParked`. The token is not verified yet.
+        Raises `CallRefused` or `CallParked`. The token is not verified yet. A wait that is
+        interrupted withdraws the request.
         """
+        asking = Asking(call)
         try:
-            submitted = self.client.submit(
-                call,
-                agent=self.agent,
-                user=self.user,
-                task=self.task,
-                precondition=self.precondition,
-                explanation=self.explanation,
-                provenance=self.provenance,
-                idempotency_key=secrets.token_urlsafe(24),
-            )
-            match submitted:
-                case Allowed(approval=token):
-                    return token
-                case Refused():
-                    raise _refused_by_policy(submitted)
-                case Pending():
-                    return _token_of(self.client.wait(submitted.id, timeout=self.wait))
-        except (ServiceAway, ServiceError, AdmissionError, CallError) as error:
-            raise _not_asked(error) from error
+            return self.client.run(self._asking(asking))
+        except Exception:
+            raise
+        except BaseException:
+            self._withdraw(asking)
+            raise
 
     def spend(self, token: str, call: ToolCall) -> Spent:
         """Verify `token` for `call`, the one about to run, and spend it.
 
         Raises `CallRefused`; a return means that the call may run, once.
         """
+        return self.client.run(self._spending(token, call))
+
+    def report_ok(self, spent: Spent, output: object) -> None:
+        """Report that the call ran; `output` is told as a hash, and only where it is JSON.
+
+        Never raises: what ran has run, and its result is the caller's. What could not be reported
+        is logged.
+        """
+        self._report(spent, status="ok", output_hash=_digest_of(output))
+
+    def report_error(self, spent: Spent) -> None:
+        """Report that the call ran and failed; what the failure says is not told. Never raises."""
+        self._report(spent, status="error", output_hash=None)
+
+    async def ask_async(self, call: ToolCall) -> str:
+        """As `ask`, for coroutines: a task that is cancelled goes at once, and withdraws."""
+        asking = Asking(call)
         try:
-            verified = self.verifier.verify(
+            return await self._asynchronous().run(self._asking(asking))
+        except Exception:
+            raise
+        except BaseException:
+            self._withdraw(asking)
+            raise
+
+    async def spend_async(self, token: str, call: ToolCall) -> Spent:
+        """As `spend`, for coroutines."""
+        return await self._asynchronous().run(self._spending(token, call))
+
+    async def report_ok_async(self, spent: Spent, output: object) -> None:
+        """As `report_ok`, for coroutines."""
+        await self._report_async(spent, status="ok", output_hash=_digest_of(output))
+
+    async def report_error_async(self, spent: Spent) -> None:
+        """As `report_error`, for coroutines."""
+        await self._report_async(spent, status="error", output_hash=None)
+
+    def _asynchronous(self) -> AsyncClient:
+        if self.async_client is not None:
+            return self.async_client
+        try:
+            return self.client.asynchronous()
+        except ValueError as error:
+            raise CallRefused(
+                f"coroutines cannot be guarded: {error}",
+                reason="configuration",
+                place="async_client",
+            ) from error
+
+    def _asking(self, asking: Asking) -> Plan[str]:
+        try:
+            asking.sent = True
+            submitted = yield from self._submission(asking)
+            match submitted:
+                case Allowed(approval=token):
+                    asking.sent = False
+                    return token
+                case Refused():
+                    asking.sent = False
+                    raise _refused_by_policy(submitted, agent=self.agent, user=self.user)
+                case Pending():
+                    asking.request_id = submitted.id
+                    return _token_of((yield from plans.wait(submitted.id, timeout=self.wait)))
+        except (ServiceAway, ServiceError, AdmissionError, CallError) as error:
+            raise _not_asked(error) from error
+
+    def _submission(self, asking: Asking) -> Plan[Submitted]:
+        return plans.submit(
+            asking.call,
+            agent=self.agent,
+            user=self.user,
+            task=self.task,
+            precondition=self.precondition,
+            explanation=self.explanation,
+            provenance=self.provenance,
+            idempotency_key=asking.key,
+        )
+
+    def _withdraw(self, asking: Asking) -> None:
+        if asking.sent:
+            what = f"withdrawing {asking.request_id or 'a call that was being submitted'}"
+            aftermath.leave(what, lambda: self.client.run(self._withdrawing(asking)))
+
+    def _withdrawing(self, asking: Asking) -> Plan[None]:
+        name = asking.request_id
+        if name is None:
+            # The same key finds what the interrupted submission opened.
+            submitted = yield from self._submission(asking)
+            name = submitted.id if isinstance(submitted, Pending) else None
+        if name is not None:
+            yield from plans.cancel(name)
+
+    def _spending(self, token: str, call: ToolCall) -> Plan[Spent]:
+        verifier, verified = yield from self._verifying(token, call)
+        # Spending repeats only under this use_id, made here and kept by nobody: a second process,
+        # or this one after a restart, gets a conflict and never a second run.
+        use_id = secrets.token_urlsafe(24)
+        try:
+            receipt = yield from plans.consume(
+                verified.jti, call_hash=verified.call_hash, use_id=use_id
+            )
+        except ServiceAway as error:
+            raise _not_spent(error) from error
+        except ServiceError as error:
+            raise CallRefused(
+                f"the approval could not be spent: {error} [{error.code}]", reason=error.code
+            ) from error
+        try:
+            yield from self._verifying_receipt(receipt, verified, verifier, use_id=use_id)
+        except ReceiptRejected as error:
+            raise CallRefused(
+                f"what the service answered is no receipt: {error}; the call did not run",
+                reason=error.code,
+                place=error.place,
+            ) from error
+        return Spent(jti=verified.jti, call_hash=verified.call_hash)
+
+    def _verifying(self, token: str, call: ToolCall) -> Plan[tuple[Verifies, VerifiedApproval]]:
+        def verify(verifier: Verifies) -> VerifiedApproval:
+            return verifier.verify(
                 token,
                 call,
                 now=int(self.clock()),
@@ -145,49 +279,85 @@ class Guard:
                 user=self.user,
                 precondition=self.precondition,
             )
+
+        try:
+            if not isinstance(self.verifier, FetchedKeys):
+                return self.verifier, verify(self.verifier)
+            known: Verifies = yield from self.verifier.current()
+            try:
+                return known, verify(known)
+            except ApprovalRejected as error:
+                newer = yield from self._with_newer_keys(known, error.reason)
+                if newer is None:
+                    raise
+                return newer, verify(newer)
         except ApprovalRejected as error:
             raise CallRefused(
                 f"the approval does not hold for this call: {error} [{error.reason}]",
                 reason=error.reason,
             ) from error
+
+    def _verifying_receipt(
+        self, receipt: str, verified: VerifiedApproval, verifier: Verifies, *, use_id: str
+    ) -> Plan[None]:
         try:
-            # Spending repeats only under this use_id, made here and kept by nobody: a second
-            # process, or this one after a restart, gets a conflict and never a second run.
-            self.client.consume(verified, verifier=self.verifier, use_id=secrets.token_urlsafe(24))
-        except ServiceAway as error:
-            raise CallRefused(
-                "the service went away while the approval was spent; the call did not run, "
-                "make it again once the service is back",
-                reason="service_away",
-            ) from error
+            verifier.verify_receipt(receipt, verified, use_id=use_id)
         except ReceiptRejected as error:
-            raise CallRefused(
-                f"what the service answered is no receipt: {error}; the call did not run",
-                reason=error.code,
-                place=error.place,
-            ) from error
-        except ServiceError as error:
-            raise CallRefused(
-                f"the approval could not be spent: {error} [{error.code}]", reason=error.code
-            ) from error
-        return Spent(jti=verified.jti, call_hash=verified.call_hash)
+            # Keys may have been rotated between the approval and its spending.
+            newer = yield from self._with_newer_keys(verifier, error.reason)
+            if newer is None:
+                raise
+            newer.verify_receipt(receipt, verified, use_id=use_id)
 
-    def report_ok(self, spent: Spent, output: object) -> None:
-        """Report that the call ran; `output` is told as a hash, and only where it is JSON."""
-        self._report(spent, status="ok", output_hash=_digest_of(output))
+    def _with_newer_keys(self, known: Verifies, reason: str) -> Plan[Verifies | None]:
+        if reason != "unknown_key" or not isinstance(self.verifier, FetchedKeys):
+            return None
+        return (yield from self.verifier.newer(cast("Verifier", known)))
 
-    def report_error(self, spent: Spent) -> None:
-        """Report that the call ran and failed; what the failure says is not told."""
-        self._report(spent, status="error", output_hash=None)
-
-    def _report(self, spent: Spent, *, status: str, output_hash: str | None) -> None:
-        """Report, or log that it could not be: what ran has run, and its result is the caller's."""
+    def _report(
+        self, spent: Spent, *, status: Literal["ok", "error"], output_hash: str | None
+    ) -> None:
         try:
-            self.client.report(
-                spent.jti, status="ok" if status == "ok" else "error", output_hash=output_hash
+            self.client.run(plans.report(spent.jti, status=status, output_hash=output_hash))
+        except Exception as error:  # noqa: BLE001 - the last wall: a failure here would stand in the place of what the function returned or raised, and invite a second run
+            _unreported(spent, status, error)
+
+    async def _report_async(
+        self, spent: Spent, *, status: Literal["ok", "error"], output_hash: str | None
+    ) -> None:
+        plan = plans.report(spent.jti, status=status, output_hash=output_hash)
+        try:
+            await self._asynchronous().run(plan)
+        except Exception as error:  # noqa: BLE001 - the last wall, as in `_report`
+            _unreported(spent, status, error)
+        except BaseException:
+            # Cancelled while reporting: the task goes, the report is made all the same.
+            aftermath.leave(
+                f"reporting the outcome of {spent.jti}",
+                lambda: self._report(spent, status=status, output_hash=output_hash),
             )
-        except (ServiceAway, ServiceError) as error:
-            _log.warning("the outcome of %s was not reported: %s", spent.jti, error.code)
+            raise
+
+
+def _unreported(spent: Spent, status: str, error: Exception) -> None:
+    code = error.code if isinstance(error, AssentError) else type(error).__name__
+    _log.warning(
+        "the outcome of %s (%s) was not reported: %s",
+        spent.jti,
+        status,
+        code,
+        extra={"approval": spent.jti, "outcome": status, "code": code},
+    )
+
+
+def _not_spent(error: ServiceAway) -> CallRefused:
+    unknown = isinstance(error, OutcomeUnknown)
+    return CallRefused(
+        "the service went away while the approval was spent; the call did not run"
+        + (", and the approval may be spent" if unknown else "")
+        + "; make it again once the service is back",
+        reason=error.code,
+    )
 
 
 def _token_of(outcome: Outcome) -> str:
@@ -222,8 +392,13 @@ def _token_of(outcome: Outcome) -> str:
             )
 
 
-def _refused_by_policy(refused: Refused) -> CallRefused:
-    why = "; ".join(refused.reasons) or refused.code
+def _refused_by_policy(refused: Refused, *, agent: str, user: str) -> CallRefused:
+    named = {
+        "no_agent": f"the agent {agent!r} is not registered in agents.yaml",
+        "no_user": f"the user {user!r} is not registered in people.yaml",
+        "user_not_served": f"the agent {agent!r} does not serve the user {user!r}",
+    }
+    why = named.get(refused.code) or "; ".join(refused.reasons) or refused.code
     rules = f" (rules: {', '.join(refused.rules)})" if refused.rules else ""
     later = "" if refused.retry_after is None else f"; ask again in {refused.retry_after} seconds"
     return CallRefused(
@@ -239,7 +414,9 @@ def _not_asked(error: ServiceAway | ServiceError | AdmissionError | CallError) -
     match error:
         case ServiceAway():
             return CallRefused(
-                f"{error}; nothing guarded runs while it is away", reason="service_away"
+                f"{error}; nothing guarded runs while it is away",
+                reason=error.code,
+                retry_after=None if error.retry_after is None else int(error.retry_after),
             )
         case ServiceError():
             return CallRefused(
@@ -254,5 +431,5 @@ def _not_asked(error: ServiceAway | ServiceError | AdmissionError | CallError) -
 def _digest_of(output: object) -> str | None:
     try:
         return canonical.digest(cast("Json", output))
-    except AdmissionError:
+    except Exception:  # noqa: BLE001 - the last wall: an output may do anything when it is looked at
         return None  # Not JSON: a hash of its repr would be nothing that anybody could check.

@@ -44,7 +44,10 @@ class CallRefused(AssentError):  # noqa: N818 - what became of the call, not a f
 
 
 class CallParked(AssentError):  # noqa: N818 - not an error in the call: it waits for people
-    """People have not decided yet. Making the same call again finds the same request."""
+    """People have not decided yet. Making the same call again finds the same request.
+
+    `reason` is always `parked`, and `code` equals it.
+    """
 
     default_code = "parked"
 
@@ -55,5 +58,6 @@ class CallParked(AssentError):  # noqa: N818 - not an error in the call: it wait
             "make the same call again later and it finds this request"
         )
         self.request_id = request_id
+        self.reason = self.code
         self.url = url
         self.expires = expires

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from approvals import verifier
-from approvals.client import answers
+from approvals.client import steps
 from approvals.config import Settings
 from approvals.core import canonical, jws, sizes
 from approvals.core import directory as directories
@@ -22,7 +22,7 @@ from approvals.core.directory import Approver, EnrolledKey
 from approvals.core.display import document
 from approvals.core.errors import AdmissionError
 from approvals.core.policy import Deny, Escalate, evaluate
-from approvals.guard.arguments import thaw
+from approvals.guard.arguments import Frozen
 from tests import small_bundle as small
 from tests.company import AUDIENCE, CALL, ISSUER, NOW, TWO_FROM_FINANCE, Company, make_signing_key
 
@@ -179,7 +179,7 @@ def test_a_guard_takes_every_call_that_some_service_may_take() -> None:
     assert most == sizes.CALL_MOST
     assert field.default == sizes.CALL == canonical.MAX_BYTES
     text = canonical.encode({"memo": "x" * (sizes.CALL_MOST - 20)})
-    assert thaw(text) == {"memo": "x" * (sizes.CALL_MOST - 20)}
+    assert Frozen(text, {}).thaw() == {"memo": "x" * (sizes.CALL_MOST - 20)}
 
 
 def test_a_call_is_displayed_only_as_large_as_evidence_has_room_for() -> None:
@@ -192,6 +192,6 @@ def test_a_call_is_displayed_only_as_large_as_evidence_has_room_for() -> None:
 
 
 def test_what_a_client_reads_is_at_least_what_a_service_writes() -> None:
-    assert answers.MAX_ANSWER >= sizes.TOKEN * 2
+    assert steps.MAX_ANSWER >= sizes.TOKEN * 2
     assert sizes.EVIDENCE >= 4 * sizes.CALL_MOST + 2 * sizes.DISPLAY + sizes.DIRECTORY
     assert StepUp.HARDWARE.covers(StepUp.PASSKEY)

@@ -5,14 +5,17 @@ the story says each time that it is one. Whoever sits at the keyboard has as lon
 itself gives them.
 """
 
+import getpass
+import json
 import os
 import select
+import socket
 import sys
 import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from approvals.client import Client, Pending
+from approvals.client import Client, Pending, ServiceError
 from approvals.core import directory
 from examples.agent.software_person import Page, SoftwarePerson
 from examples.narrator import Narrator, StoryBrokeError
@@ -55,12 +58,15 @@ class Cast:
     def decide(
         self, person: str, url: str, request_id: str, decision: str, *, name: str, reason: str = ""
     ) -> None:
-        """Have a person decide; ends when the decision is made."""
+        """Have a person decide; returns when they have.
+
+        The person at the keyboard may decide otherwise than the story asks them to.
+        """
         if person not in self.software:
             what = "approve" if decision == "approve" else "deny, with a reason"
             self.tell.say(f"It is your turn, {name}: open the page, look, and {what}.")
             self._show(url)
-            if self._until(lambda: not isinstance(self.client.look(request_id), Pending)):
+            if self._until(lambda: self._has_decided(person, request_id)):
                 return
             again = str(self.stage.assent_json("people", "invite", person)["url"])
             self._enrol_software(person, again)
@@ -84,8 +90,22 @@ class Cast:
         known = directory.verify(self.client.directory(), keys=self.client.jwks()).person(person)
         return known is not None and bool(known.keys)
 
+    def _has_decided(self, person: str, request_id: str) -> bool:
+        """Whether this person has voted, or the request has ended without them."""
+        if not isinstance(self.client.look(request_id), Pending):
+            return True
+        try:
+            told = self.client.evidence(request_id)
+        except ServiceError:
+            return False  # the log has not caught up yet
+        return any(vote["approver"] == person for vote in json.loads(told)["votes"])
+
     def _show(self, url: str) -> None:
         self.tell.link(url)
+        if os.environ.get("SSH_CONNECTION"):
+            port = self.stage.url.rpartition(":")[2]
+            self.tell.say("This is another machine than the one before you? Type there, first:")
+            self.tell.link(f"ssh -N -L {port}:localhost:{port} {getpass.getuser()}@{_host()}")
         # A browser in the terminal would take the story's place: only one with a window is opened.
         if (
             sys.platform == "darwin"
@@ -104,3 +124,9 @@ class Cast:
                     raise StoryBrokeError("the terminal was closed")
                 return False
         return True
+
+
+def _host() -> str:
+    """The address under which the visitor's own machine reached this one (sshd tells it)."""
+    reached = os.environ.get("SSH_CONNECTION", "").split(" ")  # client, its port, server, its port
+    return reached[2] if len(reached) == 4 else socket.gethostname()  # noqa: PLR2004

@@ -22,7 +22,7 @@ from examples import bells_story, story
 from examples.agent import database
 from examples.agent.software_person import PageRefusedError
 from examples.cast import Cast
-from examples.narrator import Narrator, StoryBrokeError
+from examples.narrator import Narrator, StoryBrokeError, StoryEndedError
 from examples.stage import Stage
 
 PACE = 0.7
@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Tell the story; 0 if everything went as told, 1 if not, 130 if it was interrupted."""
     parser = argparse.ArgumentParser(prog="assent demo", description="Tell the whole story.")
     parser.add_argument("--pace", type=float, help="seconds of a short pause")
+    parser.add_argument("--port", type=int, default=0, help="the service's port; 0: a free one")
     parser.add_argument("--json", action="store_true", help="print the steps as one JSON document")
     chosen = parser.parse_args(arguments)
     unattended = os.environ.get("CI", "") not in {"", "0", "false"}
@@ -42,10 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, _interrupted)
     try:
-        _tell(tell, attended=attended)
+        _tell(tell, attended=attended, port=chosen.port)
     except KeyboardInterrupt:
         tell.broke("Interrupted. The service is stopped and its folder is removed.")
         return INTERRUPTED
+    except StoryEndedError as ended:
+        tell.title(str(ended), "The story of an approved call needs an approval: run it once more.")
     except (StoryBrokeError, AssentError, PageRefusedError, httpx2.HTTPError) as broke:
         tell.broke(str(broke))
         if chosen.json:
@@ -56,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _tell(tell: Narrator, *, attended: bool) -> None:
+def _tell(tell: Narrator, *, attended: bool, port: int) -> None:
     tell.title(
         "Assent: a person's yes, bound to the exact call",
         "Fernhill Outdoor rents tents and kayaks. An agent works in its office.",
@@ -64,7 +67,7 @@ def _tell(tell: Narrator, *, attended: bool) -> None:
     if not attended:
         tell.say("Nobody is at the keyboard: software passkeys play the people, through the pages.")
     with ExitStack() as stack:
-        stage = stack.enter_context(Stage())
+        stage = stack.enter_context(Stage(port=port))
         tell.chapter("A service, a bundle of policy, an enforcer with a key")
         tell.command("assent keys enforcer --out enforcer.json")
         made = stage.assent_json("keys", "enforcer", "--out", "enforcer.json")

@@ -26,6 +26,10 @@ class StoryBrokeError(Exception):
     """A step did not go as it is told."""
 
 
+class StoryEndedError(Exception):
+    """The person at the keyboard decided otherwise than the story: what follows cannot be told."""
+
+
 class Narrator:
     """Tells the story in a terminal; `pace` is the length of a short pause in seconds.
 

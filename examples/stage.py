@@ -30,14 +30,14 @@ STOP_SECONDS = 20.0
 
 
 class Stage:
-    """A temporary home with a service on a free port of this machine."""
+    """A temporary home with a service on a port of this machine; 0 means a free one."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, port: int = 0) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="assent-demo-"))
         self.home = self.root / "home"
         self.bundle = self.root / "bundle"
         self.pins = self.root / "pins"
-        self.url = f"http://localhost:{_free_port()}"
+        self.url = f"http://localhost:{_free_port(port)}"
         self.bells = Bells()
         self._service: subprocess.Popen[bytes] | None = None
 
@@ -149,7 +149,11 @@ class Stage:
         }
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
+def _free_port(wanted: int) -> int:
+    """The port itself if nobody listens on it, or for 0 one that is free."""
+    try:
+        with socket.create_server(("127.0.0.1", wanted)) as listening:
+            port: int = listening.getsockname()[1]
+            return port
+    except OSError as taken:
+        raise StoryBrokeError(f"port {wanted} cannot be used: {taken.strerror}") from taken

@@ -3,15 +3,16 @@
 Each chapter does something for real and says what it sees; `expect` holds it to what it says.
 """
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
-from approvals.client import Approved, Client, ServiceError
+from approvals.client import Approved, Client, Denied, Pending, ServiceError
 from approvals.core import b64, directory
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.display import fingerprint
@@ -21,7 +22,7 @@ from approvals.verifier import Verifier
 from examples.agent import database, tools
 from examples.agent.work import Answer, Done, No, Waits, attempt
 from examples.cast import Cast
-from examples.narrator import Narrator, StoryBrokeError
+from examples.narrator import Narrator, StoryBrokeError, StoryEndedError
 from examples.stage import Stage
 
 AGENT, USER = "office-assistant", "carla"
@@ -152,6 +153,10 @@ def deciding(it: Company, parked: Waits) -> None:
         holds=not isinstance(it.client.look(parked.request_id), Approved),
     )
     it.cast.decide("priya", parked.url, parked.request_id, "approve", name=PRIYA)
+    if isinstance(it.client.look(parked.request_id), Denied):
+        it.tell.refused("Priya denies: the request has ended, and the agent is told so.")
+        it.tell.expect("nothing was paid", holds=_count("payments") == 0)
+        raise StoryEndedError("You denied the call, so nothing ran and there is no approval.")
     it.tell.good("Priya approves: two of two.")
 
 
@@ -232,16 +237,30 @@ def denied(it: Company) -> None:
 
     def hold() -> None:
         # The same call finds the same request; this time it waits for as long as people may take.
-        with use(it.guard(wait=first.expires - time.time() + HOLD)):
+        with (
+            # The client is closed under it where the story ends earlier than this wait.
+            contextlib.suppress(RuntimeError),
+            use(it.guard(wait=first.expires - time.time() + HOLD)),
+        ):
             heard.put(attempt(send))
 
     Thread(target=hold, daemon=True).start()
     reason = "Our prices did not change. Ask Carla first."
     it.cast.decide("priya", first.url, first.request_id, "deny", name=PRIYA, reason=reason)
-    answer = heard.get(timeout=2 * HOLD)
+    who = PRIYA
+    if isinstance(it.client.look(first.request_id), Pending):
+        # Priya approved, and it is night in UTC: another rule asks for somebody else as well.
+        who = TOMAS
+        it.tell.say("Priya approves. At night a second person reads such a mail: Tomás.")
+        it.cast.decide("tomas", first.url, first.request_id, "deny", name=TOMAS, reason=reason)
+    answer = _heard(heard)
+    if isinstance(answer, Done):
+        it.tell.good("Priya approves, so the agent, still holding, sends the mailing.")
+        it.tell.expect("one mailing went out", holds=_count("mailings") == 1)
+        return
     if not isinstance(answer, No) or answer.reason != "denied":
-        raise StoryBrokeError(f"the mailing was not denied: {answer}")
-    it.tell.refused("Priya denies. What the agent, still holding, gets as data:")
+        raise StoryBrokeError(f"the mailing was neither sent nor denied: {answer}")
+    it.tell.refused(f"{who} denies. What the agent, still holding, gets as data:")
     told = {"reason": answer.reason, "message": answer.message, "comment": answer.comment}
     it.tell.document("CallRefused", told, style="red")
     it.tell.expect("no mailing went out", holds=_count("mailings") == 0)
@@ -297,6 +316,13 @@ def _done(answer: Answer[T]) -> T:
     if not isinstance(answer, Done):
         raise StoryBrokeError(f"the call did not run: {answer}")
     return answer.result
+
+
+def _heard(heard: SimpleQueue[Answer[int]]) -> Answer[int]:
+    try:
+        return heard.get(timeout=10 * HOLD)
+    except Empty:
+        raise StoryBrokeError("the agent, still holding, was told nothing") from None
 
 
 def _count(table: str) -> int:

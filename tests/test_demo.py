@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from examples.agent.software_person import SoftwarePerson
 from tests.progress import PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ATTENDING = {"CI", "DISPLAY", "WAYLAND_DISPLAY"}  # no browser with a window, no CI
 ROOT = Path(__file__).parents[1]
@@ -90,6 +96,63 @@ def test_a_person_at_the_keyboard_takes_part(tmp_path: Path) -> None:
         screen.rest()
         person.close()
     assert demo.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@contextlib.contextmanager
+def visited(folder: Path, **more: str) -> Iterator[tuple[Screen, SoftwarePerson]]:
+    """The demo with somebody at the keyboard who has enrolled; it has to end well."""
+    terminal, other_end = pty.openpty()
+    with subprocess.Popen(  # noqa: S603 - our own program
+        DEMO, cwd=ROOT, env=environment(folder, **more), stdin=other_end, stdout=other_end
+    ) as demo:
+        os.close(other_end)
+        screen = Screen(terminal)
+        invitation = screen.link("/invite/")
+        person = SoftwarePerson("priya", origin=invitation.partition("/invite/")[0])
+        person.enrol(invitation)
+        screen.until("It is your turn, Priya")
+        yield screen, person
+        screen.rest()
+        person.close()
+    assert demo.returncode == 0
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_who_approves_where_the_story_denies_sees_what_that_does(tmp_path: Path) -> None:
+    with visited(tmp_path, SSH_CONNECTION="192.0.2.7 50000 192.0.2.8 22") as (screen, person):
+        page = screen.link("/r/")
+        screen.until("@192.0.2.8")  # over ssh the page is on another machine than the browser
+        person.decide(page, "approve")
+        screen.until("It is your turn, Priya")
+        person.decide(screen.link("/r/"), "approve")
+        # By day the mailing goes out; at night a rule asks for a second person, who denies.
+        screen.until("Everything went as told.")
+
+
+@pytest.mark.slow
+def test_who_denies_where_the_story_approves_ends_it_in_order(tmp_path: Path) -> None:
+    with visited(tmp_path) as (screen, person):
+        person.decide(screen.link("/r/"), "deny")
+        screen.until("You denied the call")
+
+
+def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(  # noqa: S603 - our own program
+            [*DEMO, "--port", str(port)],
+            cwd=ROOT,
+            env=environment(tmp_path, CI="1"),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert f"port {port} cannot be used" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -26,6 +26,9 @@ def demo(
         float | None,
         typer.Option(min=0, help="Seconds of a short pause; unset: 0.7 at a terminal, else 0."),
     ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="The service's port; 0: a free one.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Tell the whole story on this machine: policy, people, passkeys, approval, log, evidence.
@@ -44,6 +47,7 @@ def demo(
     arguments = [sys.executable, "-m", "examples.demo"]
     if pace is not None:
         arguments += ["--pace", str(pace)]
+    arguments += ["--port", str(port)]
     if as_json:
         arguments.append("--json")
     path = os.pathsep.join(filter(None, (str(checkout), os.environ.get("PYTHONPATH"))))

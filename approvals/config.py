@@ -105,6 +105,13 @@ class Settings(BaseSettings):
         default=259_200,
         description="Seconds for which an invitation to enrol a passkey can be used, once.",
     )
+    attestation_roots: Path | None = Field(
+        default=None,
+        description="Folder that says which models of security keys count as hardware-passkey: "
+        "<aaguid>.pem with a model's root certificates, or metadata.jwt of the FIDO Metadata "
+        "Service with metadata-root.pem. Unset: no passkey counts as hardware-passkey, and a rule "
+        "that asks for one is refused.",
+    )
 
     smtp_host: str | None = Field(
         default=None, description="Mail server to hand notices to. Unset: no mail is sent."

@@ -85,7 +85,7 @@ def _company(home: Path, channel: str, slack: Counterpart, port: int) -> Running
     told = f"Ada Okafor, email: ada@mail.example, slack: U0ADA, channels: [{channel}]}}"
     people = PEOPLE.replace("Ada Okafor}", told)
     files = bundle_files(company.enforcer_key.public_jwk(), people_yaml=people)
-    activate(company.service, tenant="default", files=files)
+    activate(company.service, tenant="default", files=files, by="ops")
     return company
 
 

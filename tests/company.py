@@ -85,7 +85,8 @@ class Company:
     key: jws.SigningKey = field(default_factory=make_signing_key)
     passkeys: dict[str, SoftKey] = field(
         default_factory=lambda: {
-            person: SoftKey(person, rp_id=RP_ID, origin=ORIGIN) for person in GROUPS
+            person: SoftKey(person, rp_id=RP_ID, origin=ORIGIN, step_up=StepUp.HARDWARE)
+            for person in GROUPS
         }
     )
 
@@ -163,7 +164,7 @@ class Company:
         return Vote(
             approver=statement.approver,
             decision=statement.decision,
-            step_up=step_up or (StepUp.PASSKEY if passkey.backup_eligible else StepUp.HARDWARE),
+            step_up=step_up or passkey.step_up,
             time=statement.iat + 5,
             statement=statement,
             evidence=sign(passkey, statement, **(wrong or {})),
@@ -227,6 +228,7 @@ def enrolled(passkey: SoftKey) -> EnrolledKey:
         public_key=passkey.cose,
         aaguid=passkey.aaguid,
         backup_eligible=passkey.backup_eligible,
+        step_up=passkey.step_up,
     )
 
 

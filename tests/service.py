@@ -45,6 +45,7 @@ people:
   ada: {name: Ada Okafor}
   ben: {name: Ben Silva}
   cleo: {name: Cleo Marsh}
+  ops: {name: Olu Price}
   uma: {name: Uma Reyes}
 groups:
   finance: [ada, ben, uma]
@@ -146,10 +147,12 @@ class Peopled:
 
     def enrol(self, person: str, **options: Any) -> None:
         """Invite a person and enrol a software passkey of theirs, which signs them in."""
-        invitation = enrol.invite(self.service, tenant="default", person=person)
+        replaces = options.pop("replaces", None)
+        invitation = enrol.invite(self.service, tenant="default", person=person, replaces=replaces)
         begun = enrol.begin(self.service, invitation.url.rsplit("/", 1)[1])
         settings = self.service.settings
-        key = SoftKey(person, rp_id=settings.rp_id, origin=settings.origin, **options)
+        seed = options.pop("seed", person)
+        key = SoftKey(seed, rp_id=settings.rp_id, origin=settings.origin, **options)
         token = enrol.finish(self.service, begun.id, key.register(begun.options))
         session = signin.session(self.service, token)
         assert session is not None
@@ -265,7 +268,9 @@ def start(
     options = {**UNLIMITED, **settings}
     service = open_service(load(home=home / "assent", database=database, **options))
     running = Running(service, new_key())
-    activate(service, tenant="default", files=bundle_files(running.enforcer_key.public_jwk()))
+    activate(
+        service, tenant="default", files=bundle_files(running.enforcer_key.public_jwk()), by="ops"
+    )
     for person in people:
         running.enrol(person)
     return running

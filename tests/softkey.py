@@ -17,12 +17,15 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from approvals.core import b64
+from approvals.core.ceremony import StepUp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 ES256, EDDSA, RS256 = -7, -8, -257
 UP, UV, BE, BS, AT, ED = 0x01, 0x04, 0x08, 0x10, 0x40, 0x80
+Attest: TypeAlias = "Callable[[bytes, bytes], tuple[str, dict[str, Any]]]"
+"""Authenticator data and the hash of client data to the format and statement of an attestation."""
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
 
@@ -39,7 +42,10 @@ def make_private_key(algorithm: int) -> PrivateKey:
 
 @dataclass
 class SoftKey:
-    """One passkey. Credential id and user handle follow from its `seed`; the key does not."""
+    """One passkey. Credential id and user handle follow from its `seed`; the key does not.
+
+    `step_up` is what a directory of the tests lists it as; nothing that it says depends on it.
+    """
 
     seed: str
     rp_id: str = "localhost"
@@ -50,6 +56,8 @@ class SoftKey:
     counts: bool = False
     aaguid: bytes = bytes(16)
     sign_count: int = 0
+    step_up: StepUp = StepUp.PASSKEY
+    attest: Attest | None = None
     private: PrivateKey = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -73,18 +81,22 @@ class SoftKey:
         return cbor2.dumps({1: 3, 3: RS256, -1: n, -2: b"\x01\x00\x01"}, canonical=True)
 
     def register(self, options: Mapping[str, Any], **wrong: Any) -> dict[str, Any]:
-        """A registration without attestation, as `PublicKeyCredential.toJSON()` gives it."""
+        """A registration, attested if there is who attests, as a browser's `toJSON` gives it."""
         if handle := options.get("user", {}).get("id"):
             self.user_handle = b64.decode(handle)
         client_data = self._client_data("webauthn.create", options["challenge"], wrong)
         identity = self.aaguid + len(self.credential_id).to_bytes(2) + self.credential_id
         data = self._authenticator_data(AT, wrong) + identity + self.cose
-        attestation = {"fmt": "none", "attStmt": {}, "authData": data}
+        fmt = "none"
+        statement: dict[str, Any] = {}
+        if self.attest is not None:
+            fmt, statement = self.attest(data, hashlib.sha256(client_data).digest())
+        attestation = {"fmt": fmt, "attStmt": statement, "authData": data}
         return self._credential(
             {
                 "clientDataJSON": b64.encode(client_data),
                 "attestationObject": b64.encode(cbor2.dumps(attestation, canonical=True)),
-                "transports": ["internal"],
+                "transports": wrong.get("transports", ["internal"]),
             }
         )
 

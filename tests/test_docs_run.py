@@ -96,7 +96,7 @@ def company(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running
         key = running.keys["gateway"]
         enforcers = {"payments-gateway": {"keys": [public_jwk(key)], "targets": [TARGET]}}
         bundle = {**files(), "enforcers.yaml": json.dumps({"enforcers": enforcers})}
-        activate(running.service, tenant="default", files=bundle)
+        activate(running.service, tenant="default", files=bundle, by="eve")
         for person in ("ada", "bo"):
             running.session(person)
         (tmp_path / "payments.key").write_text(json.dumps(key))

@@ -40,7 +40,7 @@ def test_a_morning_of_work() -> None:
     with Stage() as stage:
         made = stage.assent_json("keys", "enforcer", "--out", "enforcer.json")
         (enforcer,) = stage.prepare_bundle(made["public_jwk"])
-        stage.assent("init", "--bundle", "bundle")
+        stage.assent("init", "--bundle", "bundle", "--by", "jonas")
         stage.start()
         people = [SoftwarePerson(name, origin=stage.url) for name in ("priya", "tomas")]
         for person in people:

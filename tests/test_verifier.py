@@ -706,6 +706,18 @@ def test_nor_a_click(step_up: StepUp) -> None:
         assert reason_for(approval, by=TRUSTING) == "quorum"
 
 
+def test_nor_a_hardware_passkey_that_the_directory_does_not_list_as_one() -> None:
+    """A key in software can say of itself whatever hardware says."""
+    software = SoftKey("soft", rp_id="approve.example", origin="https://approve.example")
+    company = Company(key=COMPANY.key, passkeys={**COMPANY.passkeys, "ada": software})
+    document = company.request(replace(TWO_FROM_FINANCE, step_up=StepUp.HARDWARE))
+    vote = company.vote("ada", document, step_up=StepUp.HARDWARE)
+    assert vote.evidence is not None
+    assert not vote.evidence.backup_eligible
+    approval = company.approval(document, [vote, company.vote("ben", document)])
+    assert reason_for(approval, by=verifier(company)) == "evidence"
+
+
 def test_nor_a_stronger_step_up_than_was_made() -> None:
     synced = SoftKey(
         "synced", rp_id="approve.example", origin="https://approve.example", backup_eligible=True

@@ -25,6 +25,8 @@ def show(request: Request, token: Token) -> Response:
         name=invited.name,
         who=invited.person,
         expires=invited.expires,
+        replaces=invited.replaces,
+        held=invited.passkeys,
         token=token,
     )
 
@@ -33,7 +35,7 @@ def show(request: Request, token: Token) -> Response:
 def begin(request: Request, token: Token, _fields: Fields) -> Response:
     """Options for `navigator.credentials.create`."""
     ceremony = enrol.begin(service_of(request), token)
-    return JSONResponse({"ceremony": ceremony.id, "options": ceremony.options})
+    return JSONResponse(ceremony.document())
 
 
 @router.post("/finish")

@@ -2,19 +2,20 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Path
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from approvals.flow import chat, enrol, look
+from approvals.flow import chat, enrol, look, retire
 from web.pages import page
 from web.posts import Fields, mapping, text
-from web.session import Session, service_of, signed_in
+from web.session import Session, forget, service_of, signed_in
 
 router = APIRouter(prefix="/me", include_in_schema=False)
 
 SLACK = "slack"
 Person = Annotated[Session, Depends(signed_in)]
+Credential = Annotated[str, Path(max_length=1024)]
 
 
 @router.api_route("", methods=["GET", "HEAD"])
@@ -36,7 +37,7 @@ def show(request: Request, session: Person) -> Response:
 def begin_link(request: Request, session: Person, _fields: Fields) -> Response:
     """Options for an assertion by a passkey that the person has, to link a Slack account."""
     ceremony = chat.begin_link(service_of(request), session)
-    return JSONResponse({"ceremony": ceremony.id, "options": ceremony.options})
+    return JSONResponse(ceremony.document())
 
 
 @router.post("/slack/code")
@@ -52,18 +53,50 @@ def link_code(request: Request, session: Person, fields: Fields) -> Response:
     return JSONResponse({"code": code.code, "expires": code.expires})
 
 
-@router.post("/slack/unlink")
-def unlink(request: Request, session: Person, _fields: Fields) -> Response:
-    """Forget the person's Slack account."""
-    chat.unlink(service_of(request), session, SLACK)
+@router.post("/slack/unlink/begin")
+def begin_unlink(request: Request, session: Person, _fields: Fields) -> Response:
+    """Options for an assertion by a passkey that the person has, to unlink the Slack account."""
+    return JSONResponse(chat.begin_unlink(service_of(request), session).document())
+
+
+@router.post("/slack/unlink/finish")
+def unlink(request: Request, session: Person, fields: Fields) -> Response:
+    """Forget the Slack account of whoever could use a passkey that the person has."""
+    chat.unlink(
+        service_of(request),
+        session,
+        SLACK,
+        text(fields, "ceremony"),
+        mapping(fields, "credential"),
+    )
     return JSONResponse({"next": "/me"})
+
+
+@router.post("/passkeys/{credential}/revoke/begin")
+def begin_revoke(
+    request: Request, session: Person, credential: Credential, _fields: Fields
+) -> Response:
+    """Options for an assertion by a passkey that the person has, to end this one."""
+    return JSONResponse(retire.begin_revoke(service_of(request), session, credential).document())
+
+
+@router.post("/passkeys/{credential}/revoke/finish")
+def revoke(request: Request, session: Person, credential: Credential, fields: Fields) -> Response:
+    """End it, and every browser in which the person is signed in, this one too."""
+    service = service_of(request)
+    retire.finish_revoke(
+        service, session, credential, text(fields, "ceremony"), mapping(fields, "credential")
+    )
+    answer = JSONResponse({"next": "/signin"})
+    forget(answer, service)
+    return answer
 
 
 @router.post("/passkeys/prove")
 def prove(request: Request, session: Person, _fields: Fields) -> Response:
     """Options for an assertion by a passkey that the person has."""
     ceremony = enrol.begin_further(service_of(request), session)
-    return JSONResponse({"ceremony": ceremony.id, "options": ceremony.options})
+    return JSONResponse(ceremony.document())
 
 
 @router.post("/passkeys/begin")
@@ -72,7 +105,7 @@ def begin(request: Request, session: Person, fields: Fields) -> Response:
     ceremony = enrol.prove(
         service_of(request), session, text(fields, "ceremony"), mapping(fields, "credential")
     )
-    return JSONResponse({"ceremony": ceremony.id, "options": ceremony.options})
+    return JSONResponse(ceremony.document())
 
 
 @router.post("/passkeys/finish")

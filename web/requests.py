@@ -55,7 +55,9 @@ def begin(request: Request, request_id: RequestId, session: Person, fields: Fiel
     if asked not in frozenset(Decision):
         raise Invalid("approve or deny", code="invalid", place="/decision")
     challenge = vote.begin(service_of(request), session, request_id, Decision(asked))
-    return JSONResponse({"ceremony": challenge.id, "options": challenge.options})
+    return JSONResponse(
+        {"ceremony": challenge.id, "statement": challenge.text, "options": challenge.options}
+    )
 
 
 @router.post("/decide/finish")

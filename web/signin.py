@@ -25,7 +25,7 @@ def show(session: Visitor, next: str = "/") -> Response:  # noqa: A002 - the que
 def begin(request: Request, _fields: Fields) -> Response:
     """Options for `navigator.credentials.get`."""
     challenge = signin.begin(service_of(request))
-    return JSONResponse({"ceremony": challenge.id, "options": challenge.options})
+    return JSONResponse(challenge.document())
 
 
 @router.post("/signin/finish")

@@ -14,10 +14,13 @@ from approvals.cli import local
 from approvals.cli.folder import FolderContents, read_folder
 from approvals.cli.options import AsJson, BundleFolder, Home, Tenant
 from approvals.cli.output import EPILOG, ExitCode, complain, emit, finding, out, plain, table
+from approvals.config import load
 from approvals.core.bundle import Bundle, BundleProblem
 from approvals.core.bundle import check as problems_of
+from approvals.core.bundle.bundle import needs_attestation
 from approvals.core.cases import CaseResult, run_tests, unreached_rules
 from approvals.flow import activate as activation
+from approvals.keys.authenticators import read_authenticators
 
 _group = typer.Typer(
     help="Check, test and activate policy bundles.", no_args_is_help=True, epilog=EPILOG
@@ -30,9 +33,23 @@ def register(app: typer.Typer) -> None:
 
 
 @_group.command(epilog=EPILOG)
-def check(folder: BundleFolder, *, as_json: AsJson = False) -> None:
-    """Check a bundle: every problem with its file and line. Changes nothing."""
-    bundle, found = _checked(folder, as_json=as_json)
+def check(
+    folder: BundleFolder,
+    *,
+    attestation: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder of roots that the service will have; unset: ASSENT_ATTESTATION_ROOTS.",
+            file_okay=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a bundle: every problem with its file and line. Changes nothing.
+
+    A rule that asks for hardware-passkey needs roots of attestation, or nobody could satisfy it.
+    """
+    bundle, found = _checked(folder, as_json=as_json, attestation=attestation)
     value = {"ok": True, "version": bundle.version, "problems": [], "beside": list(found.beside)}
 
     def draw() -> None:
@@ -75,9 +92,8 @@ def activate(
     folder: BundleFolder,
     *,
     by: Annotated[
-        str | None,
-        typer.Option(help="The person who does this alone; they are not asked under its rules."),
-    ] = None,
+        str, typer.Option(help="The person who does this; they are not asked under its rules.")
+    ],
     tenant: Tenant = "default",
     home: Home = None,
     as_json: AsJson = False,
@@ -112,13 +128,30 @@ def checked(folder: Path, *, as_json: bool) -> Bundle:
     return _checked(folder, as_json=as_json)[0]
 
 
-def _checked(folder: Path, *, as_json: bool) -> tuple[Bundle, FolderContents]:
+def _checked(
+    folder: Path, *, as_json: bool, attestation: Path | None = None
+) -> tuple[Bundle, FolderContents]:
     found = read_folder(folder)
     problems = sorted([*found.problems, *problems_of(found.texts)])
-    if problems:
-        _tell_problems(folder, problems, as_json=as_json)
-        raise typer.Exit(ExitCode.BAD_INPUT)
-    return Bundle.load(found.texts), found
+    if not problems:
+        bundle = Bundle.load(found.texts)
+        problems = _without_attestation(bundle, attestation)
+        if not problems:
+            return bundle, found
+    _tell_problems(folder, problems, as_json=as_json)
+    raise typer.Exit(ExitCode.BAD_INPUT)
+
+
+def _without_attestation(bundle: Bundle, folder: Path | None) -> list[BundleProblem]:
+    """The rules that ask for what no passkey could be, unless a folder of roots can be read."""
+    problems = needs_attestation(bundle)
+    if not problems:
+        return []
+    folder = folder or load().attestation_roots
+    if folder is None:
+        return [*problems]
+    read_authenticators(folder, now=local.now())
+    return []
 
 
 def tested(folder: Path, *, as_json: bool) -> Bundle:

@@ -33,7 +33,8 @@ def init(
         typer.Option("--bundle", help="A bundle to check, test and activate.", file_okay=False),
     ] = None,
     by: Annotated[
-        str | None, typer.Option(help="The person who activates the bundle alone.")
+        str | None,
+        typer.Option(help="The person who activates the bundle; needed with --bundle."),
     ] = None,
     move: Annotated[
         bool,
@@ -44,6 +45,8 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Make the home: keys, database, and optionally the first bundle. May be run again."""
+    if bundle_folder is not None and by is None:
+        raise typer.BadParameter("--bundle needs --by PERSON: who activates it")
     settings = load(home=home, url=url)
     checked = None if bundle_folder is None else bundle.tested(bundle_folder, as_json=as_json)
     service = open_service(settings, now=local.now(), move=move)
@@ -52,7 +55,7 @@ def init(
         introduce(service)
         version = (
             None
-            if checked is None
+            if checked is None or by is None
             else activate.activate(service, tenant=DEFAULT_TENANT, files=checked.files, by=by)
         )
     finally:
@@ -72,8 +75,10 @@ def init(
             out.print(plain(f"Bundle:  {version}"))
         out.print("\nNext:")
         if version is None:
-            out.print("  assent bundle activate DIR     say who exists and what may happen")
-        out.print("  assent people invite PERSON    a link with which a person enrols a passkey")
-        out.print("  assent serve                   run the service")
+            out.print(
+                "  assent bundle activate DIR --by PERSON    say who exists and what may happen"
+            )
+        out.print("  assent people invite PERSON               a link to enrol a passkey with")
+        out.print("  assent serve                              run the service")
 
     emit(value, draw, as_json=as_json)

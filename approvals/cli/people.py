@@ -1,4 +1,4 @@
-"""`assent people`: who can decide, and the invitation with which a person enrols a passkey."""
+"""`assent people`: who can decide, invitations to enrol a passkey, and passkeys that end."""
 
 from collections import Counter
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from approvals.cli import local
 from approvals.cli.options import AsJson, Home, Tenant
 from approvals.cli.output import EPILOG, emit, moment, out, plain, table
-from approvals.flow import activate, enrol
+from approvals.flow import activate, enrol, retire
 
 _group = typer.Typer(help="Who can decide, and invitations.", no_args_is_help=True, epilog=EPILOG)
 
@@ -24,20 +24,39 @@ def invite(
         str, typer.Argument(help="The person's id, as in people.yaml.", metavar="PERSON")
     ],
     *,
+    replace: Annotated[
+        bool | None,
+        typer.Option(
+            "--replace/--add",
+            help="End the passkeys that they have now (after a loss), or add to them.",
+        ),
+    ] = None,
     tenant: Tenant = "default",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a single-use link with which PERSON enrols a passkey.
 
-    Hand it over where you know that it is them: whoever opens it first becomes that person.
+    Hand it over where you know that it is them: whoever opens it first becomes that person. Who
+    has passkeys already needs --add or --replace.
     """
     with local.service(home) as service:
-        made = enrol.invite(service, tenant=tenant, person=person)
-    value = {"person": person, "url": made.url, "expires": made.expires}
+        made = enrol.invite(service, tenant=tenant, person=person, replaces=replace)
+    value = {
+        "person": person,
+        "url": made.url,
+        "expires": made.expires,
+        "replaces": made.replaces,
+        "ended_passkeys": made.ended_passkeys,
+        "ended_sessions": made.ended_sessions,
+    }
 
     def draw() -> None:
-        out.print(plain(f"An invitation for {person}, for one use, until {moment(made.expires)}:"))
+        if made.replaces:
+            out.print(plain(f"Ended: {_counted(made.ended_passkeys, made.ended_sessions)}."))
+        how = "replaces every passkey they have" if made.replaces else "adds a passkey"
+        until = moment(made.expires)
+        out.print(plain(f"An invitation for {person} that {how}, for one use, until {until}:"))
         # Plain echo: a link that is wrapped is not a link.
         typer.echo(made.url)
 
@@ -74,3 +93,83 @@ def list_(*, tenant: Tenant = "default", home: Home = None, as_json: AsJson = Fa
         out.print(drawn)
 
     emit(rows, draw, as_json=as_json)
+
+
+@_group.command(epilog=EPILOG)
+def passkeys(
+    person: Annotated[
+        str, typer.Argument(help="The person's id, as in people.yaml.", metavar="PERSON")
+    ],
+    *,
+    tenant: Tenant = "default",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the passkeys of PERSON: what each is, and what was signed with it."""
+    with local.service(home) as service, service.store.read() as tx:
+        held = tx.people.passkeys(tenant=tenant, person=person)
+    rows = [
+        {
+            "id": passkey.credential_id,
+            "step_up": passkey.step_up.value,
+            "synced": passkey.backup_eligible,
+            "created": passkey.created,
+            "last_used": passkey.last_used,
+            "uses": passkey.uses,
+            "decisions": passkey.decisions,
+            "unseen": passkey.unseen,
+        }
+        for passkey in held
+    ]
+
+    def draw() -> None:
+        drawn = table("passkey", "level", "since", "last used", "used", "decided", "unseen")
+        for passkey in held:
+            drawn.add_row(
+                plain(passkey.credential_id),
+                passkey.step_up.value,
+                moment(passkey.created),
+                "never" if passkey.last_used is None else moment(passkey.last_used),
+                str(passkey.uses),
+                str(passkey.decisions),
+                str(passkey.unseen),
+            )
+        out.print(drawn)
+
+    emit(rows, draw, as_json=as_json)
+
+
+@_group.command(epilog=EPILOG)
+def revoke(
+    person: Annotated[
+        str, typer.Argument(help="The person's id, as in people.yaml.", metavar="PERSON")
+    ],
+    passkey: Annotated[
+        str, typer.Argument(help="The passkey's id, from assent people passkeys.", metavar="ID")
+    ],
+    *,
+    tenant: Tenant = "default",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """End one passkey of PERSON for good, and sign all of their browsers out. Logged."""
+    with local.service(home) as service:
+        ended = retire.revoke(service, tenant=tenant, person=person, credential_id=passkey)
+    value = {
+        "person": person,
+        "passkey": passkey,
+        "ended_passkeys": ended.passkeys,
+        "ended_sessions": ended.sessions,
+    }
+
+    def draw() -> None:
+        out.print(plain(f"Ended: {_counted(ended.passkeys, ended.sessions)}."))
+
+    emit(value, draw, as_json=as_json)
+
+
+def _counted(passkeys: int, sessions: int) -> str:
+    return (
+        f"{passkeys} passkey{'s' * (passkeys != 1)} and "
+        f"{sessions} signed-in browser{'s' * (sessions != 1)}"
+    )

@@ -135,6 +135,7 @@ def verify_passkey(vote: Vote, people: Directory, *, place: str) -> None:
             public_key=key.public_key,
             rp_id=people.rp_id,
             origins=people.origins,
+            enrolled_as=key.step_up,
             now=vote.time,
             backup_eligible=key.backup_eligible,
         )

@@ -64,7 +64,8 @@ class StepUp(StrEnum):
 
 _STRENGTH = {StepUp.SESSION: 0, StepUp.PASSKEY: 1, StepUp.HARDWARE: 2}
 # A click in a signed-in channel proves no key. A passkey with user verification is possession and
-# one more factor; only one that cannot be copied may be called hardware-held.
+# one more factor; only one whose maker attested that it cannot be copied may be called
+# hardware-held.
 _METHODS: dict[StepUp, tuple[str, ...]] = {
     StepUp.SESSION: (),
     StepUp.PASSKEY: ("mfa", "pop", "user"),
@@ -148,13 +149,17 @@ _DECISIONS = frozenset(Decision)
 
 
 def challenge(statement: Statement) -> bytes:
-    """The 32 bytes a passkey is asked to sign for this statement.
+    """The 32 bytes a passkey is asked to sign for this statement."""
+    return challenge_of(STATEMENT_TYPE, statement.document())
 
-    The prefix keeps a decision from ever being taken for another kind of challenge (a sign-in, an
-    enrolment).
+
+def challenge_of(typ: str, document: Mapping[str, Json]) -> bytes:
+    """The challenge for a document of this type, whatever a passkey signs.
+
+    The prefix keeps one type from ever being taken for another: no sign-in and no enrolment has
+    the challenge of a decision.
     """
-    prefix = STATEMENT_TYPE.encode() + b"\x00"
-    return hashlib.sha256(prefix + canonical.encode(statement.document())).digest()
+    return hashlib.sha256(typ.encode() + b"\x00" + canonical.encode(dict(document))).digest()
 
 
 _EVIDENCE: Mapping[str, tuple[type, ...]] = {
@@ -254,16 +259,19 @@ def verify_evidence(
     public_key: bytes,
     rp_id: str,
     origins: Collection[str],
+    enrolled_as: StepUp,
     now: int | None = None,
     backup_eligible: bool | None = None,
     user_handle: bytes | None = None,
 ) -> VerifiedEvidence:
     """Check that the holder of `public_key` signed `statement`, and say how strongly.
 
-    `public_key`, `rp_id`, `origins` and, where given, `backup_eligible` and `user_handle` are what
-    the caller holds to be true: never taken from the evidence. `now` is the moment of the decision;
-    without it the statement's times are only checked against each other. Raises `EvidenceError`,
-    `.code` naming the check:
+    `public_key`, `rp_id`, `origins`, `enrolled_as` and, where given, `backup_eligible` and
+    `user_handle` are what the caller holds to be true: never taken from the evidence.
+    `enrolled_as` is the strongest step-up that this key may make: `hardware-passkey` only where an
+    attestation of it was verified, because what a key says of itself anybody can program. `now` is
+    the moment of the decision; without it the statement's times are only checked against each
+    other. Raises `EvidenceError`, `.code` naming the check:
 
     1. The statement: lives at most five minutes, and is alive at `now`. (code `statement`)
     2. What was enrolled is what the caller pinned, else evidence could bring its own key.
@@ -313,6 +321,10 @@ def verify_evidence(
         raise EvidenceError("the evidence misstates the backup state", code="backup")
     return VerifiedEvidence(
         approver=statement.approver,
-        step_up=StepUp.PASSKEY if seen.backup_eligible else StepUp.HARDWARE,
+        step_up=(
+            StepUp.HARDWARE
+            if enrolled_as is StepUp.HARDWARE and not seen.backup_eligible
+            else StepUp.PASSKEY
+        ),
         sign_count=seen.sign_count,
     )

@@ -12,25 +12,30 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from approvals.core import b64, canonical, documents, jws, sizes
-from approvals.core.ceremony import AAGUID_LENGTH
+from approvals.core.ceremony import AAGUID_LENGTH, StepUp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from approvals.core.canonical import Json
 
-DOCUMENT_TYPE = "assent/directory/1"
+DOCUMENT_TYPE = "assent/directory/2"
 TOKEN_TYPE = "assent-directory+jwt"  # noqa: S105 - a media type, not a secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnrolledKey:
-    """A passkey as it was enrolled; `public_key` is its COSE_Key."""
+    """A passkey as it was enrolled; `public_key` is its COSE_Key.
+
+    `step_up` is the strongest step-up that it makes: `passkey`, or `hardware-passkey` where the
+    maker of its device attested to it under a root that the service's operator trusts.
+    """
 
     credential_id: bytes
     public_key: bytes
     aaguid: bytes
     backup_eligible: bool
+    step_up: StepUp
 
     def document(self) -> dict[str, Json]:
         """The JSON form, byte strings as base64url without padding."""
@@ -39,6 +44,7 @@ class EnrolledKey:
             "public_key": b64.encode(self.public_key),
             "aaguid": b64.encode(self.aaguid),
             "backup_eligible": self.backup_eligible,
+            "step_up": self.step_up.value,
         }
 
 
@@ -88,7 +94,9 @@ _KEY: Mapping[str, tuple[type, ...]] = {
     "public_key": (str,),
     "aaguid": (str,),
     "backup_eligible": (bool,),
+    "step_up": (str,),
 }
+_STEP_UPS = frozenset({StepUp.PASSKEY, StepUp.HARDWARE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,11 +190,16 @@ def _key(document: object, place: str) -> EnrolledKey:
     aaguid = documents.octets(it["aaguid"], f"{place}.aaguid")
     if len(aaguid) != AAGUID_LENGTH:
         documents.refuse(f"{place}.aaguid", f"not {AAGUID_LENGTH} bytes")
+    if it["step_up"] not in _STEP_UPS:
+        documents.refuse(f"{place}.step_up", "neither passkey nor hardware-passkey")
+    if it["step_up"] == StepUp.HARDWARE and it["backup_eligible"]:
+        documents.refuse(f"{place}.step_up", "a key that can be copied is not a hardware passkey")
     return EnrolledKey(
         credential_id=documents.octets(it["credential_id"], f"{place}.credential_id"),
         public_key=documents.octets(it["public_key"], f"{place}.public_key"),
         aaguid=aaguid,
         backup_eligible=it["backup_eligible"],
+        step_up=StepUp(it["step_up"]),
     )
 
 

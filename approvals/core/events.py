@@ -69,6 +69,7 @@ class EventType(StrEnum):
     PERSON_INVITED = "person.invited"
     PASSKEY_ENROLLED = "passkey.enrolled"
     PASSKEY_REVOKED = "passkey.revoked"
+    PASSKEY_USED = "passkey.used"
     SESSION_STARTED = "session.started"
     ACCOUNT_LINKED = "account.linked"
     ACCOUNT_UNLINKED = "account.unlinked"
@@ -98,6 +99,8 @@ ASKED: Final = ("req_",)
 OCCASIONS: Final = ("req_", "vrd_")
 PERSON: Final = "psn_"
 SESSION: Final = "ses_"
+USE: Final = "cer_"
+"""One use of a passkey, by its challenge: a subject of its own, so that nobody can count them."""
 NOTICE: Final = "ntc_"
 KEY: Final = "key_"
 
@@ -134,8 +137,14 @@ SHAPES: Final[Mapping[EventType, Shape]] = {
     EventType.APPROVAL_LAPSED: _shape(OCCASIONS, "approval"),
     EventType.OUTCOME_REPORTED: _shape(OCCASIONS, "approval", "status output_hash"),
     EventType.BUNDLE_ACTIVATED: _shape(BUNDLES, "", "bundle former by"),
-    EventType.PERSON_INVITED: _shape(PERSON, "", "person"),
-    EventType.PASSKEY_ENROLLED: _shape(PERSON, "", "person credential public_key backup_eligible"),
+    EventType.PERSON_INVITED: _shape(PERSON, "", "person replaces"),
+    EventType.PASSKEY_ENROLLED: _shape(
+        PERSON,
+        "",
+        "person credential public_key backup_eligible aaguid step_up attestation not_hardware",
+    ),
+    EventType.PASSKEY_USED: _shape(USE, "", "person credential purpose sign_count unseen"),
+    EventType.PASSKEY_REVOKED: _shape(PERSON, "", "person credential reason"),
     EventType.SESSION_STARTED: _shape(SESSION, "", "person"),
     EventType.ACCOUNT_LINKED: _ACCOUNT,
     EventType.ACCOUNT_UNLINKED: _ACCOUNT,

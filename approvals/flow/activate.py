@@ -1,4 +1,9 @@
-"""A policy bundle becomes current."""
+"""A policy bundle becomes current.
+
+What holds: an activation names the person who did it, and nobody who ever activated a text is asked
+under its rules, however often it is activated again; who is not in the new people.yaml loses
+passkeys, signed-in browsers, invitations and chat accounts in the same transaction, for good.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from approvals import log
 from approvals.core import hook_address
-from approvals.core.bundle.bundle import HOOKS_FILE, Bundle
+from approvals.core.bundle.bundle import HOOKS_FILE, Bundle, needs_attestation, refusal
 from approvals.core.errors import BundleError, Invalid
 from approvals.core.events import BUNDLES, Event, EventType
+from approvals.flow.retire import offboard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,22 +22,24 @@ if TYPE_CHECKING:
     from approvals.flow.service import Service
 
 
-def activate(
-    service: Service, *, tenant: str, files: Mapping[str, str], by: str | None = None
-) -> str:
+def activate(service: Service, *, tenant: str, files: Mapping[str, str], by: str) -> str:
     """Check a bundle, store it and make it current; gives its version.
 
-    `by` is the person who activates it alone, if it is one: they are not asked under its rules.
+    `by` is the person who activates it: they are not asked under its rules.
 
     Raises:
-        BundleError: the bundle has an error; file and line are named, nothing was changed.
+        BundleError: the bundle has an error, or asks for hardware passkeys where no attestation is
+            trusted; file and line are named, nothing was changed.
         Invalid: `by` is not a person of the bundle (`unknown_person`).
     """
     bundle = Bundle.load(files)
     _check_hooks(bundle, local=service.settings.is_local)
-    if by is not None and by not in bundle.people:
+    if by not in bundle.people:
         raise Invalid(f"{by} is not in people.yaml", code="unknown_person", place="by")
+    if service.settings.attestation_roots is None and (problems := needs_attestation(bundle)):
+        raise refusal(problems)
     with service.store.begin() as tx:
+        tx.bundles.hold_alone(tenant)
         before = tx.bundles.current(tenant)
         tx.bundles.activate(
             tenant=tenant, version=bundle.version, files=dict(files), by=by, now=tx.now
@@ -51,6 +59,7 @@ def activate(
                 },
             ),
         )
+        offboard(tx, tenant=tenant, staying=bundle.people.keys())
     service.forget_recent(tenant)
     return bundle.version
 

@@ -1,4 +1,8 @@
-"""Challenges for browsers: each is given for one purpose, and taken once, before it is too old."""
+"""Challenges for browsers: each is given for one purpose, and taken once, before it is too old.
+
+What is signed is the digest of a document that names the purpose. The browser is given the document
+with the challenge, and the page's script computes the digest again before it asks the passkey.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,31 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from approvals.core import b64, canonical, ceremony
 from approvals.core.errors import Conflict
+from approvals.core.occasion import Occasion, Purpose
 from approvals.flow.service import new_occasion
 from approvals.store.people import Ceremony as StoredCeremony
 
 if TYPE_CHECKING:
+    from approvals.core.ceremony import Statement
     from approvals.flow.service import Service
     from approvals.store import Tx
 
-CHALLENGE_BYTES = 32
+NONCE_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A challenge that was remembered, and the text of the document that it is the digest of."""
+
+    id: str
+    challenge: bytes
+    statement: str
+
+    def to_browser(self, options: dict[str, Any]) -> Ceremony:
+        """With the options for the WebAuthn call."""
+        return Ceremony(self.id, options, self.statement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,53 +43,102 @@ class Ceremony:
 
     id: str
     options: dict[str, Any]
+    statement: str
 
-
-def new_challenge() -> bytes:
-    """A challenge that is about nothing but the moment."""
-    return secrets.token_bytes(CHALLENGE_BYTES)
+    def document(self) -> dict[str, Any]:
+        """What is sent."""
+        return {"ceremony": self.id, "statement": self.statement, "options": self.options}
 
 
 def give(
     service: Service,
     tx: Tx,
-    kind: str,
+    purpose: Purpose,
     *,
-    challenge: bytes,
     tenant: str,
     person: str | None = None,
     subject: str | None = None,
-    statement: str | None = None,
-) -> str:
-    """Remember a challenge that is being given out; gives its id."""
-    ceremony_id = f"cer_{new_occasion()}"
+) -> Given:
+    """Make and remember a challenge that decides nothing."""
+    occasion = Occasion(
+        purpose=purpose,
+        origin=service.settings.origin,
+        person=person,
+        nonce=b64.encode(secrets.token_bytes(NONCE_BYTES)),
+        iat=tx.now,
+        exp=tx.now + service.settings.statement_life,
+    )
+    text = canonical.encode(occasion.document()).decode()
+    return _remember(
+        tx,
+        purpose,
+        Given(f"cer_{new_occasion()}", occasion.challenge(), text),
+        tenant=tenant,
+        person=person,
+        subject=subject,
+        expires=occasion.exp,
+    )
+
+
+def give_decision(tx: Tx, statement: Statement, *, tenant: str) -> Given:
+    """Remember the challenge of a decision that somebody is about to sign."""
+    text = canonical.encode(statement.document()).decode()
+    return _remember(
+        tx,
+        Purpose.DECIDE,
+        Given(f"cer_{new_occasion()}", ceremony.challenge(statement), text),
+        tenant=tenant,
+        person=statement.approver,
+        subject=statement.request,
+        expires=statement.exp,
+    )
+
+
+def _remember(
+    tx: Tx,
+    purpose: Purpose,
+    given: Given,
+    *,
+    tenant: str,
+    person: str | None,
+    subject: str | None,
+    expires: int,
+) -> Given:
     tx.people.open_ceremony(
         StoredCeremony(
-            id=ceremony_id,
+            id=given.id,
             tenant=tenant,
-            kind=kind,
+            kind=purpose.value,
             person=person,
             subject=subject,
-            challenge=challenge,
-            statement=statement,
-            expires=tx.now + service.settings.statement_life,
+            challenge=given.challenge,
+            statement=given.statement,
+            expires=expires,
         )
     )
-    return ceremony_id
+    return given
 
 
-def take(tx: Tx, ceremony_id: str, kind: str) -> StoredCeremony:
+def take(tx: Tx, ceremony_id: str, purpose: Purpose) -> StoredCeremony:
     """Take a challenge that was given for this purpose.
 
+    No bundle is activated until the transaction ends: whoever answers is in the current one or not.
+
     Raises:
-        Conflict: it was taken, is too old, or was given for something else (`ceremony_used`).
+        Conflict: it was taken, is too old, or was given for something else (`ceremony_used`, of a
+            decision `statement_used`).
     """
-    taken = tx.people.take_ceremony(ceremony_id, kind=kind, now=tx.now)
+    # Before the challenge is locked: an activation ends the challenges of who leaves.
+    if (tenant := tx.people.tenant_of_ceremony(ceremony_id)) is not None:
+        tx.bundles.hold(tenant)
+    taken = tx.people.take_ceremony(ceremony_id, kind=purpose.value, now=tx.now)
     if taken is None:
-        raise stale()
+        raise stale(purpose)
     return taken
 
 
-def stale() -> Conflict:
+def stale(purpose: Purpose) -> Conflict:
     """A challenge that cannot be answered any more."""
+    if purpose is Purpose.DECIDE:
+        return Conflict("this statement was used or is too old", code="statement_used")
     return Conflict("this challenge was used or is too old; start again", code="ceremony_used")

@@ -16,6 +16,7 @@ from approvals import log
 from approvals.core.ceremony import Decision, StepUp
 from approvals.core.errors import Conflict, Forbidden, Invalid, TransitionError
 from approvals.core.events import Event, EventType
+from approvals.core.occasion import Purpose
 from approvals.core.quorum import Vote
 from approvals.flow import passkeys, proof
 from approvals.flow.brief import brief
@@ -52,7 +53,7 @@ def begin_link(service: Service, session: Session) -> Ceremony:
 
     A stolen session must not be able to link a stranger's account, which could then click.
     """
-    return proof.ask(service, session, purpose="link")
+    return proof.ask(service, session, purpose=Purpose.LINK)
 
 
 def start_link(
@@ -68,7 +69,7 @@ def start_link(
     code = "".join(secrets.choice(ALPHABET) for _ in range(CODE_LENGTH))
     with service.store.begin() as tx:
         proof.check(
-            service, tx, session, purpose="link", ceremony_id=ceremony_id, assertion=assertion
+            service, tx, session, purpose=Purpose.LINK, ceremony_id=ceremony_id, assertion=assertion
         )
         expires = tx.now + CODE_SECONDS
         tx.accounts.put_code(
@@ -116,9 +117,33 @@ def finish_link(service: Service, *, channel: str, team: str, account: str, code
     return person
 
 
-def unlink(service: Service, session: Session, channel: str) -> None:
-    """Forget the person's account on a channel."""
+def begin_unlink(service: Service, session: Session) -> Ceremony:
+    """Start forgetting a chat account: a challenge for a passkey that the person has.
+
+    A stolen session must not be able to cut a person off from where they would see its misuse.
+    """
+    return proof.ask(service, session, purpose=Purpose.UNLINK)
+
+
+def unlink(
+    service: Service, session: Session, channel: str, ceremony_id: str, credential: object
+) -> None:
+    """Forget the account on a channel of a person who used their passkey.
+
+    Raises:
+        Conflict: the challenge was used, is too old or was somebody else's (`ceremony_used`).
+        EvidenceError: the assertion does not hold, or is not by a passkey of theirs.
+    """
+    assertion = passkeys.read_assertion(credential)
     with service.store.begin() as tx:
+        proof.check(
+            service,
+            tx,
+            session,
+            purpose=Purpose.UNLINK,
+            ceremony_id=ceremony_id,
+            assertion=assertion,
+        )
         known = tx.accounts.of(tenant=session.tenant, channel=channel, person=session.person)
         if known is not None and tx.accounts.unlink(
             tenant=session.tenant, channel=channel, person=session.person

@@ -33,6 +33,7 @@ def directory_of(service: Service, tx: Tx, tenant: str) -> str:
                 public_key=passkey.public_key,
                 aaguid=passkey.aaguid,
                 backup_eligible=passkey.backup_eligible,
+                step_up=passkey.step_up,
             )
         )
     document = Directory(

@@ -1,8 +1,9 @@
 """A person gets a passkey: by a single-use invitation, or with a passkey they have.
 
-What holds: an invitation is used in the transaction that enrols, by one caller; a further passkey
-needs an assertion by one that the person has, so a stolen session cannot enrol; each enrolment is
-logged and the person is told.
+What holds: an invitation is used in the transaction that enrols, by one caller; it adds a passkey
+or replaces those that there are, and says which; a further passkey needs an assertion by one that
+the person has, so a stolen session cannot enrol; only people of the bundle that is current at that
+moment are enrolled; each enrolment is logged and the person is told.
 """
 
 from __future__ import annotations
@@ -10,57 +11,93 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import orjson
+import structlog
+
 from approvals import log
-from approvals.core import b64
-from approvals.core.errors import Conflict, NotFound
+from approvals.core import b64, canonical
+from approvals.core.errors import AssentError, Conflict, NotFound
 from approvals.core.events import Event, EventType
+from approvals.core.occasion import Purpose
 from approvals.flow import passkeys, proof
-from approvals.flow.challenges import Ceremony, give, new_challenge, take
+from approvals.flow.challenges import Ceremony, give, take
 from approvals.flow.outbox import NoticeKind, tell
+from approvals.flow.retire import Reason, retire
 from approvals.flow.service import new_token, token_hash
 from approvals.flow.signin import Session, open_session
 from approvals.flow.subjects import handle, person_subject
+from approvals.keys.authenticators import Authenticators, read_authenticators
 from approvals.store.people import Ceremony as StoredCeremony
 from approvals.store.people import Invitation as StoredInvitation
 from approvals.store.people import Passkey
 
 if TYPE_CHECKING:
     from approvals.core.registry import Person
+    from approvals.flow.passkeys import NewPasskey
     from approvals.flow.service import Service
     from approvals.store import Tx
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """A new invitation. The token is told once and stored nowhere."""
+    """A new invitation. The token is told once and stored nowhere.
+
+    `replaces` and how many passkeys and signed-in browsers ended when it was made.
+    """
 
     person: str
     url: str
     expires: int
+    replaces: bool
+    ended_passkeys: int
+    ended_sessions: int
 
 
 @dataclass(frozen=True, slots=True)
 class Invited:
-    """Who an open invitation is for."""
+    """Who an open invitation is for, how many passkeys they have, and whether it replaces them."""
 
     person: str
     name: str
     expires: int
+    replaces: bool
+    passkeys: int
 
 
-def invite(service: Service, *, tenant: str, person: str) -> Invitation:
+def invite(
+    service: Service, *, tenant: str, person: str, replaces: bool | None = None
+) -> Invitation:
     """Invite a person of the current bundle; earlier open invitations of theirs end.
+
+    With `replaces`, the passkeys that the person has and their signed-in browsers end now: a lost
+    device decides nothing while the invitation waits. What is enrolled until it is used ends then.
 
     Raises:
         NotFound: the person is not in people.yaml (`unknown_person`).
+        Conflict: they have passkeys, and nothing says whether to add or to replace (`passkeys`).
         Unavailable: no bundle has been activated.
     """
     token = new_token()
     with service.store.begin() as tx:
+        tx.bundles.hold(tenant)
         _known(service, tx, tenant, person)
+        held = len(tx.people.passkeys(tenant=tenant, person=person))
+        if held and replaces is None:
+            raise Conflict(
+                f"{person} has {held} passkey{'s' * (held != 1)}: say whether this one is added "
+                "(--add) or replaces them, as after a loss (--replace)",
+                code="passkeys",
+            )
         expires = tx.now + service.settings.invitation_life
         tx.people.invite(
-            token_hash=token_hash(token), tenant=tenant, person=person, now=tx.now, expires=expires
+            token_hash=token_hash(token),
+            tenant=tenant,
+            person=person,
+            replaces=bool(replaces),
+            now=tx.now,
+            expires=expires,
         )
         log.append(
             tx,
@@ -70,10 +107,20 @@ def invite(service: Service, *, tenant: str, person: str) -> Invitation:
                 tenant=tenant,
                 subject=person_subject(tx, tenant=tenant, person=person),
                 public={},
-                secret={"person": person},
+                secret={"person": person, "replaces": bool(replaces)},
             ),
         )
-    return Invitation(person, service.url(f"/invite/{token}"), expires)
+        ended = (
+            retire(tx, tenant=tenant, person=person, reason=Reason.REPLACED) if replaces else None
+        )
+    return Invitation(
+        person=person,
+        url=service.url(f"/invite/{token}"),
+        expires=expires,
+        replaces=bool(replaces),
+        ended_passkeys=0 if ended is None else ended.passkeys,
+        ended_sessions=0 if ended is None else ended.sessions,
+    )
 
 
 def invitation(service: Service, token: str) -> Invited:
@@ -86,7 +133,8 @@ def invitation(service: Service, token: str) -> Invited:
     with service.store.read() as tx:
         found = _open_invitation(tx, token)
         known = _known(service, tx, found.tenant, found.person)
-    return Invited(known.id, known.name, found.expires)
+        held = tx.people.passkeys(tenant=found.tenant, person=found.person)
+    return Invited(known.id, known.name, found.expires, found.replaces, len(held))
 
 
 def begin(service: Service, token: str) -> Ceremony:
@@ -99,24 +147,30 @@ def begin(service: Service, token: str) -> Ceremony:
 def finish(service: Service, ceremony_id: str, credential: object) -> str:
     """Enrol the new passkey, use the invitation up and sign the browser in; gives its token.
 
+    Where the invitation replaces, no other passkey of the person is left.
+
     Raises:
         Conflict: the challenge or the invitation was used or is too old (`ceremony_used`,
             `invitation_used`), or the passkey is enrolled already (`passkey_known`).
         EvidenceError: the passkey does not hold.
     """
+    authenticators = _authenticators(service)
     with service.store.begin() as tx:
-        taken = take(tx, ceremony_id, "enrol")
+        taken = take(tx, ceremony_id, Purpose.ENROL)
         if taken.subject is None:
             raise Conflict("this challenge is for a further passkey", code="ceremony_used")
-        if not tx.people.use_invitation(taken.subject, now=tx.now):
+        invited = tx.people.invitation(taken.subject)
+        if invited is None or not tx.people.use_invitation(taken.subject, now=tx.now):
             raise Conflict("this invitation has been used", code="invitation_used")
-        person = _enrol(service, tx, taken, credential)
+        if invited.replaces:
+            retire(tx, tenant=taken.tenant, person=invited.person, reason=Reason.REPLACED)
+        person = _enrol(service, tx, taken, credential, authenticators)
         return open_session(service, tx, tenant=taken.tenant, person=person)
 
 
 def begin_further(service: Service, session: Session) -> Ceremony:
     """Start enrolling one more passkey: a challenge for one that the person has."""
-    return proof.ask(service, session, purpose="prove")
+    return proof.ask(service, session, purpose=Purpose.ADD)
 
 
 def prove(service: Service, session: Session, ceremony_id: str, credential: object) -> Ceremony:
@@ -129,7 +183,7 @@ def prove(service: Service, session: Session, ceremony_id: str, credential: obje
     assertion = passkeys.read_assertion(credential)
     with service.store.begin() as tx:
         proof.check(
-            service, tx, session, purpose="prove", ceremony_id=ceremony_id, assertion=assertion
+            service, tx, session, purpose=Purpose.ADD, ceremony_id=ceremony_id, assertion=assertion
         )
         return _begin(service, tx, session.tenant, session.person, subject=None)
 
@@ -138,14 +192,32 @@ def finish_further(
     service: Service, session: Session, ceremony_id: str, credential: object
 ) -> None:
     """Enrol one more passkey of the signed-in person; raises as `finish` does."""
+    authenticators = _authenticators(service)
     with service.store.begin() as tx:
-        taken = take(tx, ceremony_id, "enrol")
+        taken = take(tx, ceremony_id, Purpose.ENROL)
         if taken.subject is not None or (taken.tenant, taken.person) != (
             session.tenant,
             session.person,
         ):
             raise Conflict("this challenge is for another enrolment", code="ceremony_used")
-        _enrol(service, tx, taken, credential)
+        _enrol(service, tx, taken, credential, authenticators)
+
+
+def _authenticators(service: Service) -> Authenticators | None:
+    """Whose hardware is trusted now. Read before the transaction: it is a large file.
+
+    A folder that cannot be used makes nothing hardware; whoever starts the service is told of it.
+    """
+    folder = service.settings.attestation_roots
+    if folder is None:
+        return None
+    with service.store.read() as tx:
+        now = tx.now
+    try:
+        return read_authenticators(folder, now=now)
+    except AssentError as error:
+        _log.warning("attestation_roots", place=error.place, message=error.message)
+        return Authenticators({}, {})
 
 
 def _open_invitation(tx: Tx, token: str) -> StoredInvitation:
@@ -168,21 +240,11 @@ def _known(service: Service, tx: Tx, tenant: str, person: str) -> Person:
 
 def _begin(service: Service, tx: Tx, tenant: str, person: str, *, subject: str | None) -> Ceremony:
     known = _known(service, tx, tenant, person)
-    challenge = new_challenge()
-    ceremony_id = give(
-        service,
-        tx,
-        "enrol",
-        challenge=challenge,
-        tenant=tenant,
-        person=person,
-        subject=subject,
-    )
-    return Ceremony(
-        ceremony_id,
+    given = give(service, tx, Purpose.ENROL, tenant=tenant, person=person, subject=subject)
+    return given.to_browser(
         passkeys.creation_options(
             service.settings,
-            challenge=challenge,
+            challenge=given.challenge,
             handle=handle(tx, tenant=tenant, person=person),
             name=known.id,
             display_name=known.name,
@@ -191,20 +253,22 @@ def _begin(service: Service, tx: Tx, tenant: str, person: str, *, subject: str |
     )
 
 
-def _enrol(service: Service, tx: Tx, taken: StoredCeremony, credential: object) -> str:
-    person = taken.person or ""
-    made = passkeys.check_registration(service.settings, credential, challenge=taken.challenge)
-    passkey = Passkey(
-        credential_id=b64.encode(made.credential_id),
-        tenant=taken.tenant,
-        person=person,
-        public_key=made.public_key,
-        sign_count=made.sign_count,
-        aaguid=made.aaguid,
-        backup_eligible=made.backup_eligible,
-        backup_state=made.backup_state,
-        created=tx.now,
+def _enrol(
+    service: Service,
+    tx: Tx,
+    taken: StoredCeremony,
+    credential: object,
+    authenticators: Authenticators | None,
+) -> str:
+    person = _known(service, tx, taken.tenant, taken.person or "").id
+    made = passkeys.check_registration(
+        service.settings,
+        credential,
+        challenge=taken.challenge,
+        authenticators=authenticators,
+        now=tx.now,
     )
+    passkey = _passkey(made, tenant=taken.tenant, person=person, now=tx.now)
     tx.people.enrol(passkey)
     log.append(
         tx,
@@ -219,6 +283,12 @@ def _enrol(service: Service, tx: Tx, taken: StoredCeremony, credential: object) 
                 "credential": passkey.credential_id,
                 "public_key": b64.encode(made.public_key),
                 "backup_eligible": made.backup_eligible,
+                "aaguid": b64.encode(made.aaguid),
+                "step_up": made.step_up.value,
+                "attestation": None
+                if made.attestation is None
+                else canonical.digest(orjson.loads(made.attestation)),
+                "not_hardware": made.not_hardware,
             },
         ),
     )
@@ -231,3 +301,20 @@ def _enrol(service: Service, tx: Tx, taken: StoredCeremony, credential: object) 
         subject=passkey.credential_id,
     )
     return person
+
+
+def _passkey(made: NewPasskey, *, tenant: str, person: str, now: int) -> Passkey:
+    return Passkey(
+        credential_id=b64.encode(made.credential_id),
+        tenant=tenant,
+        person=person,
+        public_key=made.public_key,
+        sign_count=made.sign_count,
+        aaguid=made.aaguid,
+        backup_eligible=made.backup_eligible,
+        backup_state=made.backup_state,
+        step_up=made.step_up,
+        attestation=made.attestation,
+        transports=made.transports,
+        created=now,
+    )

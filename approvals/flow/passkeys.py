@@ -21,7 +21,9 @@ from webauthn.helpers.exceptions import (
 )
 from webauthn.helpers.structs import (
     AttestationConveyancePreference,
+    AttestationFormat,
     AuthenticatorSelectionCriteria,
+    AuthenticatorTransport,
     CredentialDeviceType,
     PublicKeyCredentialDescriptor,
     ResidentKeyRequirement,
@@ -29,12 +31,17 @@ from webauthn.helpers.structs import (
 )
 
 from approvals.core import b64, passkey
+from approvals.core.ceremony import StepUp
 from approvals.core.errors import EvidenceError
+from approvals.flow import attestation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from webauthn.registration.verify_registration_response import VerifiedRegistration
+
     from approvals.config import Settings
+    from approvals.keys.authenticators import Authenticators
     from approvals.store.people import Passkey
 
 ALGORITHMS = [
@@ -42,8 +49,11 @@ ALGORITHMS = [
     COSEAlgorithmIdentifier.EDDSA,
     COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256,
 ]
+TRANSPORTS = frozenset(transport.value for transport in AuthenticatorTransport)
 TIMEOUT_MILLISECONDS = 300_000
 LONGEST_FIELD = 16_384
+LONGEST_ATTESTATION = 65_536
+"""Its certificates are in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,11 @@ class Assertion:
 
 @dataclass(frozen=True, slots=True)
 class NewPasskey:
-    """A passkey that a browser has just made."""
+    """A passkey that a browser has just made.
+
+    `step_up` is `hardware-passkey` where `attestation` shows that it is one. `not_hardware` says
+    in words why it is not, where the operator trusts makers of hardware at all.
+    """
 
     credential_id: bytes
     public_key: bytes
@@ -84,6 +98,10 @@ class NewPasskey:
     aaguid: bytes
     backup_eligible: bool
     backup_state: bool
+    transports: tuple[str, ...]
+    step_up: StepUp
+    attestation: str | None
+    not_hardware: str | None
 
 
 def creation_options(
@@ -95,7 +113,11 @@ def creation_options(
     display_name: str,
     known: Sequence[Passkey],
 ) -> dict[str, Any]:
-    """Options for `navigator.credentials.create`: resident, user verification required."""
+    """Options for `navigator.credentials.create`: resident, user verification required.
+
+    The browser is asked for the maker's attestation only where one could count: it tells which
+    model a person has, and some browsers ask the person first.
+    """
     options = webauthn.generate_registration_options(
         rp_id=settings.rp_id,
         rp_name="Assent",
@@ -104,7 +126,11 @@ def creation_options(
         user_display_name=display_name,
         challenge=challenge,
         timeout=TIMEOUT_MILLISECONDS,
-        attestation=AttestationConveyancePreference.NONE,
+        attestation=(
+            AttestationConveyancePreference.NONE
+            if settings.attestation_roots is None
+            else AttestationConveyancePreference.DIRECT
+        ),
         authenticator_selection=AuthenticatorSelectionCriteria(
             resident_key=ResidentKeyRequirement.REQUIRED,
             user_verification=UserVerificationRequirement.REQUIRED,
@@ -141,7 +167,8 @@ def read_assertion(credential: object) -> Assertion:
     response = _object(it.get("response"), "credential.response")
     if it.get("type") != "public-key" or it.get("id") != it.get("rawId"):
         raise EvidenceError("this is not a public-key credential", code="credential")
-    handle = response.get("userHandle")
+    # Some password managers and older browsers write an absent handle as an empty one.
+    handle = response.get("userHandle") or None
     return Assertion(
         credential_id=_octets(it, "rawId"),
         client_data_json=_octets(response, "clientDataJSON"),
@@ -182,48 +209,103 @@ def check_assertion(
     return seen
 
 
-def check_registration(settings: Settings, credential: object, *, challenge: bytes) -> NewPasskey:
-    """Check a new passkey.
+def check_registration(
+    settings: Settings,
+    credential: object,
+    *,
+    challenge: bytes,
+    authenticators: Authenticators | None,
+    now: int,
+) -> NewPasskey:
+    """Check a new passkey, and whether one of `authenticators` holds it.
+
+    An attestation that does not count makes it a passkey like any other.
 
     Raises:
         EvidenceError: it does not hold, or it is one that offline verifiers could not use.
     """
     it = _object(credential, "credential")
     response = _object(it.get("response"), "credential.response")
+    client_data = _octets(response, "clientDataJSON")
     passkey.check_client_data(
-        _octets(response, "clientDataJSON"),
-        challenge=challenge,
-        origins=(settings.origin,),
-        kind="webauthn.create",
+        client_data, challenge=challenge, origins=(settings.origin,), kind="webauthn.create"
     )
+    made = attestation.read_object(_octets(response, "attestationObject", LONGEST_ATTESTATION))
+
+    def verify(attestation_object: bytes, roots: tuple[bytes, ...] = ()) -> VerifiedRegistration:
+        told = {**response, "attestationObject": b64.encode(attestation_object)}
+        return _verify_registration(
+            settings, {**it, "response": told}, challenge=challenge, roots=roots
+        )
+
+    # First without the attestation: whatever it is, what a passkey needs must hold.
+    verified = verify(made.bare())
+    passkey.decode_public_key(verified.credential_public_key)
+    aaguid = bytes.fromhex(verified.aaguid.replace("-", ""))
+    backup_eligible = verified.credential_device_type is CredentialDeviceType.MULTI_DEVICE
+    step_up, not_hardware = StepUp.PASSKEY, None
+    if authenticators is not None:
+        try:
+            attestation.verify_hardware(
+                made,
+                aaguid=aaguid,
+                backup_eligible=backup_eligible,
+                authenticators=authenticators,
+                now=now,
+                verify=verify,
+            )
+            step_up = StepUp.HARDWARE
+        except EvidenceError as error:
+            not_hardware = error.message
+    return NewPasskey(
+        credential_id=verified.credential_id,
+        public_key=verified.credential_public_key,
+        sign_count=verified.sign_count,
+        aaguid=aaguid,
+        backup_eligible=backup_eligible,
+        backup_state=verified.credential_backed_up,
+        transports=_transports(response.get("transports")),
+        step_up=step_up,
+        attestation=(
+            attestation.document(made, client_data) if step_up is StepUp.HARDWARE else None
+        ),
+        not_hardware=not_hardware,
+    )
+
+
+def _verify_registration(
+    settings: Settings, credential: dict[str, Any], *, challenge: bytes, roots: tuple[bytes, ...]
+) -> VerifiedRegistration:
     try:
-        made = webauthn.verify_registration_response(
-            credential=it,
+        return webauthn.verify_registration_response(
+            credential=credential,
             expected_challenge=challenge,
             expected_rp_id=settings.rp_id,
             expected_origin=settings.origin,
             require_user_presence=True,
             require_user_verification=True,
             supported_pub_key_algs=ALGORITHMS,
+            # Without roots the library takes any chain: `attestation` never asks so.
+            pem_root_certs_bytes_by_fmt={AttestationFormat.PACKED: list(roots)},
         )
     except InvalidRegistrationResponse as error:
         raise EvidenceError(str(error), code="registration") from error
     except (WebAuthnException, ValueError, LookupError, TypeError, AttributeError) as error:
         # The library trusts the types inside an attestation, which is whatever a browser sent.
         raise EvidenceError("the new passkey cannot be read", code="credential") from error
-    passkey.decode_public_key(made.credential_public_key)
-    return NewPasskey(
-        credential_id=made.credential_id,
-        public_key=made.credential_public_key,
-        sign_count=made.sign_count,
-        aaguid=bytes.fromhex(made.aaguid.replace("-", "")),
-        backup_eligible=made.credential_device_type is CredentialDeviceType.MULTI_DEVICE,
-        backup_state=made.credential_backed_up,
-    )
+
+
+def _transports(told: object) -> tuple[str, ...]:
+    """How the authenticator can be reached, as far as it is known: a hint for later prompts."""
+    found = {each for each in told if isinstance(each, str)} if isinstance(told, list) else set()
+    return tuple(sorted(found & TRANSPORTS))
 
 
 def _descriptor(enrolled: Passkey) -> PublicKeyCredentialDescriptor:
-    return PublicKeyCredentialDescriptor(id=b64.decode(enrolled.credential_id))
+    return PublicKeyCredentialDescriptor(
+        id=b64.decode(enrolled.credential_id),
+        transports=[AuthenticatorTransport(each) for each in enrolled.transports] or None,
+    )
 
 
 def _object(value: object, place: str) -> dict[str, Any]:
@@ -232,9 +314,9 @@ def _object(value: object, place: str) -> dict[str, Any]:
     return value
 
 
-def _octets(holder: dict[str, Any], name: str) -> bytes:
+def _octets(holder: dict[str, Any], name: str, longest: int = LONGEST_FIELD) -> bytes:
     value = holder.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_FIELD:
+    if not isinstance(value, str) or not 0 < len(value) <= longest:
         raise EvidenceError("base64url is expected", code="credential", place=name)
     try:
         return b64.decode(value)

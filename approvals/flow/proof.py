@@ -1,40 +1,45 @@
 """Showing again that it is you: an assertion by a passkey that the signed-in person has.
 
-For what a stolen session must not be able to do: enrol a passkey, link a chat account.
+For what a stolen session must not be able to do: enrol or revoke a passkey, link or unlink a chat
+account. And what is kept of every assertion, whatever it was for.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from approvals import log
 from approvals.core import b64
 from approvals.core.errors import EvidenceError
+from approvals.core.events import Event, EventType
+from approvals.core.occasion import Purpose
 from approvals.flow import passkeys
-from approvals.flow.challenges import Ceremony, give, new_challenge, stale, take
+from approvals.flow.challenges import Ceremony, give, stale, take
 
 if TYPE_CHECKING:
     from approvals.flow.passkeys import Assertion
     from approvals.flow.service import Service
     from approvals.flow.signin import Session
     from approvals.store import Tx
+    from approvals.store.people import Passkey
 
 
-def ask(service: Service, session: Session, *, purpose: str) -> Ceremony:
-    """Give a challenge, good for one purpose, to a passkey that the person has."""
-    challenge = new_challenge()
+def ask(
+    service: Service, session: Session, *, purpose: Purpose, subject: str | None = None
+) -> Ceremony:
+    """Give a challenge, good for one purpose and subject, to a passkey that the person has."""
     with service.store.begin() as tx:
-        ceremony_id = give(
+        given = give(
             service,
             tx,
             purpose,
-            challenge=challenge,
             tenant=session.tenant,
             person=session.person,
+            subject=subject,
         )
         held = tx.people.passkeys(tenant=session.tenant, person=session.person)
-    return Ceremony(
-        ceremony_id,
-        passkeys.request_options(service.settings, challenge=challenge, allowed=held),
+    return given.to_browser(
+        passkeys.request_options(service.settings, challenge=given.challenge, allowed=held)
     )
 
 
@@ -43,9 +48,10 @@ def check(
     tx: Tx,
     session: Session,
     *,
-    purpose: str,
+    purpose: Purpose,
     ceremony_id: str,
     assertion: Assertion,
+    subject: str | None = None,
 ) -> None:
     """Take the challenge, and check that a passkey of the person answered it.
 
@@ -56,12 +62,61 @@ def check(
     """
     taken = take(tx, ceremony_id, purpose)
     owner = (session.tenant, session.person)
-    if (taken.tenant, taken.person) != owner:
-        raise stale()
+    if (taken.tenant, taken.person, taken.subject) != (*owner, subject):
+        raise stale(purpose)
     held = tx.people.passkey(b64.encode(assertion.credential_id))
     if held is None or (held.tenant, held.person) != owner:
         raise EvidenceError("this passkey is not enrolled for you", code="unknown_passkey")
     seen = passkeys.check_assertion(
         service.settings, assertion, challenge=taken.challenge, enrolled=held
     )
-    tx.people.used(held.credential_id, sign_count=seen.sign_count, backup_state=seen.backup_state)
+    record_use(
+        tx,
+        held,
+        ceremony_id=ceremony_id,
+        purpose=purpose,
+        sign_count=seen.sign_count,
+        backup_state=seen.backup_state,
+    )
+
+
+def record_use(
+    tx: Tx,
+    used: Passkey,
+    *,
+    ceremony_id: str,
+    purpose: Purpose,
+    sign_count: int,
+    backup_state: bool,
+) -> None:
+    """Count and log a checked assertion, so that what a person signed can be held against it.
+
+    Where the authenticator counts its own signatures, `unseen` are those that never came here:
+    made for somebody who kept them, or for another site where one counter serves all sites.
+    """
+    unseen = max(0, sign_count - used.sign_count - 1) if used.sign_count else 0
+    tx.people.used(
+        used.credential_id,
+        sign_count=sign_count,
+        backup_state=backup_state,
+        decided=purpose is Purpose.DECIDE,
+        unseen=unseen,
+        now=tx.now,
+    )
+    log.append(
+        tx,
+        Event(
+            type=EventType.PASSKEY_USED,
+            time=tx.now,
+            tenant=used.tenant,
+            subject=ceremony_id,
+            public={},
+            secret={
+                "person": used.person,
+                "credential": used.credential_id,
+                "purpose": purpose.value,
+                "sign_count": sign_count,
+                "unseen": unseen,
+            },
+        ),
+    )

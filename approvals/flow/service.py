@@ -28,15 +28,13 @@ RECENT_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class CurrentBundle:
-    """The bundle that decides now, and the person who activated it alone, if one did."""
+    """The bundle that decides now, and everybody who ever activated its text.
+
+    None of `excluded` is asked under its rules: nobody both makes a rule hold and fills its places.
+    """
 
     bundle: Bundle
-    activated_by: str | None
-
-    @property
-    def excluded(self) -> frozenset[str]:
-        """Whoever activated the bundle alone is not asked under its rules."""
-        return frozenset() if self.activated_by is None else frozenset({self.activated_by})
+    excluded: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ class Service:
             Unavailable: no bundle has been activated (`no_bundle`): nothing can be decided.
         """
         activation = self._activation(tx, tenant)
-        return CurrentBundle(self.bundle(tx, tenant, activation.version), activation.activated_by)
+        return CurrentBundle(self.bundle(tx, tenant, activation.version), activation.excluded)
 
     def is_current(self, tx: Tx, tenant: str, known: CurrentBundle) -> bool:
         """Whether `known` is what `current_bundle` gives, without reading a bundle.
@@ -76,16 +74,13 @@ class Service:
             Unavailable: no bundle has been activated (`no_bundle`).
         """
         activation = self._activation(tx, tenant)
-        return (activation.version, activation.activated_by) == (
-            known.bundle.version,
-            known.activated_by,
-        )
+        return (activation.version, activation.excluded) == (known.bundle.version, known.excluded)
 
     def _activation(self, tx: Tx, tenant: str) -> Activation:
         activation = tx.bundles.current(tenant)
         if activation is None:
             raise Unavailable(
-                "no policy bundle has been activated; assent bundle activate does it",
+                "no policy bundle has been activated: assent bundle activate FOLDER --by PERSON",
                 code="no_bundle",
             )
         return activation
@@ -100,7 +95,7 @@ class Service:
         return current.bundle, now
 
     def recent(self, tenant: str) -> tuple[CurrentBundle, int]:
-        """As `recent_bundle`, with the person who activated it alone."""
+        """As `recent_bundle`, with everybody who ever activated it."""
         steady = time.monotonic()
         recent = self._recent.get(tenant)
         if recent is None or steady - recent.read >= RECENT_SECONDS:

@@ -9,8 +9,10 @@ from approvals import log
 from approvals.core import b64
 from approvals.core.errors import Unauthenticated
 from approvals.core.events import Event, EventType
+from approvals.core.occasion import Purpose
 from approvals.flow import passkeys
-from approvals.flow.challenges import Ceremony, give, new_challenge, take
+from approvals.flow.challenges import Ceremony, give, take
+from approvals.flow.proof import record_use
 from approvals.flow.service import DEFAULT_TENANT, new_token, token_hash
 from approvals.flow.subjects import session_subject
 
@@ -30,12 +32,10 @@ class Session:
 
 def begin(service: Service) -> Ceremony:
     """Start a sign-in: any resident passkey of this service may answer."""
-    challenge = new_challenge()
     with service.store.begin() as tx:
-        ceremony_id = give(service, tx, "signin", challenge=challenge, tenant=DEFAULT_TENANT)
-    return Ceremony(
-        ceremony_id,
-        passkeys.request_options(service.settings, challenge=challenge, allowed=()),
+        given = give(service, tx, Purpose.SIGN_IN, tenant=DEFAULT_TENANT)
+    return given.to_browser(
+        passkeys.request_options(service.settings, challenge=given.challenge, allowed=())
     )
 
 
@@ -49,7 +49,7 @@ def finish(service: Service, ceremony_id: str, credential: object) -> str:
     """
     assertion = passkeys.read_assertion(credential)
     with service.store.begin() as tx:
-        taken = take(tx, ceremony_id, "signin")
+        taken = take(tx, ceremony_id, Purpose.SIGN_IN)
         enrolled = tx.people.passkey(b64.encode(assertion.credential_id))
         if enrolled is None or enrolled.tenant != taken.tenant:
             raise Unauthenticated("this passkey is not enrolled here", code="unknown_passkey")
@@ -62,8 +62,11 @@ def finish(service: Service, ceremony_id: str, credential: object) -> str:
             raise Unauthenticated("this passkey is not enrolled here", code="unknown_passkey")
         if enrolled.person not in service.current_bundle(tx, enrolled.tenant).bundle.people:
             raise Unauthenticated("this person is not in people.yaml", code="unknown_passkey")
-        tx.people.used(
-            enrolled.credential_id,
+        record_use(
+            tx,
+            enrolled,
+            ceremony_id=ceremony_id,
+            purpose=Purpose.SIGN_IN,
             sign_count=seen.sign_count,
             backup_state=seen.backup_state,
         )

@@ -22,12 +22,14 @@ from approvals.core.calls import ToolCall, call_hash
 from approvals.core.ceremony import Decision, Evidence, Statement, challenge, verify_evidence
 from approvals.core.errors import Conflict, EvidenceError, Invalid, TransitionError
 from approvals.core.events import Event, EventType
+from approvals.core.occasion import Purpose
 from approvals.core.quorum import Vote, assign
 from approvals.core.requests import State, cast
 from approvals.flow import passkeys
-from approvals.flow.challenges import give
+from approvals.flow.challenges import give_decision, stale, take
 from approvals.flow.gate import require_open
 from approvals.flow.issue import issue
+from approvals.flow.proof import record_use
 from approvals.flow.sight import needs_whole, to_look, visible_to
 from approvals.flow.status import effective_state
 from approvals.flow.transition import announce, end
@@ -51,6 +53,7 @@ class DecisionChallenge:
     id: str
     options: dict[str, Any]
     statement: Statement
+    text: str
 
 
 def begin(
@@ -82,24 +85,16 @@ def begin(
             iat=tx.now,
             exp=tx.now + service.settings.statement_life,
         )
-        ceremony_id = give(
-            service,
-            tx,
-            "decide",
-            challenge=challenge(statement),
-            tenant=session.tenant,
-            person=session.person,
-            subject=request_id,
-            statement=canonical.encode(statement.document()).decode(),
-        )
+        given = give_decision(tx, statement, tenant=session.tenant)
         return DecisionChallenge(
-            ceremony_id,
+            given.id,
             passkeys.request_options(
                 service.settings,
-                challenge=challenge(statement),
+                challenge=given.challenge,
                 allowed=tx.people.passkeys(tenant=session.tenant, person=session.person),
             ),
             statement,
+            given.statement,
         )
 
 
@@ -127,13 +122,9 @@ def finish(
         )
     assertion = passkeys.read_assertion(credential)
     with service.store.begin() as tx:
-        taken = tx.people.take_ceremony(ceremony_id, kind="decide", now=tx.now)
-        if (
-            taken is None
-            or taken.statement is None
-            or (taken.tenant, taken.person) != (session.tenant, session.person)
-        ):
-            raise Conflict("this statement was used or is too old", code="statement_used")
+        taken = take(tx, ceremony_id, Purpose.DECIDE)
+        if (taken.tenant, taken.person) != (session.tenant, session.person):
+            raise stale(Purpose.DECIDE)
         statement = Statement.from_document(orjson.loads(taken.statement))
         stored = visible_to(tx, session, statement.request, lock=True)
         may_vote(tx, stored, session)
@@ -145,7 +136,13 @@ def finish(
         ):
             raise EvidenceError("this passkey is not enrolled for you", code="unknown_passkey")
         vote = _vote(
-            service, tx, assertion, enrolled=enrolled, statement=statement, reason=reason or None
+            service,
+            tx,
+            assertion,
+            ceremony_id=ceremony_id,
+            enrolled=enrolled,
+            statement=statement,
+            reason=reason or None,
         )
         return count(service, tx, stored, vote)
 
@@ -182,6 +179,7 @@ def _vote(
     tx: Tx,
     assertion: Assertion,
     *,
+    ceremony_id: str,
     enrolled: Passkey,
     statement: Statement,
     reason: str | None,
@@ -215,12 +213,18 @@ def _vote(
         public_key=enrolled.public_key,
         rp_id=settings.rp_id,
         origins=(settings.origin,),
+        enrolled_as=enrolled.step_up,
         now=tx.now,
         backup_eligible=enrolled.backup_eligible,
         user_handle=tx.people.known_handle(tenant=enrolled.tenant, person=enrolled.person),
     )
-    tx.people.used(
-        enrolled.credential_id, sign_count=verified.sign_count, backup_state=seen.backup_state
+    record_use(
+        tx,
+        enrolled,
+        ceremony_id=ceremony_id,
+        purpose=Purpose.DECIDE,
+        sign_count=verified.sign_count,
+        backup_state=seen.backup_state,
     )
     return Vote(
         approver=verified.approver,

@@ -9,7 +9,7 @@ from sqlalchemy import delete
 from sqlmodel import col, select
 
 from approvals.store.rows import AccountRow, CallbackRow, LinkCodeRow
-from approvals.store.seals import add, add_new, change
+from approvals.store.seals import add, add_new, change, sound
 from approvals.store.statements import changed, insert_new
 
 if TYPE_CHECKING:
@@ -102,6 +102,31 @@ class Accounts:
             )
             == 1
         )
+
+    def leave(self, *, tenant: str, person: str) -> list[Account]:
+        """Forget all accounts and open codes of a person; gives the accounts."""
+        # One whose seal does not hold is nobody's: it goes without being told of.
+        mine = select(AccountRow).where(AccountRow.tenant == tenant, AccountRow.person == person)
+        found = [_account(row) for row in sound(self._session, mine)]
+        self._session.execute(
+            delete(AccountRow).where(
+                col(AccountRow.tenant) == tenant, col(AccountRow.person) == person
+            ),
+            execution_options={"synchronize_session": "fetch"},
+        )
+        codes = sound(
+            self._session,
+            select(LinkCodeRow)
+            .where(
+                LinkCodeRow.tenant == tenant,
+                LinkCodeRow.person == person,
+                LinkCodeRow.state == "open",
+            )
+            .order_by(LinkCodeRow.code_hash)
+            .with_for_update(),
+        )
+        change(self._session, *codes, state="replaced")
+        return found
 
     def who(self, *, channel: str, team: str, account: str) -> Account | None:
         """The person of a chat account."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import orjson
 from sqlalchemy import bindparam
 from sqlalchemy import select as select_columns
-from sqlmodel import col
+from sqlmodel import col, select
 
 from approvals.core.errors import Conflict
 from approvals.store.rows import ActivationRow, BundleRow
@@ -28,14 +28,15 @@ _CURRENT = (
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """Which bundle is current, and who alone activated it, if a person did.
+    """Which bundle is current, who activated it last, and everybody who ever activated it.
 
     `number` says how many activations the tenant had before this one.
     """
 
     number: int
     version: str
-    activated_by: str | None
+    activated_by: str
+    excluded: frozenset[str]
 
 
 class Bundles:
@@ -45,9 +46,11 @@ class Bundles:
         self._session = session
 
     def activate(
-        self, *, tenant: str, version: str, files: dict[str, str], by: str | None, now: int
+        self, *, tenant: str, version: str, files: dict[str, str], by: str, now: int
     ) -> None:
         """Store the bundle if it is new and make it current.
+
+        Whoever activated the same text before stays excluded by it.
 
         Raises:
             Conflict: another bundle was activated at the same moment.
@@ -65,6 +68,7 @@ class Bundles:
                 "number": 0 if before is None else before.number + 1,
                 "version": version,
                 "activated_by": by,
+                "excluded": orjson.dumps(sorted({by, *self._excluded(tenant, version)})).decode(),
                 "created": now,
             },
         )
@@ -78,7 +82,44 @@ class Bundles:
             return None
         if not seals_of(self._session).holds(ActivationRow, dict(row)):
             raise altered(ActivationRow, (tenant, row["number"]))
-        return Activation(row["number"], row["version"], row["activated_by"])
+        return Activation(
+            row["number"],
+            row["version"],
+            row["activated_by"],
+            frozenset(orjson.loads(row["excluded"])),
+        )
+
+    def _excluded(self, tenant: str, version: str) -> list[str]:
+        """Who activated this text before: the last activation of it names all of them."""
+        row = self._session.exec(
+            select(ActivationRow)
+            .where(ActivationRow.tenant == tenant, ActivationRow.version == version)
+            .order_by(col(ActivationRow.number).desc())
+            .limit(1)
+        ).first()
+        before: list[str] = [] if row is None else orjson.loads(row.excluded)
+        return before
+
+    def hold(self, tenant: str) -> None:
+        """Let no bundle be activated until this transaction ends.
+
+        What a person is given (a passkey, a signed-in browser) is given under one bundle: either
+        the activation that they leave with comes before, or it ends what they were given.
+        """
+        self._anchor(tenant, shared=True)
+
+    def hold_alone(self, tenant: str) -> None:
+        """Wait for every transaction that holds the bundle, and let none begin to."""
+        self._anchor(tenant, shared=False)
+
+    def _anchor(self, tenant: str, *, shared: bool) -> None:
+        # The first activation is a row that stays: its lock stands for all of them. SQLite has
+        # one writer and needs none.
+        self._session.exec(
+            select(ActivationRow.number)
+            .where(ActivationRow.tenant == tenant, ActivationRow.number == 0)
+            .with_for_update(read=shared)
+        ).first()
 
     def files(self, *, tenant: str, version: str) -> dict[str, str] | None:
         """The files of a bundle that was activated at some time."""

@@ -9,6 +9,7 @@ from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
+from approvals.core.ceremony import StepUp
 from approvals.core.errors import Conflict
 from approvals.store.rows import (
     CeremonyRow,
@@ -19,6 +20,7 @@ from approvals.store.rows import (
     SessionRow,
 )
 from approvals.store.seals import add, add_new, change, sound
+from approvals.store.statements import changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +34,12 @@ _UNSEEN = {"synchronize_session": False}
 
 @dataclass(frozen=True, slots=True)
 class Passkey:
-    """An enrolled passkey. `credential_id` is base64url, `public_key` a COSE_Key."""
+    """An enrolled passkey. `credential_id` is base64url, `public_key` a COSE_Key.
+
+    `step_up` is the strongest step-up that it makes; `attestation` is the document that shows it.
+    `uses` counts the assertions checked here, `decisions` those of them that decided, and `unseen`
+    the signatures that the authenticator counted beyond them.
+    """
 
     credential_id: str
     tenant: str
@@ -42,7 +49,14 @@ class Passkey:
     aaguid: bytes
     backup_eligible: bool
     backup_state: bool
+    step_up: StepUp
+    attestation: str | None
+    transports: tuple[str, ...]
     created: int
+    uses: int = 0
+    decisions: int = 0
+    unseen: int = 0
+    last_used: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +65,14 @@ class Invitation:
 
     tenant: str
     person: str
+    replaces: bool
     state: str
     expires: int
 
 
 @dataclass(frozen=True, slots=True)
 class Ceremony:
-    """A challenge that was given out: `kind` is enrol, signin or decide."""
+    """A challenge that was given out, and what for; `statement` is what it is the digest of."""
 
     id: str
     tenant: str
@@ -65,7 +80,7 @@ class Ceremony:
     person: str | None
     subject: str | None
     challenge: bytes
-    statement: str | None
+    statement: str
     expires: int
 
 
@@ -108,8 +123,13 @@ class People:
         Raises:
             Conflict: its id or its public key is enrolled already (`passkey_known`).
         """
+        fields = _fields(passkey) | {
+            "state": "active",
+            "step_up": passkey.step_up.value,
+            "transports": " ".join(passkey.transports),
+        }
         try:
-            add(self._session, PasskeyRow, {"state": "active", **_fields(passkey)})
+            add(self._session, PasskeyRow, fields)
         except IntegrityError as error:
             raise Conflict("this passkey is enrolled already", code="passkey_known") from error
 
@@ -133,14 +153,86 @@ class People:
         ).first()
         return None if row is None else _passkey(row)
 
-    def used(self, credential_id: str, *, sign_count: int, backup_state: bool) -> None:
-        """Remember the counter of an authenticator whose passkey this transaction has locked."""
-        row = self._session.get_one(PasskeyRow, credential_id)
-        change(self._session, row, sign_count=sign_count, backup_state=backup_state)
+    def used(
+        self,
+        credential_id: str,
+        *,
+        sign_count: int,
+        backup_state: bool,
+        decided: bool,
+        unseen: int,
+        now: int,
+    ) -> None:
+        """Count a checked assertion of a passkey that this transaction has locked.
 
-    def invite(self, *, token_hash: str, tenant: str, person: str, now: int, expires: int) -> None:
-        """Add an invitation; earlier open ones of the person end."""
-        earlier = self._session.exec(
+        `unseen` is by how much the authenticator's counter moved beyond this one assertion.
+        """
+        row = self._session.get_one(PasskeyRow, credential_id)
+        change(
+            self._session,
+            row,
+            sign_count=sign_count,
+            backup_state=backup_state,
+            uses=row.uses + 1,
+            decisions=row.decisions + int(decided),
+            unseen=row.unseen + unseen,
+            last_used=now,
+        )
+
+    def revoke(
+        self, *, tenant: str, person: str, now: int, only: str | None = None
+    ) -> list[Passkey]:
+        """End a person's active passkeys, or `only` one of them, for good; gives those that ended.
+
+        A credential that ended is never active again, and neither its id nor its public key can be
+        enrolled again. One whose seal does not hold opens nothing, and can stay as it is.
+        """
+        query = select(PasskeyRow).where(
+            PasskeyRow.tenant == tenant,
+            PasskeyRow.person == person,
+            PasskeyRow.state == "active",
+        )
+        if only is not None:
+            query = query.where(PasskeyRow.credential_id == only)
+        # Locked in one order: spending locks the passkeys of an approval in the same one.
+        active = sound(
+            self._session,
+            query.order_by(PasskeyRow.credential_id)
+            .with_for_update()
+            .execution_options(populate_existing=True),
+        )
+        ended = [_passkey(row) for row in active]
+        change(self._session, *active, state="revoked", ended=now)
+        return ended
+
+    def end_access(self, *, tenant: str, person: str) -> int:
+        """End a person's signed-in browsers and open challenges; gives how many browsers."""
+        given = sound(
+            self._session,
+            select(CeremonyRow)
+            .where(
+                CeremonyRow.tenant == tenant,
+                CeremonyRow.person == person,
+                CeremonyRow.state == "open",
+            )
+            .order_by(CeremonyRow.id)
+            .with_for_update()
+            .execution_options(populate_existing=True),
+        )
+        change(self._session, *given, state="used")
+        return changed(
+            self._session.execute(
+                delete(SessionRow).where(
+                    col(SessionRow.tenant) == tenant, col(SessionRow.person) == person
+                ),
+                execution_options=_UNSEEN,
+            )
+        )
+
+    def end_invitations_of(self, *, tenant: str, person: str) -> None:
+        """End a person's open invitations."""
+        earlier = sound(
+            self._session,
             select(InvitationRow)
             .where(
                 InvitationRow.tenant == tenant,
@@ -149,12 +241,40 @@ class People:
             )
             .order_by(InvitationRow.token_hash)
             .with_for_update()
-        ).all()
+            .execution_options(populate_existing=True),
+        )
         change(self._session, *earlier, state="replaced")
+
+    def forget_handle(self, *, tenant: str, person: str) -> None:
+        """Forget the user handle: passkeys that a device still holds are nobody's."""
+        row = self._session.get(HandleRow, (tenant, person))
+        if row is not None:
+            self._session.delete(row)
+            self._session.flush()
+
+    def holders(self, tenant: str) -> frozenset[str]:
+        """Everybody who has a user handle: who may hold a passkey, a browser or a chat account."""
+        return frozenset(
+            self._session.exec(select(HandleRow.person).where(HandleRow.tenant == tenant))
+        )
+
+    def invite(
+        self,
+        *,
+        token_hash: str,
+        tenant: str,
+        person: str,
+        replaces: bool,
+        now: int,
+        expires: int,
+    ) -> None:
+        """Add an invitation; earlier open ones of the person end."""
+        self.end_invitations_of(tenant=tenant, person=person)
         values = {
             "token_hash": token_hash,
             "tenant": tenant,
             "person": person,
+            "replaces": replaces,
             "state": "open",
             "created": now,
             "expires": expires,
@@ -170,7 +290,9 @@ class People:
     def invitation(self, token_hash: str) -> Invitation | None:
         """The invitation with this token's hash."""
         row = self._session.get(InvitationRow, token_hash)
-        return None if row is None else Invitation(row.tenant, row.person, row.state, row.expires)
+        if row is None:
+            return None
+        return Invitation(row.tenant, row.person, row.replaces, row.state, row.expires)
 
     def use_invitation(self, token_hash: str, *, now: int) -> bool:
         """Use an open invitation that has not expired: true for exactly one caller."""
@@ -191,6 +313,12 @@ class People:
     def open_ceremony(self, ceremony: Ceremony) -> None:
         """Remember a challenge that is being given out."""
         add(self._session, CeremonyRow, {"state": "open", **_fields(ceremony)})
+
+    def tenant_of_ceremony(self, ceremony_id: str) -> str | None:
+        """The tenant in which a challenge was given. It never changes."""
+        return self._session.exec(
+            select(CeremonyRow.tenant).where(CeremonyRow.id == ceremony_id)
+        ).first()
 
     def take_ceremony(self, ceremony_id: str, *, kind: str, now: int) -> Ceremony | None:
         """Take a challenge: the one who gets it is the only one, and only before it expires."""
@@ -276,5 +404,12 @@ def _passkey(row: PasskeyRow) -> Passkey:
         aaguid=row.aaguid,
         backup_eligible=row.backup_eligible,
         backup_state=row.backup_state,
+        step_up=StepUp(row.step_up),
+        attestation=row.attestation,
+        transports=tuple(row.transports.split()),
         created=row.created,
+        uses=row.uses,
+        decisions=row.decisions,
+        unseen=row.unseen,
+        last_used=row.last_used,
     )

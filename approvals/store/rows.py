@@ -42,13 +42,16 @@ class ActivationRow(SealedRow, table=True):
     """One activation. The newest is current: an old bundle returns only by a new activation.
 
     The tenant's activations are numbered from 0, so the seal covers which of them this is.
+    `excluded` is a JSON list of everybody who ever activated this version: none of them is asked
+    under its rules.
     """
 
     __tablename__ = "activation"
     tenant: str = Field(primary_key=True)
     number: int = Field(primary_key=True, sa_type=BIG, sa_column_kwargs={"autoincrement": False})
     version: str
-    activated_by: str | None = None
+    activated_by: str
+    excluded: str = Field(sa_type=Text)
     created: int = Field(sa_type=BIG)
 
 
@@ -62,7 +65,13 @@ class HandleRow(SealedRow, table=True):
 
 
 class PasskeyRow(SealedRow, table=True):
-    """An enrolled passkey. Neither its id nor its public key can belong to two persons."""
+    """An enrolled passkey. Neither its id nor its public key can belong to two persons.
+
+    `step_up` is the strongest step-up that it makes, and `attestation` the document that shows it.
+    `uses` counts the assertions that were checked here, `decisions` those of them that decided;
+    `unseen` sums what the authenticator's own counter moved beyond them. `state` is active or
+    revoked.
+    """
 
     __tablename__ = "passkey"
     credential_id: str = Field(primary_key=True)
@@ -73,21 +82,34 @@ class PasskeyRow(SealedRow, table=True):
     aaguid: bytes = Field(sa_type=LargeBinary)
     backup_eligible: bool
     backup_state: bool
+    step_up: str
+    attestation: str | None = Field(default=None, sa_type=Text)
+    transports: str = Field(default="")
+    uses: int = Field(default=0, sa_type=BIG)
+    decisions: int = Field(default=0, sa_type=BIG)
+    unseen: int = Field(default=0, sa_type=BIG)
+    last_used: int | None = Field(default=None, sa_type=BIG)
     state: str
     created: int = Field(sa_type=BIG)
+    ended: int | None = Field(default=None, sa_type=BIG)
     __table_args__ = (Index("passkey_person", "tenant", "person"),)
 
 
 class InvitationRow(SealedRow, table=True):
-    """A single-use invitation, kept by the SHA-256 of its token."""
+    """A single-use invitation, kept by the SHA-256 of its token.
+
+    `replaces`: the person's former passkeys ended when it was made, and end when it is used.
+    """
 
     __tablename__ = "invitation"
     token_hash: str = Field(primary_key=True)
     tenant: str
     person: str
+    replaces: bool
     state: str
     created: int = Field(sa_type=BIG)
     expires: int = Field(sa_type=BIG)
+    __table_args__ = (Index("invitation_person", "tenant", "person"),)
 
 
 class CeremonyRow(SealedRow, table=True):
@@ -100,7 +122,7 @@ class CeremonyRow(SealedRow, table=True):
     person: str | None = None
     subject: str | None = None
     challenge: bytes = Field(sa_type=LargeBinary)
-    statement: str | None = Field(default=None, sa_type=Text)
+    statement: str = Field(sa_type=Text)
     state: str
     expires: int = Field(sa_type=BIG, index=True)
 

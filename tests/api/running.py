@@ -183,7 +183,7 @@ def open_company(
     configured = load(home=home, url=url, database=database, **{**UNLIMITED, **settings})
     service = open_service(configured)
     keys = {"gateway": new_key(), "other": new_key()}
-    activate(service, tenant="default", files=bundle(keys, ttl=ttl))
+    activate(service, tenant="default", files=bundle(keys, ttl=ttl), by="uma")
     return Running(service=service, app=build_app(service), keys=keys)
 
 

@@ -164,6 +164,7 @@ def test_a_bundle_without_the_enforcer_ends_its_access_at_once(
         company.service,
         tenant="default",
         files=bundle({**company.keys, "gateway": new_key()}),
+        by="uma",
     )
     refused(ask(http, token))
 

@@ -84,7 +84,7 @@ cases:
 
     def initialised(self) -> Shell:
         """The same shell after `assent init` with the small bundle."""
-        ended = self("init", "--bundle", self.write_bundle())
+        ended = self("init", "--bundle", self.write_bundle(), "--by", "ops")
         assert ended.code == 0, ended.err
         return self
 

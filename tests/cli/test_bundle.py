@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.service import AGENTS, PEOPLE
+from tests.attesting import Maker
+from tests.service import AGENTS, PEOPLE, RULES
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Shell
@@ -29,7 +30,7 @@ def test_every_problem_is_told_with_file_and_line(assent: Shell) -> None:
     assert ended.code == 2
     assert ended.document["ok"] is False
     places = {(problem["file"], problem["line"]) for problem in ended.document["problems"]}
-    assert (str(folder / "people.yaml"), 9) in places
+    assert (str(folder / "people.yaml"), 10) in places
     assert (str(folder / "agents.yaml"), 4) in places
 
     ended = assent("bundle", "check", folder)
@@ -176,14 +177,18 @@ def test_activating_and_showing(assent: Shell) -> None:
 
 def test_a_bundle_that_fails_its_cases_is_not_activated(assent: Shell) -> None:
     before = assent.initialised()("bundle", "show", "--json").document["version"]
-    ended = assent("bundle", "activate", assent.write_bundle(expected="deny"), "--json")
+    ended = assent(
+        "bundle", "activate", assent.write_bundle(expected="deny"), "--by", "ops", "--json"
+    )
     assert (ended.code, ended.error["code"]) == (1, "bundle_cases")
     assert assent("bundle", "show", "--json").document["version"] == before
 
 
 def test_a_broken_bundle_is_not_activated(assent: Shell) -> None:
     before = assent.initialised()("bundle", "show", "--json").document["version"]
-    ended = assent("bundle", "activate", assent.write_bundle(people_yaml="people: ["), "--json")
+    ended = assent(
+        "bundle", "activate", assent.write_bundle(people_yaml="people: ["), "--by", "ops", "--json"
+    )
     assert ended.code == 2
     assert ended.document["problems"]
     assert assent("bundle", "show", "--json").document["version"] == before
@@ -193,3 +198,30 @@ def test_an_activation_by_nobody_is_refused(assent: Shell) -> None:
     assert assent("init").code == 0
     ended = assent("bundle", "activate", assent.write_bundle(), "--by", "mallory", "--json")
     assert (ended.code, ended.error["code"]) == (2, "unknown_person")
+
+
+HARDWARE = RULES.replace('@step_up("passkey")', '@step_up("hardware-passkey")', 1)
+
+
+def test_a_rule_for_hardware_needs_roots_of_attestation(
+    assent: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = assent.write_bundle(policies_payments_cedar=HARDWARE)
+    ended = assent("bundle", "check", folder, "--json")
+    assert ended.code == 2
+    (problem,) = ended.document["problems"]
+    assert (problem["code"], problem["line"]) == ("attestation", 5)
+    roots = Maker().write_root(assent.folder / "roots")
+    assert assent("bundle", "check", folder, "--attestation", roots).code == 0
+    monkeypatch.setenv("ASSENT_ATTESTATION_ROOTS", str(roots))
+    assert assent("bundle", "check", folder).code == 0
+    (roots / "notes.txt").write_text("x")
+    ended = assent("bundle", "check", folder, "--json")
+    assert (ended.code, ended.error["code"]) == (2, "attestation_roots")
+
+
+def test_an_activation_names_who_does_it(assent: Shell) -> None:
+    folder = assent.write_bundle()
+    assert assent("init").code == 0
+    assert "--by" in assent("bundle", "activate", folder).err
+    assert "--by" in assent("init", "--bundle", folder).err

@@ -166,7 +166,7 @@ def test_what_an_enforcer_pins(assent: Shell) -> None:
     assert assent("keys", "directory", "--out", pins).code == 0
     jwks = json.loads((pins / "jwks.json").read_text())
     people = directory.verify((pins / "people.jwt").read_text().strip(), keys=jwks)
-    assert [person.id for person in people.people] == ["ada", "ben", "cleo", "uma"]
+    assert [person.id for person in people.people] == ["ada", "ben", "cleo", "ops", "uma"]
     assert (pins / "log.vkey").read_text().startswith("localhost:8420/log+")
     printed = assent("keys", "directory", "--json")
     assert printed.document["jwks"] == jwks

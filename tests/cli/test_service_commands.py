@@ -16,7 +16,7 @@ from approvals.flow.submit import submit
 from approvals.log import sequence
 from tests.cli.conftest import free_port
 from tests.cli.test_keys_and_token import made_key
-from tests.service import ENFORCER, TARGET
+from tests.service import ENFORCER, TARGET, Peopled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ def test_init_makes_a_private_home_and_may_be_run_again(assent: Shell) -> None:
     assert stat.S_IMODE((assent.home / "keys").stat().st_mode) == 0o700
     for path in (assent.home / "keys").iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    again = assent("init", "--bundle", assent.write_bundle(), "--json")
+    again = assent("init", "--bundle", assent.write_bundle(), "--by", "ops", "--json")
     assert again.code == 0
     assert again.document["log_key"] == first.document["log_key"]
     assert again.document["bundle"]
@@ -50,7 +50,9 @@ def test_init_makes_a_private_home_and_may_be_run_again(assent: Shell) -> None:
 
 
 def test_init_with_a_broken_bundle_makes_nothing(assent: Shell) -> None:
-    ended = assent("init", "--bundle", assent.write_bundle(agents_yaml="agents: 7"), "--json")
+    ended = assent(
+        "init", "--bundle", assent.write_bundle(agents_yaml="agents: 7"), "--by", "ops", "--json"
+    )
     assert ended.code == 2
     assert ended.document["problems"]
     assert not assent.home.exists()
@@ -127,9 +129,35 @@ def test_people_are_invited_and_listed(assent: Shell) -> None:
         ("ada", 0),
         ("ben", 0),
         ("cleo", 0),
+        ("ops", 0),
         ("uma", 0),
     ]
     assert "Ada Okafor" in assent("people", "list").out
+
+
+def test_a_lost_passkey_is_listed_ended_and_replaced_from_a_shell(assent: Shell) -> None:
+    assent.initialised()
+    with local.service(assent.home) as service:
+        running = Peopled(service)
+        running.enrol("ada")
+    (listed,) = assent("people", "passkeys", "ada", "--json").document
+    assert (listed["step_up"], listed["uses"], listed["unseen"]) == ("passkey", 0, 0)
+    assert listed["id"] in assent("people", "passkeys", "ada").out.replace("\n", "")
+    unsaid = assent("people", "invite", "ada", "--json")
+    assert (unsaid.code, unsaid.error["code"]) == (2, "passkeys")
+    added = assent("people", "invite", "ada", "--add", "--json").document
+    assert (added["replaces"], added["ended_passkeys"]) == (False, 0)
+    ended = assent("people", "revoke", "ada", listed["id"], "--json").document
+    assert (ended["ended_passkeys"], ended["ended_sessions"]) == (1, 1)
+    assert assent("people", "passkeys", "ada", "--json").document == []
+    again = assent("people", "revoke", "ada", listed["id"], "--json")
+    assert again.error["code"] == "unknown_passkey"
+    with local.service(assent.home) as service:
+        Peopled(service).enrol("ada", seed="second")
+    told = assent("people", "invite", "ada", "--replace").out
+    assert "Ended: 1 passkey and 1 signed-in browser." in told
+    assert "replaces every passkey they have" in " ".join(told.split())
+    assert assent("people", "list", "--json").document[0]["passkeys"] == 0
 
 
 def test_nobody_is_invited_who_is_not_in_the_bundle(assent: Shell) -> None:

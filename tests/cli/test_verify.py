@@ -80,7 +80,9 @@ def test_a_changed_digit_is_found_and_its_place_is_named(filed: Filed) -> None:
 
 def test_keys_of_another_service_do_not_verify_it(filed: Filed, tmp_path: Path) -> None:
     assent, other = filed.assent, tmp_path / "other"
-    assert assent("init", "--home", other, "--bundle", assent.write_bundle()).code == 0
+    assert (
+        assent("init", "--home", other, "--bundle", assent.write_bundle(), "--by", "ops").code == 0
+    )
     pins = tmp_path / "other-pins"
     assert assent("keys", "directory", "--home", other, "--out", pins).code == 0
     for name, option in (("jwks.json", "--jwks"), ("log.vkey", "--log-key")):

@@ -64,6 +64,7 @@ def check(evidence: Evidence, *, key: SoftKey = KEY, **changes: Any) -> Verified
         "now": NOW + 1,
         "backup_eligible": key.backup_eligible,
         "user_handle": key.user_handle,
+        "enrolled_as": key.step_up,
     }
     statement = changes.pop("statement", STATEMENT)
     return verify_evidence(statement, evidence, **{**known, **changes})
@@ -79,11 +80,20 @@ def refused(evidence: Evidence, **changes: Any) -> str:
 def test_a_passkeys_signature_over_the_statement_is_accepted(algorithm: int) -> None:
     key = KEYS[algorithm]
     verified = check(sign(key, STATEMENT), key=key)
-    assert verified == VerifiedEvidence(approver="ada", step_up=StepUp.HARDWARE, sign_count=0)
+    assert verified == VerifiedEvidence(approver="ada", step_up=StepUp.PASSKEY, sign_count=0)
+
+
+def test_a_key_is_hardware_where_that_was_shown_at_its_enrolment_and_nowhere_else() -> None:
+    """What a key says of itself (device-bound, backed up or not) anybody can program."""
+    evidence = sign(KEY, STATEMENT)
+    assert not evidence.backup_eligible
+    assert check(evidence).step_up is StepUp.PASSKEY
+    assert check(evidence, enrolled_as=StepUp.HARDWARE).step_up is StepUp.HARDWARE
 
 
 def test_a_key_that_can_be_copied_is_not_hardware() -> None:
-    assert check(sign(SYNCED, STATEMENT), key=SYNCED).step_up is StepUp.PASSKEY
+    evidence = sign(SYNCED, STATEMENT)
+    assert check(evidence, key=SYNCED, enrolled_as=StepUp.HARDWARE).step_up is StepUp.PASSKEY
 
 
 def test_the_challenge_is_the_documented_digest() -> None:

@@ -86,7 +86,7 @@ def test_a_group_is_not_named_like_a_person() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "place"),
     [
-        (("typ",), "assent/directory/2", "directory.typ"),
+        (("typ",), "assent/directory/1", "directory.typ"),
         (("time",), -1, "directory.time"),
         (("origins",), "https://a.example", "directory.origins"),
         (("origins",), [None], "directory.origins[0]"),
@@ -101,6 +101,10 @@ def test_a_group_is_not_named_like_a_person() -> None:
             0,
             "directory.people[0].keys[0].backup_eligible",
         ),
+        (("people", 0, "keys", 0, "step_up"), "session", "directory.people[0].keys[0].step_up"),
+        (("people", 0, "keys", 0, "step_up"), "hardware", "directory.people[0].keys[0].step_up"),
+        # Listed as hardware in this company; a key that can be copied is none.
+        (("people", 0, "keys", 0, "backup_eligible"), True, "directory.people[0].keys[0].step_up"),
     ],
 )
 def test_a_document_that_is_not_exact_is_refused(

@@ -156,6 +156,7 @@ def test_a_directory_of_everybody_in_a_large_company_is_one_that_can_be_pinned()
                     public_key=number.to_bytes(80),
                     aaguid=bytes(16),
                     backup_eligible=False,
+                    step_up=StepUp.PASSKEY,
                 ),
             ),
         )

@@ -76,7 +76,7 @@ def test_every_notice_arrives(tmp_path: Path, database_url: str, draws: Draws) -
         open_per_tool=10_000,
     )
     files = bundle_files(running.enforcer_key.public_jwk(), people_yaml=WITH_MAIL)
-    activate(running.service, tenant="default", files=files)
+    activate(running.service, tenant="default", files=files, by="ops")
     box = Letterbox()
     controller = Controller(box, hostname="127.0.0.1", port=free_port())
     controller.start()

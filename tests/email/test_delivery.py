@@ -51,7 +51,7 @@ class Office:
 def office(tmp_path: Path, sqlite_url: str) -> Iterator[Office]:
     running = start(tmp_path, sqlite_url, view_seconds=0)
     files = bundle_files(running.enforcer_key.public_jwk(), people_yaml=MAILED, tools_yaml=SUMMARY)
-    activate(running.service, tenant="default", files=files)
+    activate(running.service, tenant="default", files=files, by="ops")
     post = Post()
     with mail_server(post) as port:
         yield Office(running, post, port)
@@ -132,7 +132,7 @@ def test_hostile_arguments_work_nowhere_on_the_way(office: Office) -> None:
         people_yaml=MAILED,
         tools_yaml=SUMMARY.replace("kind: address}", "kind: text, summary: true}"),
     )
-    activate(office.running.service, tenant="default", files=files)
+    activate(office.running.service, tenant="default", files=files, by="ops")
     hostile = "".join(text for text in naughty.ALL if len(text) < 60)
     hostile = "".join(each for each in hostile if not 0xD800 <= ord(each) < 0xE000)
     for at in range(0, len(hostile), 400):

@@ -160,6 +160,7 @@ def test_spending_takes_the_stricter_of_pinned_and_current(
         running.service,
         tenant="default",
         files=bundle_files(running.enforcer_key.public_jwk(), **change),
+        by="ops",
     )
     assert spend(running, jti, call_hash) == "revoked"
     assert "approval.refused" in events(running)
@@ -171,7 +172,7 @@ def test_a_looser_bundle_does_not_take_an_approval_away(running: Running) -> Non
         running.enforcer_key.public_jwk(),
         policies_payments_cedar=RULES.replace('"500.00"', '"600.00"'),
     )
-    activate(running.service, tenant="default", files=files)
+    activate(running.service, tenant="default", files=files, by="ops")
     assert spend(running, jti, call_hash) == "receipt"
 
 
@@ -188,6 +189,7 @@ def test_what_policy_allowed_is_rechecked_too(running: Running) -> None:
         running.service,
         tenant="default",
         files=bundle_files(running.enforcer_key.public_jwk(), policies_payments_cedar=stricter),
+        by="ops",
     )
     assert spend(running, issued.jti, issued.call_hash) == "revoked"
 

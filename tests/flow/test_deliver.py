@@ -47,7 +47,7 @@ class Recorder:
 @pytest.fixture
 def mailing(running: Running) -> Running:
     files = bundle_files(running.enforcer_key.public_jwk(), people_yaml=WITH_MAIL)
-    activate(running.service, tenant="default", files=files)
+    activate(running.service, tenant="default", files=files, by="ops")
     return running
 
 
@@ -225,7 +225,7 @@ def test_only_what_the_tools_owner_marked_leaves_in_a_notice(mailing: Running) -
     files = bundle_files(
         mailing.enforcer_key.public_jwk(), people_yaml=WITH_MAIL, tools_yaml=marked
     )
-    activate(mailing.service, tenant="default", files=files)
+    activate(mailing.service, tenant="default", files=files, by="ops")
     mailing.opened(args={"memo": "canary-memo"}, explanation="canary-prose")
     channel = Recorder()
     drain(mailing, channel)
@@ -272,7 +272,9 @@ def test_an_account_is_linked_by_a_code_that_is_used_once(running: Running) -> N
     again = link_code(running, "ben")
     other = {**take, "code": again}
     assert code_of(chat.finish_link, running.service, account="U1", **other) == "account_linked"
-    chat.unlink(running.service, running.sessions["ada"], "slack")
+    asked = chat.begin_unlink(running.service, running.sessions["ada"])
+    answer = running.passkeys["ada"].authenticate(asked.options)
+    chat.unlink(running.service, running.sessions["ada"], "slack", asked.id, answer)
     assert chat.person_of(running.service, channel="slack", team="T1", account="U1") is None
 
 
@@ -308,7 +310,7 @@ def test_a_click_approves_where_a_session_is_enough_and_all_is_shown(
             "kind: address}", f"kind: address, summary: {str(shown).lower()}}}"
         ),
     )
-    activate(running.service, tenant="default", files=files)
+    activate(running.service, tenant="default", files=files, by="ops")
     request = running.opened("20.00")
     if shown:
         assert click(running, "ada", request, Decision.APPROVE) is State.APPROVED
@@ -327,7 +329,7 @@ def test_a_click_waits_until_the_request_can_have_been_read(
             "kind: address}", "kind: address, summary: true}"
         ),
     )
-    activate(running.service, tenant="default", files=files)
+    activate(running.service, tenant="default", files=files, by="ops")
     moment = [int(time.time())]
     monkeypatch.setattr(running.service.store, "_now", lambda _session: sum(moment))
     request = running.opened("20.00")

@@ -70,7 +70,7 @@ def test_evidence_of_a_request_that_was_followed_up_holds(
         '@approvers("finance")', '@approvers("finance | managers") @escalate("5m: managers")'
     )
     files = bundle_files(running.enforcer_key.public_jwk(), policies_payments_cedar=rules)
-    activate(running.service, tenant="default", files=files)
+    activate(running.service, tenant="default", files=files, by="ops")
     request = running.opened()
     later(500)
     assert follow(running.service) == 1

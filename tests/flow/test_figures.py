@@ -23,7 +23,7 @@ def watched(running: Running) -> Running:
     files = bundle_files(
         running.enforcer_key.public_jwk(), people_yaml=PEOPLE + "  operators: [ada]\n"
     )
-    activate(running.service, tenant="default", files=files)
+    activate(running.service, tenant="default", files=files, by="ops")
     return running
 
 
@@ -78,7 +78,7 @@ def test_without_the_group_nobody_is_an_operator(running: Running) -> None:
 def test_a_person_of_the_groups_name_is_no_operator(running: Running) -> None:
     people = PEOPLE.replace("  cleo:", "  operators: {name: Otto Perator}\n  cleo:")
     files = bundle_files(running.enforcer_key.public_jwk(), people_yaml=people)
-    activate(running.service, tenant="default", files=files)
+    activate(running.service, tenant="default", files=files, by="ops")
     running.enrol("operators")
     with pytest.raises(AssentError) as caught:
         figures(running.service, running.sessions["operators"])

@@ -27,6 +27,7 @@ people:
   ben: {name: Ben Silva, email: ben@example.com}
   cleo: {name: Cleo Marsh, email: cleo@example.com}
   dora: {name: Dora Quist, email: dora@example.com}
+  ops: {name: Olu Price}
   uma: {name: Uma Reyes, email: uma@example.com}
 groups:
   finance: [ada, ben, uma]
@@ -49,7 +50,7 @@ def use(running: Running, *, people: str = TOLD, rules: str = STEPS) -> None:
     files = bundle_files(
         running.enforcer_key.public_jwk(), people_yaml=people, policies_payments_cedar=rules
     )
-    activate(running.service, tenant="default", files=files)
+    activate(running.service, tenant="default", files=files, by="ops")
 
 
 def told(running: Running, request: str) -> dict[str, set[str]]:

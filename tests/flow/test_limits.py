@@ -55,7 +55,7 @@ def limited(home: Path, database: str, **settings: Any) -> Running:
     running = start(home, database, **{**LIMITS, **settings})
     key = running.enforcer_key.public_jwk()
     files = bundle_files(key, people_yaml=WITH_MAIL, agents_yaml=TWO_AGENTS)
-    activate(running.service, tenant="default", files=files)
+    activate(running.service, tenant="default", files=files, by="ops")
     return running
 
 

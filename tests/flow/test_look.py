@@ -23,7 +23,7 @@ def company(running: Running) -> Running:
         running.enforcer_key.public_jwk(),
         people_yaml=PEOPLE.replace("[ada, ben, uma]", "[ada, ben]"),
     )
-    activate(running.service, tenant="default", files=files)
+    activate(running.service, tenant="default", files=files, by="ops")
     return running
 
 

@@ -39,7 +39,7 @@ def spend(running: Running, jti: str, call_hash: str) -> str:
     return "receipt"
 
 
-def change(running: Running, *, by: str | None = None, **files: str) -> None:
+def change(running: Running, *, by: str = "ops", **files: str) -> None:
     public = running.enforcer_key.public_jwk()
     activate(running.service, tenant="default", files=bundle_files(public, **files), by=by)
 

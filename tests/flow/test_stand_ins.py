@@ -43,7 +43,9 @@ def go_away(running: Running) -> None:
     people = PEOPLE.replace("{name: Ben Silva}", f"{{name: Ben, stand_ins: [{NAME}], {absent}}}")
     assert people != PEOPLE
     key = running.enforcer_key.public_jwk()
-    activate(running.service, tenant="default", files=bundle_files(key, people_yaml=people))
+    activate(
+        running.service, tenant="default", files=bundle_files(key, people_yaml=people), by="ops"
+    )
 
 
 def test_a_stand_in_decides_and_the_approval_holds_everywhere(running: Running) -> None:

@@ -198,7 +198,7 @@ def test_the_verdict_names_the_bundle_that_gave_it(running: Running) -> None:
         running.enforcer_key.public_jwk(),
         agents_yaml="agents: {}\n",
     )
-    version = activate(running.service, tenant="default", files=files)
+    version = activate(running.service, tenant="default", files=files, by="ops")
     answer = running.submit()
     assert isinstance(answer, Denied)
     assert answer.code == "no_agent"

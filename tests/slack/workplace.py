@@ -63,7 +63,7 @@ class Workplace:
                 **changes,
             },
         )
-        activate(self.running.service, tenant="default", files=files)
+        activate(self.running.service, tenant="default", files=files, by="ops")
 
     def deliver(self) -> int:
         """Deliver what is due."""

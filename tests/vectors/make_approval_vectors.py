@@ -37,6 +37,8 @@ from tests.softkey import SoftKey
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from approvals.core.directory import Directory
+
 HERE = Path(__file__).parent / "approval"
 COMPANY = Company()
 COMPANY_WITH_SYNCED_KEYS = Company(
@@ -88,6 +90,16 @@ def header(token: str, **changes: Any) -> str:
     members = {**json.loads(b64.decode(first)), **changes}
     raw = json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
     return ".".join((b64.encode(raw), payload, signature))
+
+
+def replace_step_up(directory: Directory, person: str) -> dict[str, Any]:
+    """The directory's document with this person's passkeys as passkeys like any other."""
+    document: dict[str, Any] = directory.document()
+    for each in document["people"]:
+        if each["id"] == person:
+            for key in each["keys"]:
+                key["step_up"] = "passkey"
+    return document
 
 
 def vectors() -> Iterator[Vector]:
@@ -145,6 +157,14 @@ def vectors() -> Iterator[Vector]:
         "evidence",
         "each person's statement with the other's signature",
         COMPANY.token(replace(approval, approvals=exchanged)),
+    )
+    software = replace_step_up(COMPANY.directory, "ada")
+    yield Vector(
+        "evidence-hardware",
+        "evidence",
+        "claims a hardware passkey; the directory lists it as a passkey like any other",
+        token,
+        given={"directory": software},
     )
     yield Vector(
         "evidence-request",

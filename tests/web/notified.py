@@ -105,7 +105,7 @@ def office(
                 "tools.yaml": tools,
                 "webhooks.yaml": json.dumps({"hooks": hooks}),
             }
-            activate(site.service, tenant=DEFAULT_TENANT, files=files)
+            activate(site.service, tenant=DEFAULT_TENANT, files=files, by="otto")
             channels = connect.channels(site.service)
             assert any(isinstance(each, SlackChannel) for each in channels)
             yield Office(site, slack, post, hook, channels)

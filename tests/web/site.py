@@ -229,7 +229,7 @@ def open_site(
     service = open_service(settings)
     jwk = new_key()
     activate.activate(
-        service, tenant=DEFAULT_TENANT, files=bundle_files(public_jwk(jwk), short=short)
+        service, tenant=DEFAULT_TENANT, files=bundle_files(public_jwk(jwk), short=short), by="otto"
     )
     return Site(service, build_app(service, jobs=jobs), url, jwk)
 

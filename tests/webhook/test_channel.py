@@ -47,7 +47,7 @@ def register(running: Running, url: str, *events: str) -> None:
     files = bundle_files(
         running.enforcer_key.public_jwk(), people_yaml=HOOKED, tools_yaml=SUMMARY
     ) | {"webhooks.yaml": json.dumps(hooks)}
-    activate(running.service, tenant="default", files=files)
+    activate(running.service, tenant="default", files=files, by="ops")
 
 
 def posted(running: Running, there: Host, **changed: Any) -> None:

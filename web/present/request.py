@@ -109,6 +109,7 @@ class RequestPage:
     created: int
     expires: int
     fingerprint: str
+    call_hash: str
     repeats: str
     story: tuple[Step, ...]
     fields: tuple[FieldView, ...]
@@ -153,6 +154,7 @@ def request_page(view: RequestView) -> RequestPage:
         created=view.created,
         expires=view.expires,
         fingerprint=view.fingerprint,
+        call_hash=view.call_hash,
         repeats="" if view.repeats == 0 else f"asked {view.repeats + 1} times",
         story=_story(view),
         fields=fields(view.display, folded=folded),

@@ -45,14 +45,65 @@ async function post(path, data = {}) {
 
 // ---- passkeys ---------------------------------------------------------------------------------
 
-const usable = () => typeof PublicKeyCredential === "function" && "parseRequestOptionsFromJSON" in PublicKeyCredential;
+// Browsers have had passkeys for longer than the JSON forms of WebAuthn (parse…FromJSON, toJSON), and
+// some password managers replace navigator.credentials and give objects without them. So the forms are
+// written here, for everybody: one way, which every test takes.
+
+const encode = (buffer) =>
+  btoa(String.fromCharCode(...new Uint8Array(buffer)))
+    .replaceAll("+", "-")
+    .replaceAll("/", "_")
+    .replaceAll("=", "");
+
+const decode = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+
+const described = (list = []) => list.map((each) => ({ ...each, id: decode(each.id) }));
+
+const toCreate = (options) => ({
+  ...options,
+  challenge: decode(options.challenge),
+  user: { ...options.user, id: decode(options.user.id) },
+  excludeCredentials: described(options.excludeCredentials),
+});
+
+const toGet = (options) => ({
+  ...options,
+  challenge: decode(options.challenge),
+  allowCredentials: described(options.allowCredentials),
+});
+
+function written(credential) {
+  const { response } = credential;
+  const parts = { clientDataJSON: encode(response.clientDataJSON) };
+  for (const name of ["attestationObject", "authenticatorData", "signature", "userHandle"]) {
+    // An empty user handle is an absent one: some password managers give it so.
+    if (response[name]?.byteLength) parts[name] = encode(response[name]);
+  }
+  if (parts.attestationObject) delete parts.authenticatorData; // it is in there
+  if (typeof response.getTransports === "function") parts.transports = response.getTransports();
+  const id = encode(credential.rawId);
+  return { id, rawId: id, type: credential.type, response: parts, clientExtensionResults: {} };
+}
+
+// A passkey signs 32 bytes, whatever they are for. What the service says they are for is checked here:
+// they must be the digest of a document of the type that this page asked for, about what it shows.
+async function checked({ statement, options }, typ, about = {}) {
+  const told = JSON.parse(statement);
+  const bytes = new TextEncoder().encode(`${told.typ}\0${statement}`);
+  const digest = encode(await crypto.subtle.digest("SHA-256", bytes));
+  const asked = Object.entries({ typ, ...about });
+  if (digest !== options.challenge || asked.some(([name, value]) => told[name] !== value)) {
+    throw new Refusal(0, "statement", "What was to be signed is not what this page shows. Nothing was signed.");
+  }
+  return options;
+}
 
 async function prompt(ask) {
-  if (!usable()) {
+  if (typeof PublicKeyCredential !== "function" || !navigator.credentials) {
     throw new Refusal(0, "browser", "This browser is too old for passkeys. Use a current one.");
   }
   try {
-    return (await ask()).toJSON();
+    return written(await ask());
   } catch (error) {
     if (error.name === "NotAllowedError" || error.name === "AbortError") {
       throw new Refusal(0, "cancelled", "The passkey was not used. Nothing has changed.");
@@ -64,46 +115,63 @@ async function prompt(ask) {
   }
 }
 
-const create = (options) =>
-  prompt(() => navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(options) }));
+async function create(given) {
+  const options = await checked(given, "assent/enrolment/1");
+  return prompt(() => navigator.credentials.create({ publicKey: toCreate(options) }));
+}
 
-const get = (options) =>
-  prompt(() => navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(options) }));
+async function get(given, typ, about) {
+  const options = await checked(given, typ, about);
+  return prompt(() => navigator.credentials.get({ publicKey: toGet(options) }));
+}
+
+const prove = (given, purpose) => get(given, "assent/proof/1", { purpose });
 
 async function enrol(path) {
-  const { ceremony, options } = await post(`${path}/begin`);
-  const credential = await create(options);
-  const { next } = await post(`${path}/finish`, { ceremony, credential });
+  const given = await post(`${path}/begin`);
+  const credential = await create(given);
+  const { next } = await post(`${path}/finish`, { ceremony: given.ceremony, credential });
   location.assign(next);
 }
 
 async function signIn(path, next) {
-  const { ceremony, options } = await post(`${path}/begin`);
-  const credential = await get(options);
-  return (await post(`${path}/finish`, { ceremony, credential, next })).next;
+  const given = await post(`${path}/begin`);
+  const credential = await get(given, "assent/sign-in/1", { purpose: "sign-in", origin: location.origin });
+  return (await post(`${path}/finish`, { ceremony: given.ceremony, credential, next })).next;
+}
+
+// What a stolen session must not be able to do: a passkey answers first.
+async function withPasskey(path, purpose) {
+  const given = await post(`${path}/begin`);
+  const credential = await prove(given, purpose);
+  location.assign((await post(`${path}/finish`, { ceremony: given.ceremony, credential })).next);
 }
 
 // A further passkey: one that is held answers first, then the new one is made.
 async function further(path) {
   const held = await post(`${path}/prove`);
-  const answer = { ceremony: held.ceremony, credential: await get(held.options) };
-  const { ceremony, options } = await post(`${path}/begin`, answer);
-  await post(`${path}/finish`, { ceremony, credential: await create(options) });
+  const answer = { ceremony: held.ceremony, credential: await prove(held, "add-passkey") };
+  const given = await post(`${path}/begin`, answer);
+  await post(`${path}/finish`, { ceremony: given.ceremony, credential: await create(given) });
   location.reload();
 }
 
 // A chat account: a passkey answers first, then there is a code to type in the chat.
 async function link(path) {
-  const { ceremony, options } = await post(`${path}/begin`);
-  const { code } = await post(`${path}/code`, { ceremony, credential: await get(options) });
+  const given = await post(`${path}/begin`);
+  const credential = await prove(given, "link-account");
+  const { code } = await post(`${path}/code`, { ceremony: given.ceremony, credential });
   byId("link-code").textContent = `Within ten minutes, type in Slack: /assent link ${code}`;
 }
 
 async function decide(form) {
   const path = `${form.dataset.path}/decide`;
-  const { ceremony, options } = await post(`${path}/begin`, { decision: form.dataset.decide });
-  const credential = await get(options);
-  await post(`${path}/finish`, { ceremony, credential, reason: form.elements.reason?.value ?? "" });
+  const decision = form.dataset.decide;
+  const given = await post(`${path}/begin`, { decision });
+  const request = form.dataset.path.split("/").pop();
+  const credential = await get(given, "assent/decision/1", { decision, request, call_hash: form.dataset.call });
+  const reason = form.elements.reason?.value ?? "";
+  await post(`${path}/finish`, { ceremony: given.ceremony, credential, reason });
   await refresh();
   byId("main").focus({ preventScroll: true });
   scrollTo({ top: 0 });
@@ -369,14 +437,15 @@ document.addEventListener("click", (event) => {
 document.addEventListener("submit", (event) => {
   event.preventDefault();
   const form = event.target;
-  const { decide: decision, enrol: invitation, signin, next, further: more, link: chat, unlink } = form.dataset;
+  const { decide: decision, enrol: invitation, signin, next, further: more, link: chat, unlink, revoke } = form.dataset;
   const work = async () => {
     if (decision) await decide(form);
     else if (invitation) await enrol(invitation);
     else if (signin) location.assign(await signIn(signin, next));
     else if (more) await further(more);
     else if (chat) await link(chat);
-    else if (unlink) location.assign((await post(unlink)).next);
+    else if (unlink) await withPasskey(unlink, "unlink-account");
+    else if (revoke) await withPasskey(revoke, "revoke-passkey");
   };
   run(form.querySelector("[type=submit]"), form.querySelector(".error"), work);
 });

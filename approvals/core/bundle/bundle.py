@@ -25,10 +25,11 @@ from approvals.core.bundle.rules import read_rules, validate
 from approvals.core.bundle.source import Source, read
 from approvals.core.bundle.tools import read_tools
 from approvals.core.bundle.webhooks import read_hooks
+from approvals.core.ceremony import StepUp
 from approvals.core.errors import BundleError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from approvals.core.bundle.arguments import ArgumentType
     from approvals.core.registry import Agent, Case, Enforcer, Hook, Person, Rule, Shift, Tool
@@ -85,14 +86,7 @@ class Bundle:
         """
         bundle, problems = _read(files)
         if bundle is None:
-            first = problems[0]
-            raise BundleError(
-                first.message,
-                file=first.file,
-                line=first.line,
-                code=first.code,
-                problems=problems,
-            )
+            raise refusal(problems)
         return bundle
 
     def tool(self, target: str, tool: str) -> Tool | None:
@@ -132,6 +126,32 @@ class Bundle:
         listed = [name for it in self.shifts.get(group, ()) if it.covers(now) for name in it.people]
         acting = (self.acting_for(name, now) for name in listed)
         return tuple(dict.fromkeys(name for name in acting if name is not None))
+
+
+def refusal(problems: Sequence[BundleProblem]) -> BundleError:
+    """The error that says the first of these problems and holds all of them."""
+    first = problems[0]
+    return BundleError(
+        first.message, file=first.file, line=first.line, code=first.code, problems=problems
+    )
+
+
+def needs_attestation(bundle: Bundle) -> tuple[BundleProblem, ...]:
+    """A problem for every rule that nobody could satisfy where no maker's attestation is trusted.
+
+    It is for whoever knows the service's settings to say whether they are problems.
+    """
+    return tuple(
+        BundleProblem(
+            file=rule.file,
+            line=rule.line,
+            code="attestation",
+            message=f"the rule {rule.id!r} asks for {StepUp.HARDWARE.value}, and no attestation "
+            "is trusted: ASSENT_ATTESTATION_ROOTS names the folder of roots",
+        )
+        for rule in sorted(bundle.rules.values(), key=lambda rule: (rule.file, rule.line))
+        if rule.asks is not None and rule.asks.step_up is StepUp.HARDWARE
+    )
 
 
 def check(files: Mapping[str, str]) -> list[BundleProblem]:

@@ -1,0 +1,144 @@
+"""Passkeys end: one that is lost, all that a new one replaces, all of somebody who leaves.
+
+What holds: with a passkey end the person's signed-in browsers and the challenges that they were
+given, in one transaction; an ended passkey never comes back, whoever comes back; each end is
+logged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from approvals import log
+from approvals.core.errors import NotFound
+from approvals.core.events import Event, EventType
+from approvals.core.occasion import Purpose
+from approvals.flow import passkeys, proof
+from approvals.flow.subjects import person_subject
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from approvals.flow.challenges import Ceremony
+    from approvals.flow.service import Service
+    from approvals.flow.signin import Session
+    from approvals.store import Tx
+
+
+class Reason(StrEnum):
+    """Why a passkey ended."""
+
+    REVOKED = "revoked"
+    REPLACED = "replaced"
+    LEFT = "left"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How much ended: passkeys and signed-in browsers."""
+
+    passkeys: int
+    sessions: int
+
+
+def retire(tx: Tx, *, tenant: str, person: str, reason: Reason, only: str | None = None) -> Ended:
+    """End a person's passkeys, or `only` one of them, and all of their access until now.
+
+    A browser that is signed in does not say by which passkey, so all of them sign in again.
+    """
+    # In the order in which whoever answers a challenge locks them: the challenge, then the passkey.
+    sessions = tx.people.end_access(tenant=tenant, person=person)
+    ended = tx.people.revoke(tenant=tenant, person=person, now=tx.now, only=only)
+    subject = person_subject(tx, tenant=tenant, person=person)
+    for passkey in ended:
+        log.append(
+            tx,
+            Event(
+                type=EventType.PASSKEY_REVOKED,
+                time=tx.now,
+                tenant=tenant,
+                subject=subject,
+                public={},
+                secret={
+                    "person": person,
+                    "credential": passkey.credential_id,
+                    "reason": reason.value,
+                },
+            ),
+        )
+    return Ended(len(ended), sessions)
+
+
+def offboard(tx: Tx, *, tenant: str, staying: Collection[str]) -> None:
+    """End, for good, all access of everybody who is not `staying`: they left people.yaml."""
+    for person in sorted(tx.people.holders(tenant) - set(staying)):
+        retire(tx, tenant=tenant, person=person, reason=Reason.LEFT)
+        tx.people.end_invitations_of(tenant=tenant, person=person)
+        subject = person_subject(tx, tenant=tenant, person=person)
+        for account in tx.accounts.leave(tenant=tenant, person=person):
+            log.append(
+                tx,
+                Event(
+                    type=EventType.ACCOUNT_UNLINKED,
+                    time=tx.now,
+                    tenant=tenant,
+                    subject=subject,
+                    public={},
+                    secret={
+                        "person": person,
+                        "channel": account.channel,
+                        "team": account.team,
+                        "account": account.account,
+                    },
+                ),
+            )
+        # Last: their events are told of under a digest of it.
+        tx.people.forget_handle(tenant=tenant, person=person)
+
+
+def revoke(service: Service, *, tenant: str, person: str, credential_id: str) -> Ended:
+    """End one passkey, from a shell.
+
+    Raises:
+        NotFound: the person has no such active passkey (`unknown_passkey`).
+    """
+    with service.store.begin() as tx:
+        return _one(tx, tenant=tenant, person=person, credential_id=credential_id)
+
+
+def begin_revoke(service: Service, session: Session, credential_id: str) -> Ceremony:
+    """Start ending one of one's own passkeys: a challenge for any that the person has."""
+    return proof.ask(service, session, purpose=Purpose.REVOKE, subject=credential_id)
+
+
+def finish_revoke(
+    service: Service, session: Session, credential_id: str, ceremony_id: str, credential: object
+) -> Ended:
+    """End one of one's own passkeys, the one that answers or another.
+
+    Raises:
+        NotFound: the person has no such active passkey (`unknown_passkey`).
+        Conflict: the challenge was used, is too old or was for something else (`ceremony_used`).
+        EvidenceError: the assertion does not hold, or is not by a passkey of theirs.
+    """
+    assertion = passkeys.read_assertion(credential)
+    with service.store.begin() as tx:
+        proof.check(
+            service,
+            tx,
+            session,
+            purpose=Purpose.REVOKE,
+            ceremony_id=ceremony_id,
+            assertion=assertion,
+            subject=credential_id,
+        )
+        return _one(tx, tenant=session.tenant, person=session.person, credential_id=credential_id)
+
+
+def _one(tx: Tx, *, tenant: str, person: str, credential_id: str) -> Ended:
+    ended = retire(tx, tenant=tenant, person=person, reason=Reason.REVOKED, only=credential_id)
+    if not ended.passkeys:
+        raise NotFound(f"{person} has no such passkey", code="unknown_passkey")
+    return ended

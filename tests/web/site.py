@@ -163,9 +163,11 @@ class Site:
     url: str
     key: dict[str, Json]
 
-    def invite(self, person: str) -> str:
+    def invite(self, person: str, *, replaces: bool = False) -> str:
         """A fresh invitation's address."""
-        return enrol.invite(self.service, tenant=DEFAULT_TENANT, person=person).url
+        return enrol.invite(
+            self.service, tenant=DEFAULT_TENANT, person=person, replaces=replaces
+        ).url
 
     def client(self) -> Client:
         """The enforcer's client, over the network."""

@@ -123,18 +123,22 @@ def passkeys(
     ]
 
     def draw() -> None:
-        drawn = table("passkey", "level", "since", "last used", "used", "decided", "unseen")
+        # Not a table: an id that is cut names no passkey.
         for passkey in held:
-            drawn.add_row(
-                plain(passkey.credential_id),
-                passkey.step_up.value,
-                moment(passkey.created),
-                "never" if passkey.last_used is None else moment(passkey.last_used),
-                str(passkey.uses),
-                str(passkey.decisions),
-                str(passkey.unseen),
+            typer.echo(passkey.credential_id)
+            kind = "synced between devices" if passkey.backup_eligible else "on one device"
+            used = (
+                "never used" if passkey.last_used is None else f"used {moment(passkey.last_used)}"
             )
-        out.print(drawn)
+            out.print(
+                plain(
+                    f"    {passkey.step_up.value}, {kind}, since {moment(passkey.created)}, {used}"
+                )
+            )
+            counted = f"    {passkey.uses} uses, {passkey.decisions} of them decisions"
+            if passkey.unseen:
+                counted += f"; its own counter shows {passkey.unseen} more"
+            out.print(plain(counted))
 
     emit(rows, draw, as_json=as_json)
 

@@ -35,7 +35,7 @@ def test_every_problem_is_told_with_file_and_line(assent: Shell) -> None:
 
     ended = assent("bundle", "check", folder)
     assert ended.code == 2
-    assert f"{folder}/people.yaml:9:" in ended.err
+    assert f"{folder}/people.yaml:10:" in ended.err
     assert f"{folder}/agents.yaml:4:" in ended.err
 
 
@@ -93,7 +93,8 @@ def test_what_looks_like_a_file_of_the_bundle_is_loaded_or_named(assent: Shell, 
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_text('@id("freeze") forbid (principal, action, resource);', "utf-8")
     for command in ("check", "test", "activate"):
-        ended = assent("bundle", command, folder, "--json")
+        by = ("--by", "ops") if command == "activate" else ()
+        ended = assent("bundle", command, folder, *by, "--json")
         assert ended.code == 2
         assert [(each["file"], each["code"]) for each in ended.document["problems"]] == [
             (str(folder / name), "unknown_file")

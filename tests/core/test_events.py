@@ -232,7 +232,7 @@ def test_an_event_does_not_overwrite_the_leafs_own_members(name: str) -> None:
         (replace(EVENT, subject="vrd_1"), "subject"),
         (replace(EVENT, subject="req_"), "subject"),
         (replace(EVENT, type=EventType.BUNDLE_ACTIVATED, subject="bundles_x"), "subject"),
-        (replace(EVENT, type=EventType.PASSKEY_REVOKED), "type"),
+        (replace(EVENT, type=EventType.APPROVAL_ISSUED), "type"),
     ],
 )
 def test_an_event_that_is_not_of_its_types_shape_is_not_sealed(event: Event, place: str) -> None:

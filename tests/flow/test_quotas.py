@@ -47,7 +47,7 @@ def running(tmp_path: Path, database_url: str) -> Iterator[Running]:
         enforcers_yaml=json.dumps({"enforcers": enforcers}),
         agents_yaml=AGENTS.rstrip() + "\n    limits: {calls_per_hour: 20}\n",
     )
-    activate(service.service, tenant="default", files=files)
+    activate(service.service, tenant="default", files=files, by="ops")
     yield service
     service.service.store.close()
 

@@ -36,7 +36,7 @@ forbid (principal, action == Action::"balance", resource);
 
 def use(running: Running, **changes: str) -> str:
     files = bundle_files(running.enforcer_key.public_jwk(), **changes)
-    return activate(running.service, tenant="default", files=files)
+    return activate(running.service, tenant="default", files=files, by="ops")
 
 
 @pytest.fixture

@@ -94,6 +94,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_ceremony_expires"), "ceremony", ["expires"], unique=False)
     op.create_table(
         "chain",
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("subject", sa.String(), nullable=False),
         sa.Column("count", BIG, nullable=False),
@@ -151,7 +152,7 @@ def upgrade() -> None:
         sa.Column("opening", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("index"),
     )
-    op.create_index("leaf_subject", "leaf", ["tenant", "subject"], unique=False)
+    op.create_index("leaf_subject", "leaf", ["tenant", "subject", "index"], unique=False)
     op.create_table(
         "link_code",
         sa.Column("seal", sa.LargeBinary(), nullable=False),

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from approvals.core.errors import ProofError
-from approvals.core.events import Chain, EventType, parse_leaf
+from approvals.core.events import Chain, EventType, LeafEvent, parse_leaf
 from approvals.core.requests import State
 
 if TYPE_CHECKING:
@@ -79,21 +79,49 @@ def rebuild(leaves: Iterable[bytes]) -> Rebuilt:
     for number, leaf in enumerate(leaves):
         event = parse_leaf(leaf)
         chain = chains.setdefault(f"{event.tenant}/{event.subject}", Chain())
-        if event.link != chain.next():
-            raise ProofError(
-                f"{event.type.value} is number {event.link.seq} of {event.subject}, "
-                f"and does not follow the {chain.count} events before it",
-                code="chain",
-                place=f"leaf {number}",
-            )
-        chain.add(leaf)
-        for member, before, after in _STEPS.get(event.type, ()):
-            name = event.subject if member == "subject" else event.public.get(member)
-            if not isinstance(name, str) or became.get(name) not in before:
-                raise ProofError(
-                    f"{event.type.value} cannot follow what the log told before of {name}",
-                    code="impossible",
-                    place=f"leaf {number}",
-                )
-            became[name] = after
+        _step(became, chain, event, leaf, place=f"leaf {number}")
     return Rebuilt(became, {key: (chain.count, chain.head) for key, chain in chains.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """The events of one subject, what became of what they name, and the last one's leaf hash."""
+
+    events: tuple[LeafEvent, ...]
+    became: dict[str, Became]
+    head: bytes | None
+
+
+def follow(leaves: Iterable[bytes]) -> Followed:
+    """What became of one subject, after its leaves in this order; raises as `rebuild` does."""
+    became: dict[str, Became] = {}
+    chain = Chain()
+    events = []
+    for number, leaf in enumerate(leaves):
+        event = parse_leaf(leaf)
+        _step(became, chain, event, leaf, place=f"{event.subject}, event {number}")
+        events.append(event)
+    return Followed(tuple(events), became, chain.head)
+
+
+def _step(
+    became: dict[str, Became], chain: Chain, event: LeafEvent, leaf: bytes, *, place: str
+) -> None:
+    """Take in one event, which must be able to happen after those before it."""
+    if event.link != chain.next():
+        raise ProofError(
+            f"{event.type.value} is number {event.link.seq} of {event.subject}, "
+            f"and does not follow the {chain.count} events before it",
+            code="chain",
+            place=place,
+        )
+    chain.add(leaf)
+    for member, before, after in _STEPS.get(event.type, ()):
+        name = event.subject if member == "subject" else event.public.get(member)
+        if not isinstance(name, str) or became.get(name) not in before:
+            raise ProofError(
+                f"{event.type.value} cannot follow what the log told before of {name}",
+                code="impossible",
+                place=place,
+            )
+        became[name] = after

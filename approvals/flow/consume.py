@@ -16,6 +16,7 @@ from approvals.core.events import Event, EventType
 from approvals.flow.gate import require_open
 from approvals.flow.locks import held
 from approvals.flow.recheck import still_allowed
+from approvals.flow.told import use_must_be_told
 from approvals.flow.transition import announce
 from approvals.store.approvals import Spend
 
@@ -38,7 +39,8 @@ def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_i
         NotFound: no such approval of this caller.
         Conflict: refused, with the reason as its code: `call_mismatch`, `consumed`, `expired`,
             `revoked`. A refusal is logged.
-        Unavailable: the log cannot tell of it (`closed`); nothing was spent.
+        Unavailable: the log cannot tell of it (`closed`), or tells something else of the approval
+            than the database does (`row_altered`); nothing was spent.
     """
     if not 0 < len(use_id) <= LONGEST_USE_ID:
         raise Invalid(
@@ -50,6 +52,7 @@ def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_i
         if approval is None or approval.enforcer != caller.enforcer:
             raise NotFound("no such approval")
         spent = tx.approvals.spent(tenant=caller.tenant, jti=jti)
+        use_must_be_told(tx, approval, spent)
         reason = None
         if spent is None:
             reason = _refusal(service, tx, approval, call_hash)

@@ -14,6 +14,7 @@ from approvals.core.policy import recorded_facts
 from approvals.flow.directory import directory_of
 from approvals.flow.rounds import sequence
 from approvals.flow.status import own
+from approvals.flow.told import must_be_told, use_must_be_told
 
 if TYPE_CHECKING:
     from approvals.core.canonical import Json
@@ -72,6 +73,7 @@ def _known(service: Service, tx: Tx, caller: Caller, subject: str) -> dict[str, 
     tenant = caller.tenant
     if subject.startswith(REQUEST):
         stored = own(tx, caller, subject)
+        must_be_told(tx, stored)
         call, request, votes = stored.call, stored.request.document, stored.request.votes
         display = orjson.loads(stored.display)
         jti = APPROVAL + subject.removeprefix(REQUEST)
@@ -84,6 +86,8 @@ def _known(service: Service, tx: Tx, caller: Caller, subject: str) -> dict[str, 
         jti = APPROVAL + subject.removeprefix(VERDICT)
     approval = tx.approvals.get(tenant=tenant, jti=jti)
     spent = tx.approvals.spent(tenant=tenant, jti=jti)
+    if approval is not None:
+        use_must_be_told(tx, approval, spent)
     outcome = tx.approvals.outcome(tenant=tenant, jti=jti)
     return EvidenceFile(
         subject=subject,

@@ -17,6 +17,7 @@ from approvals.flow.compare import Difference, differences
 from approvals.flow.limits import asked_again_at
 from approvals.flow.sight import needs_whole, to_look, visible_to
 from approvals.flow.status import effective_state
+from approvals.flow.told import must_be_told
 
 if TYPE_CHECKING:
     from approvals.core.bundle.bundle import Bundle
@@ -172,9 +173,11 @@ def request(service: Service, session: Session, request_id: str) -> RequestView:
 
     Raises:
         NotFound: there is none, or it is not for them to know of.
+        Unavailable: the log tells something else of it than the database (`row_altered`).
     """
     with service.store.read() as tx:
         stored = visible_to(tx, session, request_id)
+        must_be_told(tx, stored)
         document = stored.request.document
         bundle = service.bundle(tx, session.tenant, document.bundle)
         shown = orjson.loads(stored.display)

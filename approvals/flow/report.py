@@ -8,6 +8,7 @@ from approvals import log
 from approvals.core.errors import Conflict, Invalid, NotFound
 from approvals.core.events import Event, EventType
 from approvals.flow.locks import held
+from approvals.flow.told import use_must_be_told
 from approvals.flow.transition import announce
 
 if TYPE_CHECKING:
@@ -39,8 +40,10 @@ def report(
         approval = held(tx, tenant=caller.tenant, jti=jti)
         if approval is None or approval.enforcer != caller.enforcer:
             raise NotFound("no such approval")
-        if tx.approvals.spent(tenant=caller.tenant, jti=jti) is None:
+        spent = tx.approvals.spent(tenant=caller.tenant, jti=jti)
+        if spent is None:
             raise Conflict("this approval has not been spent", code="not_consumed")
+        use_must_be_told(tx, approval, spent)
         fresh = tx.approvals.report(
             tenant=caller.tenant, jti=jti, status=status, output_hash=output_hash, now=tx.now
         )

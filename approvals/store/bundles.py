@@ -3,27 +3,56 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import bindparam
+from sqlalchemy import Select, and_, bindparam
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
 from approvals.core.errors import Conflict
-from approvals.store.rows import ActivationRow, BundleRow
-from approvals.store.seals import add_new, altered, seals_of
+from approvals.core.events import BUNDLES
+from approvals.core.merkle import leaf_hash
+from approvals.store.rows import ActivationRow, BundleRow, ChainRow, LeafRow, StagedRow
+from approvals.store.seals import add_new, altered, check
 
 if TYPE_CHECKING:
     from sqlmodel import Session
 
 # Asked at every call: made once, it costs a tenth.
-_CURRENT = (
-    select_columns(ActivationRow.__table__)  # type: ignore[attr-defined]
+# The newest activation that the table has, where the chain of activations ends, and its last event:
+# a row that is missing shows in the same statement.
+_CURRENT: Select[*tuple[Any, ...]] = (
+    select_columns(
+        ActivationRow.__table__,  # type: ignore[attr-defined]
+        col(ChainRow.count).label("chain_count"),
+        col(ChainRow.head).label("chain_head"),
+        col(ChainRow.seal).label("chain_seal"),
+        *(
+            select_columns(col(row.leaf))
+            .where(col(row.tenant) == bindparam("tenant"), col(row.subject) == BUNDLES)
+            .order_by(place.desc())
+            .limit(1)
+            .scalar_subquery()
+            .label(name)
+            for name, row, place in (
+                ("in_line", StagedRow, col(StagedRow.id)),
+                ("placed", LeafRow, col(LeafRow.index)),
+            )
+        ),
+    )
+    .select_from(ActivationRow)
+    .outerjoin(
+        ChainRow,
+        and_(col(ChainRow.tenant) == bindparam("tenant"), col(ChainRow.subject) == BUNDLES),
+    )
     .where(col(ActivationRow.tenant) == bindparam("tenant"))
     .order_by(col(ActivationRow.number).desc())
     .limit(1)
 )
+
+
+_ACTIVATION = tuple(ActivationRow.__table__.columns.keys())  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +73,8 @@ class Bundles:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        # What this transaction itself activated: its event is written when it ends.
+        self._made: dict[str, Activation] = {}
 
     def activate(
         self, *, tenant: str, version: str, files: dict[str, str], by: str, now: int
@@ -60,28 +91,45 @@ class Bundles:
             values = {"tenant": tenant, "version": version, "files": text, "created": now}
             add_new(self._session, BundleRow, values)
         before = self.current(tenant)
+        number = 0 if before is None else before.number + 1
+        excluded = sorted({by, *self._excluded(tenant, version)})
         activated = add_new(
             self._session,
             ActivationRow,
             {
                 "tenant": tenant,
-                "number": 0 if before is None else before.number + 1,
+                "number": number,
                 "version": version,
                 "activated_by": by,
-                "excluded": orjson.dumps(sorted({by, *self._excluded(tenant, version)})).decode(),
+                "excluded": orjson.dumps(excluded).decode(),
                 "created": now,
             },
         )
         if not activated:
             raise Conflict("another bundle was activated at the same moment; activate it again")
+        self._made[tenant] = Activation(number, version, by, frozenset(excluded))
 
     def current(self, tenant: str) -> Activation | None:
-        """The newest activation."""
+        """The newest activation, which is the one that the last event of its kind tells of.
+
+        An old bundle can so not be brought back by taking newer activations away: the chain goes
+        on after the one that is left, or else the log lacks events that were signed.
+
+        Raises:
+            Unavailable: it is not the newest that there was (`row_altered`).
+        """
+        if tenant in self._made:
+            return self._made[tenant]
         row = self._session.connection().execute(_CURRENT, {"tenant": tenant}).mappings().first()
         if row is None:
             return None
-        if not seals_of(self._session).holds(ActivationRow, dict(row)):
-            raise altered(ActivationRow, (tenant, row["number"]))
+        number = row["number"]
+        check(self._session, ActivationRow, {name: row[name] for name in _ACTIVATION})
+        ends = {"count": row["chain_count"], "head": row["chain_head"], "seal": row["chain_seal"]}
+        check(self._session, ChainRow, {"tenant": tenant, "subject": BUNDLES, **ends})
+        last = row["in_line"] or row["placed"] or b""
+        if (ends["count"], ends["head"]) != (number + 1, leaf_hash(last)):
+            raise altered("activation", tenant, number)
         return Activation(
             row["number"],
             row["version"],

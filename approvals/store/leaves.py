@@ -8,16 +8,33 @@ a chain is held for the length of the commit only.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from sqlalchemy import bindparam, delete, func, insert, text, update
+from sqlalchemy import (
+    BigInteger,
+    LargeBinary,
+    Text,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    literal_column,
+    null,
+    text,
+    union_all,
+    update,
+)
+from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
 from approvals.core.events import Chain, seal
 from approvals.core.leaves import Leaf, Staged, StoredCheckpoint
 from approvals.store.rows import ChainRow, CheckpointRow, LeafRow, NodeRow, StagedRow
-from approvals.store.seals import with_seal
+from approvals.store.seals import check, with_seal
 from approvals.store.statements import insert_or_lock, insert_row
 
 if TYPE_CHECKING:
@@ -28,6 +45,16 @@ if TYPE_CHECKING:
     from approvals.core.events import Event
 
 SEQUENCER_LOCK = 7_234_002  # an advisory lock number on PostgreSQL, arbitrary and fixed
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The events of a subject as they are stored, in order, and how far they are said to go."""
+
+    count: int
+    head: bytes | None
+    leaves: tuple[bytes, ...]
+    openings: tuple[str, ...]
 
 
 class Leaves:
@@ -76,17 +103,38 @@ class Leaves:
         held = insert_or_lock(
             self._session,
             ChainRow,
-            {"tenant": tenant, "subject": subject, "count": 0, "head": None},
-            returning=("count", "head"),
+            with_seal(
+                self._session,
+                ChainRow,
+                {"tenant": tenant, "subject": subject, "count": 0, "head": None},
+            ),
+            returning=("count", "head", "seal"),
         )
-        return Chain(*held)
+        count, head, seal_held = held
+        check(
+            self._session,
+            ChainRow,
+            {"tenant": tenant, "subject": subject, "count": count, "head": head, "seal": seal_held},
+        )
+        return Chain(count, head)
 
     def _write_last(self, staged: dict[str, object], chain: Chain) -> None:
         """Stage the last event of a subject, and note that its chain goes on from there."""
+        chain_seal = with_seal(
+            self._session,
+            ChainRow,
+            {
+                "tenant": staged["tenant"],
+                "subject": staged["subject"],
+                "count": chain.count,
+                "head": chain.head,
+            },
+        )["seal"]
         values = {
             **{f"new_{name}": value for name, value in staged.items()},
             "new_count": chain.count,
             "new_head": chain.head,
+            "new_chain_seal": chain_seal,
         }
         # PostgreSQL does both in one round trip; SQLite has no statement for it and no round trip.
         if self._session.get_bind().dialect.name == "sqlite":
@@ -156,6 +204,33 @@ class Leaves:
                 select(row.leaf).where(row.tenant == tenant, row.subject == subject)
             )
         ]
+
+    def history(self, *, tenant: str, subject: str) -> Told:
+        """The events of one subject, first to last, and where its chain says that they end.
+
+        One statement, so that no event moves from the line to its place while it is read.
+
+        Raises:
+            Unavailable: the chain is not as the service wrote it (`row_altered`).
+        """
+        rows = self._session.connection().execute(
+            _HISTORY, {"of_tenant": tenant, "of_subject": subject}
+        )
+        count, head, events = 0, None, []
+        for kind, number, octets, sealed, opening in rows:
+            if kind == _END:
+                count, head = number, octets
+                values = {"tenant": tenant, "subject": subject, "count": count, "head": head}
+                check(self._session, ChainRow, {**values, "seal": sealed})
+            else:
+                events.append((kind, number, _octets(octets), opening))
+        events.sort(key=itemgetter(0, 1))
+        return Told(
+            count=count,
+            head=head,
+            leaves=tuple(leaf for _, _, leaf, _ in events),
+            openings=tuple(opening for _, _, _, opening in events),
+        )
 
     def leaf_count(self) -> int:
         """How many rows the leaf table holds."""
@@ -234,12 +309,40 @@ _ADVANCE: Final = (
         col(ChainRow.tenant) == bindparam("new_tenant"),
         col(ChainRow.subject) == bindparam("new_subject"),
     )
-    .values(count=bindparam("new_count"), head=bindparam("new_head"))
+    .values(
+        count=bindparam("new_count"),
+        head=bindparam("new_head"),
+        seal=bindparam("new_chain_seal"),
+    )
 )
 _STAGE_AND_ADVANCE: Final = (
     insert(StagedRow)
     .values({name: bindparam(f"new_{name}") for name in _STAGED})
     .add_cte(_ADVANCE.cte("advanced"))
+)
+
+
+_PLACED: Final = 0
+_IN_LINE: Final = 1
+_END: Final = 2
+
+
+def _part(
+    kind: int, row: Any, number: Any, octets: Any, *, seal: Any = None, opening: Any = None
+) -> Any:
+    return select_columns(
+        literal_column(str(kind)).label("kind"),
+        cast(number, BigInteger).label("number"),
+        cast(octets, LargeBinary).label("octets"),
+        cast(null() if seal is None else seal, LargeBinary).label("seal"),
+        cast(null() if opening is None else opening, Text).label("opening"),
+    ).where(row.tenant == bindparam("of_tenant"), row.subject == bindparam("of_subject"))
+
+
+_HISTORY: Final = union_all(
+    _part(_PLACED, LeafRow, LeafRow.index, LeafRow.leaf, opening=LeafRow.opening),
+    _part(_IN_LINE, StagedRow, StagedRow.id, StagedRow.leaf, opening=StagedRow.opening),
+    _part(_END, ChainRow, ChainRow.count, ChainRow.head, seal=ChainRow.seal),
 )
 
 

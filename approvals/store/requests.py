@@ -208,7 +208,7 @@ class Requests:
         # The column says where to look. What is found there must be the same question, or a call
         # could be given the request, and so the answer, of another.
         if stored.request.document.open_key() != open_key:
-            raise altered(RequestRow, (row.id,))
+            raise altered("request", row.id)
         return stored
 
     def repeated(self, request_id: str) -> None:

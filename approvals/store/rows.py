@@ -304,7 +304,7 @@ class OutcomeRow(SealedRow, table=True):
     created: int = Field(sa_type=BIG)
 
 
-class ChainRow(SQLModel, table=True):
+class ChainRow(SealedRow, table=True):
     """How many events a subject has, and the leaf hash of the last: where its next one follows."""
 
     __tablename__ = "chain"
@@ -338,7 +338,7 @@ class LeafRow(SQLModel, table=True):
     leaf: bytes = Field(sa_type=LargeBinary)
     hash: bytes = Field(sa_type=LargeBinary)
     opening: str = Field(sa_type=Text)
-    __table_args__ = (Index("leaf_subject", "tenant", "subject"),)
+    __table_args__ = (Index("leaf_subject", "tenant", "subject", "index"),)
 
 
 class NodeRow(SQLModel, table=True):

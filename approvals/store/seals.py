@@ -179,15 +179,25 @@ def with_seal(
 # -- reading --------------------------------------------------------------------------------------
 
 
-def altered(row: type[SealedRow], key: Iterable[object]) -> Unavailable:
+def altered(table: str, *key: object) -> Unavailable:
     """Log that a row is not as the service wrote it, and make the error that says so."""
-    table = str(row.__tablename__)
     _log.error(ROW_ALTERED, table=table, key=[str(part) for part in key])
     return Unavailable(
         f"a stored row ({table}) is not as this service wrote it, so nothing is done with it; "
         "assent log check names the row",
         code=ROW_ALTERED,
     )
+
+
+def check(session: Session, row: type[SealedRow], values: Mapping[str, object]) -> None:
+    """Check a row that was read by its columns; `values` has all of them.
+
+    Raises:
+        Unavailable: its seal does not hold (`row_altered`).
+    """
+    if not seals_of(session).holds(row, values):
+        keys = mapped(row).primary_key
+        raise altered(str(row.__tablename__), *(values.get(column.name) for column in keys))
 
 
 def sound(session: Session, query: SelectOfScalar[Row]) -> list[Row]:
@@ -203,7 +213,7 @@ def _check(row: SealedRow, context: QueryContext, *_: object) -> None:
     session = context.session
     if seals_of(session).holds(type(row), row.__dict__):
         return
-    error = altered(type(row), mapped(type(row)).primary_key_from_instance(row))
+    error = altered(str(row.__tablename__), *mapped(type(row)).primary_key_from_instance(row))
     if not context.execution_options.get(_LEAVE_OUT, False):
         raise error
     row.__dict__[_BROKEN] = True

@@ -35,7 +35,6 @@ UNSEALED = {
 
 GRANTS_NOTHING = {
     "count": "limits are held to it; log check counts it again from the log",
-    "chain": "says where the next event follows; a false one makes a gap that log check finds",
     "notice": "whom to tell of what; what is told is drawn from the sealed request",
     "callback": "chat callbacks that were taken; each vote is kept once by its own key",
     "leaf": "checked by the Merkle tree and the signed checkpoints",

@@ -119,8 +119,8 @@ def test_an_older_bundle_is_not_brought_back(running: Running, intruder: Intrude
     loose = bundle_files(
         jwk, policies_payments_cedar='@id("all") permit(principal, action, resource);'
     )
-    activate(running.service, tenant="default", files=loose)
-    activate(running.service, tenant="default", files=bundle_files(jwk))
+    activate(running.service, tenant="default", files=loose, by="ops")
+    activate(running.service, tenant="default", files=bundle_files(jwk), by="ops")
     assert isinstance(running.submit("9.00"), submit.Opened)
     before = intruder.rows(ACTIVATION)
     newest = max(before, key=lambda row: row["number"])
@@ -141,7 +141,7 @@ def test_an_older_bundle_is_not_brought_back(running: Running, intruder: Intrude
 def test_neither_is_it_with_the_chain_of_that_time(running: Running, intruder: Intruder) -> None:
     jwk = running.enforcer_key.public_jwk()
     older = intruder.rows(ACTIVATION), intruder.rows(CHAIN)
-    activate(running.service, tenant="default", files=bundle_files(jwk))
+    activate(running.service, tenant="default", files=bundle_files(jwk), by="ops")
     intruder.put_back(ACTIVATION, older[0])
     intruder.put_back(CHAIN, older[1])
     row_altered(lambda: running.submit("9.00"))

@@ -1,34 +1,40 @@
 """The command tree, and the one place where a failure becomes a sentence and an exit code."""
 
 from collections.abc import Sequence
-from importlib import import_module
-from typing import Final
+from importlib import import_module, metadata
+from typing import Annotated, Final
 
 import typer
 
 from approvals.cli.output import EPILOG, ExitCode, complain
-from approvals.client import ServiceAway, ServiceError
 from approvals.core.errors import AssentError, OutcomeUnknown, Unavailable
 
-# A command line loads the module of its own family only: `assent token` in a shell script must not
-# wait for a web framework and a database to be imported.
+# Each family of commands is a module of its name, and a command line loads its own family only:
+# `assent token` in a shell script must not wait for a web framework and a database to be imported.
+# So the first line of each family's help is written here as well; a test compares the two.
 FAMILIES: Final = {
-    "init": "init",
-    "serve": "serve",
-    "demo": "demo",
-    "bundle": "bundle",
-    "people": "people",
-    "keys": "keys",
-    "token": "token",
-    "verify": "verify",
-    "evidence": "evidence",
-    "log": "log",
+    "init": "Make the home: keys, database, and optionally the first bundle. May be run again.",
+    "serve": "Run the service: one process, pages and API on one address. "
+    "Ctrl-C stops it in order.",
+    "demo": "Tell the whole story on this machine: policy, people, passkeys, approval, log, "
+    "evidence.",
+    "bundle": "Check, test and activate policy bundles.",
+    "people": "Who can decide, and invitations.",
+    "keys": "Signing keys, enforcers' key pairs, and what to pin.",
+    "token": "Print a bearer token for curl; it lives five minutes and names one enforcer.",
+    "verify": "Check an evidence file offline against pinned keys, and say where it fails.",
+    "evidence": "Get the evidence of a call that an enforcer submitted, for `assent verify`.",
+    "log": "The transparency log.",
 }
 SERVER_ERROR: Final = 500
 
 
 def application(arguments: Sequence[str]) -> typer.Typer:
-    """The command tree as far as this command line needs it; all of it for help and for errors."""
+    """The command tree as far as this command line needs it.
+
+    For `assent --help`, and for an error about a command that does not exist, it holds each
+    family's name and summary.
+    """
     app = typer.Typer(
         name="assent",
         help="Human approval and step-up for AI agents: signed, bound to the exact call, "
@@ -42,9 +48,11 @@ def application(arguments: Sequence[str]) -> typer.Typer:
     )
     app.callback()(_assent)
     named = arguments[0] if arguments else ""
-    families = [FAMILIES[named]] if named in FAMILIES else list(dict.fromkeys(FAMILIES.values()))
-    for family in families:
-        import_module(f"approvals.cli.{family}").register(app)
+    if named in FAMILIES:
+        import_module(f"approvals.cli.{named}").register(app)
+    else:
+        for name, summary in FAMILIES.items():
+            app.command(name, help=summary)(_summary)
     return app
 
 
@@ -73,6 +81,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _exit_code(wrong: AssentError) -> ExitCode:
+    from approvals.client import ServiceAway, ServiceError  # noqa: PLC0415 - costs help its speed
+
     match wrong:
         case Unavailable() | OutcomeUnknown() | ServiceAway():
             return ExitCode.AWAY
@@ -82,5 +92,17 @@ def _exit_code(wrong: AssentError) -> ExitCode:
             return ExitCode.BAD_INPUT
 
 
-def _assent() -> None:
+def _assent(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
     """Human approval and step-up for AI agents: signed, bound to the call, checkable offline."""
+    if version:
+        typer.echo(metadata.version("assent"))
+        raise typer.Exit
+
+
+def _summary() -> None:
+    """Stands for a family of commands where its help is one line."""

@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
+from approvals.core.approval import APPROVAL, OCCASION_PATTERN, REQUEST, VERDICT
 from approvals.core.calls import MAX_TARGET, TARGET_PATTERN
 from approvals.core.canonical import MAX_INTEGER
+from approvals.core.documents import DIGEST_PATTERN
 
 # Control characters have no place in names; NUL not even in a database's text.
 Name = Annotated[
@@ -21,11 +23,11 @@ Line = Annotated[
     str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
 Prose = Annotated[str, StringConstraints(max_length=4_000, pattern=r"^[^\x00]*$")]
-Digest = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")]
+Digest = Annotated[str, StringConstraints(pattern=f"^{DIGEST_PATTERN}$")]
 
-REQUEST_ID = r"^req_[a-z2-7]{26}$"
-OCCASION_ID = r"^(req|vrd)_[a-z2-7]{26}$"
-APPROVAL_ID = r"^apr_[a-z2-7]{26}$"
+REQUEST_ID = f"^{REQUEST}{OCCASION_PATTERN}$"
+OCCASION_ID = f"^({REQUEST}|{VERDICT}){OCCASION_PATTERN}$"
+APPROVAL_ID = f"^{APPROVAL}{OCCASION_PATTERN}$"
 TILE = r"^(entries|[0-9]{1,2})/(x[0-9]{3}/)*[0-9]{3}(\.p/[0-9]{1,3})?$"
 TARGET = f"^{TARGET_PATTERN}$"
 IDEMPOTENCY_KEY = r"^[\x21-\x7e]{1,200}$"

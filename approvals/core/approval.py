@@ -45,7 +45,8 @@ _VOTE_BYTES = 1_536
 _PAYLOAD_BYTES = (sizes.TOKEN - sizes.HEADER - 128) * 3 // 4
 
 REQUEST, VERDICT, APPROVAL = "req_", "vrd_", "apr_"
-_OCCASION = re.compile(r"[a-z2-7]{26}", re.ASCII)
+OCCASION_PATTERN = r"[a-z2-7]{26}"
+_OCCASION = re.compile(OCCASION_PATTERN, re.ASCII)
 
 
 class Basis(StrEnum):

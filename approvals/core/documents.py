@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 NULL = type(None)
 # 32 bytes in canonical base64url: the last of 43 characters has two bits to spare, which are zero.
-_DIGEST = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]", re.ASCII)
+DIGEST_PATTERN = r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]"
+_DIGEST = re.compile(DIGEST_PATTERN, re.ASCII)
 
 _LAST_TIME = 253_402_300_799  # 9999-12-31T23:59:59Z: later is a mistake in the unit
 

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from approvals.core import urls
 from approvals.core.errors import AssentError
 from approvals.core.mailbox import is_mailbox
 from integrations.email import letter as letters
@@ -42,7 +43,6 @@ _LABELS: Final = 14
 _LINE: Final = 78
 _LONGEST_LINE: Final = 998
 
-_URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+/[A-Za-z0-9/._~-]*", re.ASCII)
 _ID: Final = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 
 FIRST, LAST = 1, 2
@@ -127,8 +127,7 @@ def _mail(
     letter: Letter, message: Message, sender: Sender, now: int, *, which: int = FIRST
 ) -> EmailMessage:
     safe = letter.safe()
-    url = _exact(_URL, safe.url)
-    if not url.startswith(f"{sender.origin}/"):
+    if not _is_page(safe.url, sender.origin):
         raise ValueError("a mail leads to a page of the service and nowhere else")
     preferences = f"<{sender.origin}/me>"
     made = EmailMessage(policy=_policy(message_id(message, sender), preferences))
@@ -144,6 +143,15 @@ def _mail(
     made.set_content(rendered("letter.txt", safe), cte="quoted-printable")
     made.add_alternative(rendered("letter.html", safe), subtype="html", cte="quoted-printable")
     return made
+
+
+def _is_page(text: str, origin: str) -> bool:
+    """Whether this is the plain address of a page of the service, without a query."""
+    try:
+        url = urls.read(text)
+    except urls.UrlError:
+        return False
+    return url.origin == origin and url.path.startswith("/") and "?" not in url.path
 
 
 def rendered(template: str, letter: Letter) -> str:

@@ -11,14 +11,17 @@ import httpx2
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
+from approvals.api import wire
 from approvals.api.edge import Edge
 from approvals.client import Client
 from approvals.config import load
-from approvals.core import pointer, urls
+from approvals.core import b64, documents, pointer, urls
+from approvals.core.approval import REQUEST
 from approvals.core.bundle import check
 from approvals.core.display import marks, original, visible
-from approvals.core.errors import AssentError
+from approvals.core.errors import AssentError, Invalid
 from approvals.core.mailbox import is_mailbox
 from approvals.core.slack_ids import ACCOUNT
 from integrations.email import text as mail_text
@@ -313,3 +316,34 @@ def test_what_is_not_written_so_is_no_pointer(text: str) -> None:
     assert pointer.read(text) is None
     tools = small.TOOLS.replace("path: /amount", f"path: '{text}'", 1)
     assert "bad_path" in {problem.code for problem in check(small.files(tools=tools))}
+
+
+# --- digests and ids
+
+
+@given(st.binary(min_size=32, max_size=32), st.sampled_from("ABab01_-"))
+def test_a_digest_that_is_taken_from_a_caller_is_one_that_evidence_is_read_with(
+    raw: bytes, last: str
+) -> None:
+    """Would catch a reported output hash that makes the evidence file unreadable."""
+    taken = TypeAdapter(wire.Digest)
+    written = b64.encode(raw)
+    assert taken.validate_python(written) == documents.digest(written, "place")
+    other = written[:-1] + last
+    try:
+        documents.digest(other, "place")
+    except Invalid:
+        with pytest.raises(ValidationError):
+            taken.validate_python(other)
+    else:
+        assert taken.validate_python(other) == other
+
+
+def test_an_id_is_read_alike_by_the_api_and_by_slack() -> None:
+    request = f"{REQUEST}{'a2' * 13}"
+    assert re.fullmatch(wire.REQUEST_ID, request)
+    assert re.fullmatch(wire.OCCASION_ID, request)
+    assert ids.REQUEST.fullmatch(request)
+    for wrong in (request.upper(), request[:-1], f"{request}a", request.replace("2", "1")):
+        assert not re.fullmatch(wire.REQUEST_ID, wrong)
+        assert not ids.REQUEST.fullmatch(wrong)

@@ -6,6 +6,7 @@ an address that is changed is a way to keep somebody from hearing.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -89,12 +90,13 @@ def read_people(file: Cursor, hooks: Collection[str]) -> People:
 
 
 def _name(person: Cursor, names: dict[str, str]) -> str:
-    """The name as it is shown; one that could look like another, but is not the same, is noted."""
+    """The name as it is shown; one that looks like another, and is not the same, is noted."""
     name = person.text("name", joiners=True)
-    bare = unseen.without_joiners(name)
-    if names.setdefault(bare, name) != name:
-        # A joiner can be seen in how letters join, and by readers of the script alone.
-        person.at("name").wrong("lookalike", "somebody else's name differs only by a joiner")
+    # A joiner can be seen by readers of its script alone, and an accent is one character or two.
+    looks = unicodedata.normalize("NFC", unseen.without_joiners(name))
+    if names.setdefault(looks, name) != name:
+        why = "somebody else's name looks the same: only a joiner or an accent differs"
+        person.at("name").wrong("lookalike", why)
     return name
 
 

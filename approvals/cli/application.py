@@ -92,16 +92,22 @@ def _exit_code(wrong: AssentError) -> ExitCode:
             return ExitCode.BAD_INPUT
 
 
+def _version(asked: bool) -> None:  # noqa: FBT001 - typer's signature for an option's callback
+    if asked:
+        typer.echo(metadata.version("assent"))
+        raise typer.Exit
+
+
 def _assent(
     *,
-    version: Annotated[
-        bool, typer.Option("--version", is_eager=True, help="Print the version and leave.")
+    version: Annotated[  # noqa: ARG001 - its callback has answered before this runs
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_version, help="Print the version and leave."
+        ),
     ] = False,
 ) -> None:
     """Human approval and step-up for AI agents: signed, bound to the call, checkable offline."""
-    if version:
-        typer.echo(metadata.version("assent"))
-        raise typer.Exit
 
 
 def _summary() -> None:

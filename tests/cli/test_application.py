@@ -21,7 +21,7 @@ HEAVY = {
     "jwcrypto",
     "httpx2",
     "webauthn",
-    "pydantic",
+    "pydantic_settings",
 }
 
 

@@ -100,7 +100,7 @@ def _version(asked: bool) -> None:  # noqa: FBT001 - typer's signature for an op
 
 def _assent(
     *,
-    version: Annotated[  # noqa: ARG001 - its callback has answered before this runs
+    version: Annotated[
         bool,
         typer.Option(
             "--version", is_eager=True, callback=_version, help="Print the version and leave."

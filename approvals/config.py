@@ -220,6 +220,12 @@ class Settings(BaseSettings):
             raise ValueError("smtp_security none is for a mail server on this machine only")
         return self
 
+    @model_validator(mode="after")
+    def _patience_outlasts_the_interval(self) -> Self:
+        if self.log_patience <= self.log_interval:
+            raise ValueError("log_patience must be longer than log_interval")
+        return self
+
     @field_validator("home", mode="after")
     @classmethod
     def _absolute_home(cls, home: Path) -> Path:

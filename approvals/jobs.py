@@ -2,20 +2,17 @@
 
 Every job is idempotent, safe in any number of processes at once, and may be late or never run:
 whatever it records is a condition elsewhere already. A job holds no logic; it calls the room that
-does. A job that fails is logged without payload and runs again at its next time.
+does. Each has a thread of its own, so none waits for another.
 """
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Final
 
-import structlog
-from apscheduler.schedulers.background import BackgroundScheduler
-
-from approvals.core.errors import AssentError
 from approvals.flow.expire import expire
 from approvals.flow.follow import digest, follow
+from approvals.flow.introduce import keep_introduced
+from approvals.flow.loops import Loop, attempt
 from approvals.flow.rounds import sequence
 
 if TYPE_CHECKING:
@@ -27,8 +24,7 @@ EXPIRE_SECONDS: Final = 2
 FOLLOW_SECONDS: Final = 5
 DIGEST_SECONDS: Final = 60
 KEYS_SECONDS: Final = 5
-
-_log = structlog.get_logger(__name__)
+SEQUENCER: Final = "log"
 
 
 class Jobs:
@@ -37,54 +33,30 @@ class Jobs:
     def __init__(self, service: Service) -> None:
         """Prepare; `start` begins."""
         self._service = service
-        self._stopping = threading.Event()
-        # The log is sequenced several times a second: a scheduler that looks for due jobs would be
-        # most of the work, so this one job has a thread that sleeps.
-        self._sequencer = threading.Thread(target=self._sequence, name="assent-log", daemon=True)
-        self._scheduler = BackgroundScheduler(
-            timezone="UTC",
-            job_defaults={
-                # The default drops what is a second late, and a busy machine is often that.
-                "misfire_grace_time": None,
-                "coalesce": True,
-                "max_instances": 1,
-            },
-        )
+        jobs: list[tuple[str, float, Callable[[Service], object]]] = [
+            ("expire", EXPIRE_SECONDS, expire),
+            ("follow", FOLLOW_SECONDS, follow),
+            ("digest", DIGEST_SECONDS, digest),
+            ("keys", KEYS_SECONDS, keep_introduced),
+            (SEQUENCER, service.settings.log_interval, sequence),
+        ]
+        self._loops = [self._loop(*job) for job in jobs]
 
     def start(self) -> None:
         """Begin."""
-        self._every(EXPIRE_SECONDS, "expire", lambda: expire(self._service))
-        self._every(FOLLOW_SECONDS, "follow", lambda: follow(self._service))
-        self._every(DIGEST_SECONDS, "digest", lambda: digest(self._service))
-        self._every(KEYS_SECONDS, "keys", self._service.keys.reload_if_changed)
-        self._scheduler.start()
-        self._sequencer.start()
+        for loop in self._loops:
+            loop.start()
 
     def stop(self) -> None:
         """End after what is running, and give what is still in line its place in the log."""
-        self._stopping.set()
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=True)
-        if self._sequencer.is_alive():
-            self._sequencer.join()
+        begun = [loop for loop in self._loops if loop.is_alive()]
+        for loop in begun:
+            loop.stop()
+        if begun:
+            attempt(self._service.loops, SEQUENCER, lambda: sequence(self._service))
 
-    def _every(self, seconds: int, name: str, work: Callable[[], object]) -> None:
-        self._scheduler.add_job(lambda: _attempt(name, work), "interval", seconds=seconds, id=name)
+    def _loop(self, name: str, every: float, work: Callable[[Service], object]) -> Loop:
+        def round_() -> None:
+            work(self._service)
 
-    def _sequence(self) -> None:
-        while not self._stopping.wait(self._service.settings.log_interval):
-            _attempt("log", self._sequence_all)
-        _attempt("log", self._sequence_all)
-
-    def _sequence_all(self) -> None:
-        sequence(self._service)
-
-
-def _attempt(name: str, work: Callable[[], object]) -> None:
-    """Do one round of a job; what is known to fail is logged, and tried again next time."""
-    try:
-        work()
-    except AssentError as error:
-        _log.error("job_failed", job=name, code=error.code)
-    except Exception as error:  # noqa: BLE001 - a bug in one round must not end the rounds
-        _log.error("job_broken", job=name, error=type(error).__name__)
+        return Loop(self._service.loops, name, round_, every=every)

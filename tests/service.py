@@ -19,6 +19,7 @@ from approvals.core.jws import SigningKey
 from approvals.flow import enrol, sight, signin, submit, vote
 from approvals.flow.activate import activate
 from approvals.flow.caller import Caller, Submission
+from approvals.flow.introduce import introduce
 from approvals.flow.service import Service
 from approvals.keys import Keyring
 from approvals.store import open_store
@@ -179,9 +180,11 @@ class Peopled:
 def open_service(settings: Settings) -> Service:
     """A service with fresh keys, on the database that the settings name."""
     keys = Keyring.open(settings.home, now=int(time.time()), origin=settings.log_origin)
-    return Service(
+    service = Service(
         store=open_store(settings.database_url, mac=keys.seal), keys=keys, settings=settings
     )
+    introduce(service)
+    return service
 
 
 @contextlib.contextmanager

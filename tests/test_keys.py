@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import multiprocessing
 import os
@@ -311,11 +312,133 @@ def test_a_rotation_that_has_not_come_into_effect_is_not_overtaken(tmp_path: Pat
     keyring.rotate(NOW, delay=100)
     before = files(tmp_path)
     with pytest.raises(AssentError) as caught:
-        keyring.rotate(NOW + 99, delay=0)
+        keyring.rotate(NOW + 99, delay=1)
     assert caught.value.code == "keys_rotation"
     assert files(tmp_path) == before
     keyring.rotate(NOW + 100, delay=0)
     assert len(keyring.approval_keys) == 3
+
+
+def test_an_emergency_does_not_wait_for_a_rotation_under_way(tmp_path: Path) -> None:
+    keyring = opened(tmp_path)
+    old = keyring.signer(NOW).kid
+    pending = keyring.rotate(NOW, delay=3600).introduced
+    emergency = keyring.rotate(NOW + 10, delay=0)
+    new = emergency.introduced.kid
+    assert [key.kid for key in emergency.withdrawn] == [pending.kid]
+    assert emergency.former.kid == old
+    assert keyring.signer(NOW + 10).kid == new
+    assert kids(keyring, NOW + 10) == [old, new]  # a thief of the folder has the pending one too
+    for later in (NOW + 3600, NOW + 10**6):
+        assert keyring.signer(later).kid == new
+    states = {key.kid: keyring.state(key, NOW + 10) for key in keyring.approval_keys}
+    assert states[pending.kid] is KeyState.retired
+    again = opened(tmp_path, now=NOW + 20)
+    assert kids(again, NOW + 20) == [old, new]
+    assert again.rotate(NOW + 30, delay=0).withdrawn == ()
+
+
+@pytest.mark.parametrize("which", ["active", "former"])
+def test_a_key_file_that_is_still_needed_is_missed(tmp_path: Path, which: str) -> None:
+    keyring = opened(tmp_path)
+    done = keyring.rotate(NOW + 10, delay=0)
+    gone = done.introduced if which == "active" else done.former
+    path = tmp_path / "keys" / f"approval-{gone.kid}.json"
+    path.rename(tmp_path / "kept")
+    for create in (True, False):
+        with pytest.raises(AssentError) as caught:
+            opened(tmp_path, now=NOW + 20, create=create)
+        assert caught.value.code == "keys_missing"
+        assert caught.value.place == str(path)
+        assert "backup" in caught.value.message
+    # Nobody needs a retired one to verify what runs; an auditor may.
+    if which == "former":
+        opened(tmp_path, now=NOW + 10_000)
+    (tmp_path / "kept").rename(path)
+    assert len(opened(tmp_path, now=NOW + 20).approval_keys) == 2
+
+
+class Killed(BaseException):
+    """The process ends here: nothing that follows runs, no clean-up either."""
+
+
+STEPS = ("open", "fsync", "unlink", "mkdir", "rename")
+
+
+def interrupted(monkeypatch: pytest.MonkeyPatch, nth: int, error: BaseException) -> list[str]:
+    """Let the n-th step that changes the file system end in `error`; gives those that were done."""
+    done: list[str] = []
+
+    def step(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any, **options: Any) -> Any:
+            done.append(name)
+            if len(done) == nth:
+                raise error
+            return real(*arguments, **options)
+
+        return called
+
+    for name in STEPS:
+        monkeypatch.setattr(os, name, step(name, getattr(os, name)))
+    return done
+
+
+def leftovers(home: Path) -> list[str]:
+    """Files that may hold a private key under no name of ours."""
+    return [path.name for path in home.rglob(".*") if path.name.startswith((".making-", ".keys-"))]
+
+
+@pytest.mark.parametrize("cause", [Killed(), OSError(28, "No space left on device")])
+def test_a_rotation_that_ends_at_any_step_leaves_no_stray_key_and_can_be_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: BaseException
+) -> None:
+    nth = 0
+    finished = False
+    while not finished:
+        nth += 1
+        home = tmp_path / str(nth)
+        keyring = opened(home)
+        first = keyring.approval_keys[0].kid
+        said: str | None = None
+        with monkeypatch.context() as patch:
+            done = interrupted(patch, nth, cause)
+            try:
+                keyring.rotate(NOW + 10, delay=60)
+            except Killed:
+                pass
+            except AssentError as error:
+                said = error.code
+            finished = len(done) < nth
+        if said is not None:
+            # It is true: the key is not there, or the sentence says that it is.
+            there = len(list((home / "keys").glob("approval-*.json"))) == 2
+            assert there == (said == "keys_not_durable")
+        again = opened(home, now=NOW + 20)
+        assert leftovers(home) == []
+        assert again.signer(NOW + 20).kid == first
+        assert len(again.rotate(NOW + 30, delay=0).withdrawn) == len(again.approval_keys) - 2
+        assert opened(home, now=NOW + 40).signer(NOW + 40).kid != first
+    assert nth > 5
+
+
+@pytest.mark.parametrize("cause", [Killed(), OSError(28, "No space left on device")])
+def test_first_keys_that_end_at_any_step_are_made_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: BaseException
+) -> None:
+    nth = 0
+    finished = False
+    while not finished:
+        nth += 1
+        home = tmp_path / str(nth)
+        with monkeypatch.context() as patch:
+            done = interrupted(patch, nth, cause)
+            with contextlib.suppress(Killed, AssentError):
+                opened(home)
+            finished = len(done) < nth
+        opened(home)
+        assert leftovers(home) == []
+        assert kids(opened(home), NOW)
+    assert nth > 10
 
 
 def test_a_second_key_of_the_same_second_is_still_the_later_one(tmp_path: Path) -> None:

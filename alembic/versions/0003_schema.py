@@ -315,6 +315,7 @@ def upgrade() -> None:
         sa.Column("closed", sa.String(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("since", BIG, nullable=True),
+        sa.Column("probed", BIG, nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(

@@ -20,6 +20,7 @@ from approvals.api import (
 )
 from approvals.api.caller import Callers
 from approvals.api.edge import Edge
+from approvals.api.readiness import Readiness
 from approvals.api.routes import Room
 from approvals.api.waiting import Waiting
 
@@ -38,7 +39,12 @@ def mount(app: FastAPI, service: Service) -> Room:
 
     The caller starts and stops `Room.waiting` with the event loop that serves the application.
     """
-    room = Room(service=service, callers=Callers(service), waiting=Waiting(service))
+    room = Room(
+        service=service,
+        callers=Callers(service),
+        waiting=Waiting(service),
+        readiness=Readiness(service),
+    )
     app.state.api = room
     problems.install(app)
     for module in ROUTED:

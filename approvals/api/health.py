@@ -1,6 +1,4 @@
-"""Is the process alive; can it do its work."""
-
-import time
+"""Is the process alive; can it grant now."""
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -8,6 +6,7 @@ from starlette.responses import Response
 
 from approvals.api import wire
 from approvals.api.bodies import answer
+from approvals.api.problems import problem
 from approvals.api.routes import refusals, room
 
 router = APIRouter(tags=["health"])
@@ -27,14 +26,25 @@ async def alive() -> Response:
     "/readyz",
     operation_id="ready",
     responses={
-        200: {"description": "It can do its work.", "model": wire.Health},
+        200: {"description": "It can grant now.", "model": wire.Readiness},
         **refusals(),
     },
 )
-def ready(request: Request) -> Response:
-    """Say whether the database answers and there is a key to sign with; 503 where not."""
-    service = room(request).service
-    with service.store.read() as tx:
-        tx.log.latest_checkpoint()
-    service.keys.signer(int(time.time()))
-    return answer(wire.Health())
+async def ready(request: Request) -> Response:
+    """Say whether this process can grant now, and why not; within two seconds whatever hangs.
+
+    The problem has the member `checks`, as the answer of a process that is ready has.
+    """
+    checks = {
+        name: wire.Checked(ok=each.ok, age=each.age, code=each.code, remedy=each.remedy)
+        for name, each in (await room(request).readiness.checks()).items()
+    }
+    wrong = [name for name, each in checks.items() if not each.ok]
+    if not wrong:
+        return answer(wire.Readiness(checks=checks))
+    return problem(
+        503,
+        "not_ready",
+        f"nothing can be granted by this process now: {', '.join(wrong)}",
+        more={"checks": {name: each.model_dump() for name, each in checks.items()}},
+    )

@@ -73,9 +73,11 @@ def problem(
     *,
     place: str | None = None,
     headers: Mapping[str, str] | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> Response:
-    """The answer that says no."""
-    body = {
+    """The answer that says no; `more` are extension members."""
+    body: dict[str, object] = {
+        **(more or {}),
         "type": f"urn:assent:problem:{code}",
         "title": HTTPStatus(status).phrase,
         "status": status,

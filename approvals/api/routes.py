@@ -10,6 +10,7 @@ from starlette.requests import Request
 from approvals.api.bodies import json_body
 from approvals.api.caller import Callers
 from approvals.api.problems import MEDIA_TYPE
+from approvals.api.readiness import Readiness
 from approvals.api.waiting import Waiting
 from approvals.flow.service import Service
 
@@ -39,6 +40,7 @@ class Room:
     service: Service
     callers: Callers
     waiting: Waiting
+    readiness: Readiness
 
 
 def room(request: Request) -> Room:

@@ -218,6 +218,24 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
+class Checked(BaseModel):
+    """One thing that granting needs."""
+
+    ok: bool
+    age: float | None = Field(
+        default=None, description="Seconds since it was last seen to be fine, or was asked."
+    )
+    code: str | None = Field(default=None, description="What is wrong.")
+    remedy: str | None = Field(default=None, description="What the operator can do.")
+
+
+class Readiness(BaseModel):
+    """Whether the process can grant now, and each thing that it needs for that."""
+
+    status: Literal["ok"] = "ok"
+    checks: dict[str, Checked]
+
+
 class Problem(BaseModel):
     """RFC 9457, with a stable code."""
 

@@ -97,7 +97,8 @@ def rotate(
 ) -> None:
     """Publish a new signing key now and sign with it after --delay; nothing has to be restarted.
 
-    The delay is the time in which enforcers that keep the keys fetch them again.
+    The delay is the time in which enforcers that keep the keys fetch them again. A rotation that
+    has not come into effect is withdrawn when this one does so earlier: --delay 0 always works.
     """
     with local.service(home) as service:
         done = service.keys.rotate(local.now(), delay=delay)
@@ -105,6 +106,7 @@ def rotate(
     value = {
         "introduced": {"kid": done.introduced.kid, "activates": done.introduced.activates},
         "former": {"kid": done.former.kid, "retires": done.former.retires},
+        "withdrawn": [key.kid for key in done.withdrawn],
     }
 
     def draw() -> None:
@@ -113,6 +115,8 @@ def rotate(
         out.print(f"Former key: {done.former.kid}")
         if done.former.retires is not None:
             out.print(f"  stays published until {moment(done.former.retires)}")
+        for key in done.withdrawn:
+            out.print(f"Withdrawn:  {key.kid}, which has never signed")
 
     emit(value, draw, as_json=as_json)
 

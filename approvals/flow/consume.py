@@ -108,7 +108,7 @@ def _receipt(service: Service, tx: Tx, approval: IssuedApproval, use_id: str) ->
         use_id=use_id,
         consumed=tx.now,
     )
-    return receipts.sign(receipt, key=service.keys.signer(tx.now))
+    return receipts.sign(receipt, key=service.signer(tx))
 
 
 def _log_spent(tx: Tx, approval: IssuedApproval, spend: Spend) -> None:

@@ -52,4 +52,4 @@ def directory_of(service: Service, tx: Tx, tenant: str) -> str:
             for person in sorted(bundle.people.values(), key=lambda person: person.id)
         ),
     )
-    return jws.sign(document.document(), key=service.keys.signer(tx.now), typ=TOKEN_TYPE)
+    return jws.sign(document.document(), key=service.signer(tx), typ=TOKEN_TYPE)

@@ -1,4 +1,8 @@
-"""The service's own keys are told to the log: their beginning, and their end once it is known."""
+"""The service's own keys are told to the log: their beginning, and their end once it is known.
+
+A key signs only once the log tells of it. A key file is written before that, by a command that can
+be killed in between; so the service itself looks for keys that the log does not know.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +20,16 @@ if TYPE_CHECKING:
 def introduce(service: Service) -> int:
     """Log what the log does not tell yet of the keys that sign approvals; gives how many events.
 
-    Idempotent: whoever makes a key calls it, and the service at every start, so that a key whose
-    maker was interrupted is told all the same.
+    Idempotent: whoever makes a key calls it, the service at every start and whenever a key appears,
+    so that a key whose maker was interrupted is told all the same.
     """
     told = 0
+    keys = service.keys.approval_keys
     with service.store.begin() as tx:
         # One process at a time, or two that start together would both tell.
         if not tx.log.lead():
             return 0
-        for key in service.keys.approval_keys:
+        for key in keys:
             subject = KEY + key.kid
             known = {
                 parse_leaf(leaf).type
@@ -45,4 +50,16 @@ def introduce(service: Service) -> int:
                         Event(kind, tx.now, DEFAULT_TENANT, subject, public=public, secret={}),
                     )
                     told += 1
+    service.introduced(key.kid for key in keys)
     return told
+
+
+def keep_introduced(service: Service) -> int:
+    """Take in keys that another process has made, and tell the log of them; gives how many events.
+
+    Costs the listing of a folder while there are none.
+    """
+    changed = service.keys.reload_if_changed()
+    if changed or any(not service.knows(key.kid) for key in service.keys.approval_keys):
+        return introduce(service)
+    return 0

@@ -60,7 +60,7 @@ def issue(
         request=document if basis is Basis.HUMAN else None,
         approvals=tuple(votes),
     )
-    token = sign(approval, key=service.keys.signer(tx.now))
+    token = sign(approval, key=service.signer(tx))
     tx.approvals.issue(
         IssuedApproval(
             jti=approval.jti,

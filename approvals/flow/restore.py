@@ -22,6 +22,7 @@ from approvals.core.requests import expire, revoke
 from approvals.flow.audit import audit
 from approvals.flow.expire import lapse
 from approvals.flow.service import DEFAULT_TENANT
+from approvals.flow.signatures import unintroduced
 from approvals.flow.transition import end
 from approvals.keys.mark import Marked
 
@@ -140,7 +141,9 @@ def checked(
         remembered=[*remembered, *own],
         advance=advance,
     )
-    return replace(report, findings=audit(service)) if report.ok else report
+    if report.ok:
+        report = replace(report, findings=(*audit(service), *unintroduced(service)))
+    return report
 
 
 def _end_everything(tx: Tx) -> None:

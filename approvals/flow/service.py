@@ -13,10 +13,15 @@ from typing import TYPE_CHECKING
 
 from approvals.core.bundle.bundle import Bundle
 from approvals.core.errors import Unavailable
+from approvals.core.events import EventType, parse_leaf
+from approvals.flow.loops import Loops
 from approvals.keys.mark import Mark
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from approvals.config import Settings
+    from approvals.core.jwk import SigningKey
     from approvals.keys import Keyring
     from approvals.store import Store, Tx
     from approvals.store.bundles import Activation
@@ -54,9 +59,35 @@ class Service:
     keys: Keyring
     settings: Settings
     mark: Mark = field(default_factory=Mark)
+    loops: Loops = field(default_factory=Loops)
     _bundles: OrderedDict[tuple[str, str], Bundle] = field(default_factory=OrderedDict)
     _recent: dict[str, _Recent] = field(default_factory=dict)
+    _introduced: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def signer(self, tx: Tx) -> SigningKey:
+        """The key that signs in this transaction: the newest whose turn has come and is logged.
+
+        While the log does not tell of that one yet, the one before it goes on.
+
+        Raises:
+            Unavailable: the log tells of none (`key_not_introduced`).
+        """
+        for key in self.keys.signers(tx.now):
+            if self.knows(key.kid) or _told(tx, key.kid):
+                return key
+        raise Unavailable(
+            "the log does not tell of the signing key yet; the service does that within seconds",
+            code="key_not_introduced",
+        )
+
+    def introduced(self, kids: Iterable[str]) -> None:
+        """The log tells of these keys: that has committed."""
+        self._introduced.update(kids)
+
+    def knows(self, kid: str) -> bool:
+        """Whether the log is known to tell of a key."""
+        return kid in self._introduced
 
     def current_bundle(self, tx: Tx, tenant: str) -> CurrentBundle:
         """The tenant's current bundle.
@@ -134,6 +165,12 @@ class Service:
     def url(self, path: str) -> str:
         """The address of a page."""
         return f"{self.settings.origin}{path}"
+
+
+def _told(tx: Tx, kid: str) -> bool:
+    """Whether the log tells of a key. Not remembered: this transaction may not commit."""
+    leaves = tx.log.told(tenant=DEFAULT_TENANT, subject=f"key_{kid}")
+    return any(parse_leaf(leaf).type is EventType.KEY_INTRODUCED for leaf in leaves)
 
 
 def new_occasion() -> str:

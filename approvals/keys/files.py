@@ -31,7 +31,7 @@ from approvals.core.errors import AssentError
 from approvals.core.jwk import SigningKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
 _LOG: Final = "log.json"
@@ -43,15 +43,21 @@ UNBOUND: Final = {"identity": "", "signed": {"size": 0, "root": "", "note": ""},
 """The mark of keys that have not met a database yet."""
 _MAKING: Final = ".making-"
 _SEAL_BYTES: Final = 32
+_FOLDER_MAKING: Final = ".keys-"
+_INDEX: Final = "index.json"
 
 
 @dataclass(frozen=True, slots=True)
 class ApprovalKeyFile:
-    """What an `approval-<kid>.json` holds: a private key and when it starts to sign."""
+    """What an `approval-<kid>.json` holds: a private key and when it starts to sign.
+
+    `withdraws` names keys that were made before it to sign later, and never will.
+    """
 
     signing: SigningKey
     created: int
     activates: int
+    withdraws: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,22 +139,25 @@ def initialise(home: Path, folder: Path, *, now: int, origin: str) -> None:
     """Make the first keys in a folder beside the final one and rename it into place."""
     make_home(home)
     try:
-        making = home / f".keys-{secrets.token_hex(8)}"
+        making = home / f"{_FOLDER_MAKING}{secrets.token_hex(8)}"
         making.mkdir(mode=0o700)
-        try:
+        with locked(making):
             log = JWK.generate(kty="OKP", crv="Ed25519").export(as_dict=True)
             _write(making / _LOG, {"jwk": log, "created": now, "origin": origin})
             _write_seal_key(making, created=now)
             write_webhook_key(making, created=now)
-            write_approval_key(making, created=now, activates=now)
+            kid = write_approval_key(making, created=now, activates=now)
+            write_index(making, {kid: None})
             # From the beginning, so that a folder without a mark is one that lost it.
             _write(making / MARK, UNBOUND)
             _take_place(making, folder)
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
         _sync(home)
-    except OSError as error:
-        raise _from_os(home, error) from error
+    except (OSError, AssentError) as error:
+        shutil.rmtree(making, ignore_errors=True)
+        if is_initialised(folder):
+            return  # another process was faster
+        raise error if isinstance(error, AssentError) else _from_os(home, error) from error
+    shutil.rmtree(making, ignore_errors=True)
 
 
 def _take_place(making: Path, folder: Path) -> None:
@@ -159,11 +168,55 @@ def _take_place(making: Path, folder: Path) -> None:
             raise
 
 
-def write_approval_key(folder: Path, *, created: int, activates: int) -> None:
-    """Make a new ES256 key and write its file."""
+def write_approval_key(
+    folder: Path, *, created: int, activates: int, withdraws: Collection[str] = ()
+) -> str:
+    """Make a new ES256 key and write its file; gives its thumbprint.
+
+    Raises:
+        AssentError: it was not written. Where the file is there all the same, because the folder
+            could not be flushed and it could not be removed either, the sentence says so.
+    """
     jwk = JWK.generate(kty="EC", crv="P-256")
-    document = {"jwk": jwk.export(as_dict=True), "created": created, "activates": activates}
-    _write(folder / f"{_PREFIX}{jwk.thumbprint()}.json", document)
+    document = {
+        "jwk": jwk.export(as_dict=True),
+        "created": created,
+        "activates": activates,
+        "withdraws": sorted(withdraws),
+    }
+    kid: str = jwk.thumbprint()
+    _write(folder / f"{_PREFIX}{kid}.json", document)
+    return kid
+
+
+def write_index(folder: Path, ends: Mapping[str, int | None]) -> None:
+    """Keep which approval keys there are, and when each is not published any more.
+
+    A key file that was removed is missed by this.
+    """
+    replace(folder / _INDEX, {"keys": dict(ends)})
+
+
+def indexed(folder: Path) -> dict[str, int | None] | None:
+    """The ends of the keys as they were kept last; None: they were not."""
+    document = read_document(folder / _INDEX, {"keys"}, missing_ok=True)
+    match document:
+        case None:
+            return None
+        case {"keys": dict(ends)}:
+            return ends
+        case _:
+            raise _damaged(folder / _INDEX)
+
+
+def missing(folder: Path, *, now: int) -> list[Path]:
+    """The files of keys that are gone although they sign, or verifiers still need them."""
+    names = names_in(folder)
+    return [
+        folder / f"{_PREFIX}{kid}.json"
+        for kid, end in sorted((indexed(folder) or {}).items())
+        if f"{_PREFIX}{kid}.json" not in names and (end is None or end > now)
+    ]
 
 
 def write_webhook_key(folder: Path, *, created: int) -> None:
@@ -188,19 +241,32 @@ def _write(path: Path, document: Mapping[str, object]) -> None:
     try:
         _write_whole(temporary, document)
         temporary.rename(path)
-        _sync(path.parent)
     except OSError as error:
         # Only what failed is cleaned up, and that this fails as well is not the news.
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise _from_os(path, error) from error
+    try:
+        _sync(path.parent)
+    except OSError as error:
+        raise key_error(
+            "keys_not_durable",
+            path,
+            f"was written, but its folder could not be flushed ({error.strerror}): it holds, "
+            "unless this machine stops now",
+        ) from error
 
 
 def sweep(folder: Path) -> None:
     """Remove what a process that was killed while it wrote has left: it may be a private key.
 
-    For whoever holds the folder's lock: nobody else is writing then.
+    For whoever holds the folder's lock: nobody else is writing then. A folder of first keys belongs
+    to a process that makes it, which holds its lock, or to one that is dead.
     """
+    for dead in folder.parent.glob(f"{_FOLDER_MAKING}*"):
+        with contextlib.suppress(OSError), _open(dead) as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(dead, ignore_errors=True)
     try:
         for left in folder.glob(f"{_MAKING}*"):
             left.unlink(missing_ok=True)
@@ -219,11 +285,8 @@ def _write_whole(path: Path, document: Mapping[str, object]) -> None:
 
 
 def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+    with _open(folder) as descriptor:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -236,6 +299,15 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _open(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
 
@@ -330,14 +402,19 @@ def _ed25519(path: Path, jwk: Mapping[str, object]) -> Ed25519PrivateKey:
 
 
 def _read_approval_key(path: Path) -> ApprovalKeyFile:
-    match _read_document(path, {"jwk", "created", "activates"}):
-        case {"jwk": dict(jwk), "created": int(created), "activates": int(activates)}:
+    match _read_document(path, {"jwk", "created", "activates", "withdraws"}):
+        case {
+            "jwk": dict(jwk),
+            "created": int(created),
+            "activates": int(activates),
+            "withdraws": list(withdraws),
+        } if all(isinstance(kid, str) for kid in withdraws):
             try:
                 signing = SigningKey.from_jwk(jwk)
             except AssentError:
                 raise _damaged(path) from None
             if path.name == f"{_PREFIX}{signing.kid}.json":
-                return ApprovalKeyFile(signing, created, activates)
+                return ApprovalKeyFile(signing, created, activates, frozenset(withdraws))
         case _:
             pass
     raise _damaged(path)

@@ -1,12 +1,17 @@
 """Which key signs when, and which are published.
 
-Nothing but a key's `activates` is ever written down; the rest follows from it:
+Nothing but a key's `activates`, and which earlier ones it withdraws, is ever written down; the rest
+follows from it:
 
 - an approval key *signs* from its own `activates` until that of its successor;
 - it is *published* from the moment its file exists until every approval it can have signed is dead:
-  `LONGEST_APPROVAL` after its successor's `activates`.
+  `LONGEST_APPROVAL` after its successor's `activates`;
+- a key whose time had not come when a rotation that takes effect earlier was made is *withdrawn*:
+  it never signs, and is not published from then on.
 
 So a rotation is one new file, and no crash leaves two keys signing, or one signing unpublished.
+That a key also has to be in the log before it signs is for the service to see to
+(`Service.signer`).
 Readers take no lock: all they see is one immutable value that `rotate` and `reload_if_changed`
 replace as a whole. `kid` is the RFC 7638 thumbprint. An auditor may ask for a retired key years
 later, so its file stays.
@@ -15,13 +20,16 @@ later, so its file stays.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hmac
+import itertools
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from approvals.core.approval import MAX_LIFE, MAX_SKEW
 from approvals.core.checkpoint import vkey
+from approvals.core.errors import AssentError
 from approvals.keys import files
 
 if TYPE_CHECKING:
@@ -55,6 +63,7 @@ class ApprovalKey:
     created: int
     activates: int
     retires: int | None
+    withdrawn: bool = False
 
     @property
     def kid(self) -> str:
@@ -68,10 +77,11 @@ class ApprovalKey:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """What a rotation did, for the log: one key introduced, one whose end is now known."""
+    """What a rotation did: one key introduced, one whose end is now known, some withdrawn."""
 
     introduced: ApprovalKey
     former: ApprovalKey
+    withdrawn: tuple[ApprovalKey, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +98,24 @@ class _Keys:
     @classmethod
     def of(cls, folder: Path) -> _Keys:
         found = files.read(folder)
-        ends = [key.activates + LONGEST_APPROVAL for key in found.approval[1:]]
+        # A key is withdrawn at the moment when the one that withdraws it was made.
+        withdrawn = {kid: key.created for key in found.approval for kid in key.withdraws}
+        lasting = [key for key in found.approval if key.signing.kid not in withdrawn]
+        ends: dict[str, int] = {
+            key.signing.kid: successor.activates + LONGEST_APPROVAL
+            for key, successor in itertools.pairwise(lasting)
+        }
         return cls(
             names=found.names,
             approval=tuple(
-                ApprovalKey(key.signing, key.created, key.activates, retires)
-                for key, retires in zip(found.approval, [*ends, None], strict=True)
+                ApprovalKey(
+                    key.signing,
+                    key.created,
+                    key.activates,
+                    (withdrawn | ends).get(key.signing.kid),
+                    withdrawn=key.signing.kid in withdrawn,
+                )
+                for key in found.approval
             ),
             log=found.log,
             origin=found.origin,
@@ -119,8 +141,8 @@ class Keyring:
         beside its key: it does not follow a later change of the service's address.
 
         Raises:
-            AssentError: `keys_missing`, `keys_permissions` or `keys_unreadable`; the place
-                is the path.
+            AssentError: `keys_missing` (also of one file that is still needed),
+                `keys_permissions` or `keys_unreadable`; the place is the path.
         """
         folder = home / "keys"
         if not files.is_initialised(folder):
@@ -132,8 +154,15 @@ class Keyring:
                 )
             files.initialise(home, folder, now=now, origin=origin)
         keyring = cls(folder)
-        if create and keyring._keys.webhook is None:
-            keyring._make_webhook_key(now)
+        for path in files.missing(folder, now=now):
+            raise files.key_error(
+                "keys_missing",
+                path,
+                "is gone, and verifiers still need it; restore it from a backup: approvals that it "
+                "signed would be refused, or a key that was replaced would sign again",
+            )
+        if create:
+            keyring._mend(now)
         return keyring
 
     @property
@@ -192,8 +221,14 @@ class Keyring:
         return self._keys.approval
 
     def signer(self, now: int) -> SigningKey:
-        """The key that signs approvals at `now`."""
+        """The key whose turn it is to sign approvals at `now`."""
         return _active(self._keys.approval, now).signing
+
+    def signers(self, now: int) -> list[SigningKey]:
+        """The keys that could sign at `now`, that whose turn it is first, then those before it."""
+        keys = [key for key in self._keys.approval if not key.withdrawn]
+        turn = keys.index(_active(self._keys.approval, now))
+        return [key.signing for key in reversed(keys[: turn + 1]) if not _over(key, now)]
 
     def state(self, key: ApprovalKey, now: int) -> KeyState:
         """Where `key` stands at `now`."""
@@ -208,34 +243,57 @@ class Keyring:
     def rotate(self, now: int, *, delay: int) -> Rotation:
         """Publish a new approval key at once; let it sign from `now + delay`.
 
-        `delay` is the time verifiers have to fetch the JWKS before they meet the new key.
+        `delay` is the time verifiers have to fetch the JWKS before they meet the new key. A
+        rotation that has not come into effect is withdrawn if this one takes effect before it: a
+        stolen key does not have to be waited for.
 
         Raises:
-            AssentError: `keys_rotation` while an earlier rotation has not come into effect.
+            AssentError: `keys_rotation` while a rotation that takes effect earlier is under way.
         """
         if delay < 0:
             raise ValueError("a rotation cannot take effect in the past")
         with files.locked(self._folder):
-            newest = _Keys.of(self._folder).approval[-1]
-            if newest.activates > now:
+            files.sweep(self._folder)
+            lasting = [key for key in _Keys.of(self._folder).approval if not key.withdrawn]
+            pending = [key for key in lasting if key.activates > now]
+            withdraws = [key.kid for key in pending if key.activates > now + delay]
+            standing = [key for key in pending if key.kid not in withdraws]
+            if standing:
                 raise files.key_error(
                     "keys_rotation",
                     self._folder,
-                    f"{newest.kid} is published and signs from {newest.activates}: rotate later",
+                    f"{standing[-1].kid} is published and signs from {standing[-1].activates}: "
+                    "rotate later, or with a shorter --delay",
                 )
+            newest = [key for key in lasting if key.kid not in withdraws][-1]
             # Later than its predecessor even within one second: keys are in the order of their
             # activation, and two equal ones would be in the order of their names.
             activates = max(now + delay, newest.activates + 1)
-            files.write_approval_key(self._folder, created=now, activates=activates)
+            kid = files.write_approval_key(
+                self._folder, created=now, activates=activates, withdraws=withdraws
+            )
             self._keys = keys = _Keys.of(self._folder)
-        former, introduced = keys.approval[-2:]
-        return Rotation(introduced=introduced, former=former)
+            # The rotation is done. If this fails, the next start completes it.
+            with contextlib.suppress(AssentError):
+                files.write_index(self._folder, {key.kid: key.retires for key in keys.approval})
+        lasting = [key for key in keys.approval if not key.withdrawn]
+        place = [key.kid for key in lasting].index(kid)
+        return Rotation(
+            introduced=lasting[place],
+            former=lasting[place - 1],
+            withdrawn=tuple(key for key in keys.approval if key.kid in withdraws),
+        )
 
-    def _make_webhook_key(self, now: int) -> None:
+    def _mend(self, now: int) -> None:
+        """Clear away and complete what a process that was killed has left half done."""
         with files.locked(self._folder):
+            files.sweep(self._folder)
             if _Keys.of(self._folder).webhook is None:  # or another process was first
                 files.write_webhook_key(self._folder, created=now)
-            self._keys = _Keys.of(self._folder)
+            self._keys = keys = _Keys.of(self._folder)
+            ends = {key.kid: key.retires for key in keys.approval}
+            if files.indexed(self._folder) != ends:
+                files.write_index(self._folder, ends)
 
     def reload_if_changed(self) -> bool:
         """Take in keys that another process has made; return whether there were any."""
@@ -248,19 +306,24 @@ class Keyring:
 
 def _active(keys: tuple[ApprovalKey, ...], now: int) -> ApprovalKey:
     """The last key whose time has come; the first needs no notice and always has."""
-    active = keys[0]
-    for key in keys[1:]:
+    active, *later = [key for key in keys if not key.withdrawn]
+    for key in later:
         if key.activates <= now:
             active = key
     return active
+
+
+def _over(key: ApprovalKey, now: int) -> bool:
+    """Whether a key's end has come: it is not published any more."""
+    return key.retires is not None and key.retires <= now
 
 
 def _state(key: ApprovalKey, keys: tuple[ApprovalKey, ...], now: int) -> KeyState:
     active = _active(keys, now)
     if key.kid == active.kid:
         return KeyState.active
+    if _over(key, now):
+        return KeyState.retired
     if key.activates > active.activates:
         return KeyState.next
-    if key.retires is not None and key.retires <= now:
-        return KeyState.retired
     return KeyState.former

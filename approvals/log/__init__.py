@@ -1,13 +1,14 @@
 """The transparency log: staging, sequencing, proofs, publication and the check of all of it."""
 
 from approvals.log.append import append
-from approvals.log.check import Finding, Report, check
+from approvals.log.check import MOST_FINDINGS, Finding, Report, check
 from approvals.log.proofs import consistency, inclusion
 from approvals.log.sequence import BATCH, sequence, verify_extends
 from approvals.log.tiles import checkpoint, entries, tile
 
 __all__ = [
     "BATCH",
+    "MOST_FINDINGS",
     "Finding",
     "Report",
     "append",

@@ -13,7 +13,7 @@ from approvals.store.rows import ApprovalRow, OutcomeRow, SpendRow
 from approvals.store.seals import add, add_new, add_new_from, change
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from sqlmodel import Session
 
@@ -181,6 +181,15 @@ class Approvals:
         over = [row for row in rows if row.jti not in spent]
         change(self._session, *over, state=LAPSED, lapse_at=None)
         return [_issued(row) for row in over]
+
+    def tokens(self) -> Iterator[tuple[str, str]]:
+        """Iterate over every approval's id and token, of every tenant, a few at a time."""
+        rows = self._session.execute(
+            select_columns(col(ApprovalRow.jti), col(ApprovalRow.token)).execution_options(
+                yield_per=500
+            )
+        )
+        return ((jti, token) for jti, token in rows)
 
     def states(self) -> dict[str, str]:
         """The state of every approval of every tenant, by its id: spent, or that of its row."""

@@ -365,7 +365,8 @@ class StandingRow(SQLModel, table=True):
 
     `identity` is random and made with the database, so that another database is told from this one.
     `closed` is the code of what was found wrong with the log; while it is set, no process grants.
-    `url` is the address of the service that last started on it.
+    `url` is the address of the service that last started on it. `probed` is written to find out
+    whether anything can be.
     """
 
     __tablename__ = "standing"
@@ -375,6 +376,7 @@ class StandingRow(SQLModel, table=True):
     closed: str | None = None
     reason: str | None = Field(default=None, sa_type=Text)
     since: int | None = Field(default=None, sa_type=BIG)
+    probed: int | None = Field(default=None, sa_type=BIG)
 
 
 class NoticeRow(SQLModel, table=True):

@@ -85,6 +85,12 @@ class Standings:
         opening = update(StandingRow).where(col(StandingRow.id) == _ROW)
         self._session.execute(opening.values(closed=None, reason=None, since=None))
 
+    def probe(self, *, now: int) -> None:
+        """Write something, to find out whether anything can be written."""
+        self._session.execute(
+            update(StandingRow).where(col(StandingRow.id) == _ROW).values(probed=now)
+        )
+
     def put_url(self, url: str) -> None:
         """Remember under which address the service runs."""
         self._session.execute(

@@ -85,6 +85,8 @@ class SlackSocket:
                 _log.warning("slack_socket", error=str(error.response.get("error")))
             except (OSError, HTTPException, SlackClientError) as error:
                 _log.warning("slack_socket", error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the attempts
+                _log.error("slack_socket", error=type(error).__name__)
             else:
                 if self._client.is_connected():
                     return  # from here on the SDK's own monitor keeps it open

@@ -105,11 +105,13 @@ def test_a_database_that_goes_away_is_503_and_nothing_is_done(
         ),
         ("GET", "/v1/people/keys", None),
         ("GET", "/log/checkpoint", None),
-        ("GET", "/readyz", None),
     ):
         response = http.request(method, path, json=body, headers=company.bearer())
         assert (response.status_code, response.json()["code"]) == (503, "unavailable"), path
         assert response.headers["retry-after"]
+    ready = http.get("/readyz")
+    assert (ready.status_code, ready.json()["code"]) == (503, "not_ready")
+    assert ready.json()["checks"]["granting"]["code"] == "unavailable"
     assert http.get("/healthz").status_code == 200
     assert http.get("/.well-known/jwks.json").status_code == 200
     with pytest.raises(ServiceAway):

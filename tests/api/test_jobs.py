@@ -47,6 +47,8 @@ def test_stopping_leaves_nothing_in_line(tmp_path: Path) -> None:
     company = open_company(tmp_path / "home", url=URL, log_interval=60)
     work = Jobs(company.service)
     work.start()
+    until(lambda: logged(company) > 0)
+    company.enrol("ben")
     assert staged(company) > 0
     work.stop()
     assert staged(company) == 0

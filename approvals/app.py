@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # each of a transaction's statements waits behind whatever computes meanwhile.
     sys.setswitchinterval(SWITCH_SECONDS)
     settings = settings or load()
-    service = open_service(settings, now=int(time.time()))
+    service = open_service(settings, now=int(time.time()), serving=True)
     introduce(service)
     return build_app(service)
 

@@ -7,6 +7,7 @@ What holds:
    one is stuck the answer says so, and no second one is begun.
 3. The background is reported with it. A loop that granting needs and that has not ended a round
    well for long makes the process not ready; delivery does not, since nothing is granted by it.
+4. So does a listener that hears nothing, since callers would wait to the end of their time.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Readiness:
         """Each thing that granting needs, by name."""
         if self._last is None or time.monotonic() - self._last.ended > FRESH:
             await self._tried()
-        return {"granting": self._granting(), **self._loops(), **self._listener()}
+        return {"granting": self._granting(), **self._loops(), **self._database()}
 
     async def _tried(self) -> None:
         """Wait for a trial, begun now unless one is under way, but not longer than `patience`."""
@@ -127,5 +128,24 @@ class Readiness:
             for state in self._service.loops.states()
         }
 
-    def _listener(self) -> dict[str, Check]:
-        return {}
+    def _database(self) -> dict[str, Check]:
+        """What the store has seen in passing."""
+        health = self._service.store.health
+        silence = None if health.silence is None else round(health.silence, 1)
+        return {
+            "listener": Check(
+                ok=health.listening,
+                age=silence,
+                code=None if health.listening else "not_listening",
+                remedy=None
+                if health.listening
+                else "LISTEN needs a connection of its own to PostgreSQL, not one of a pooler that "
+                "shares them between transactions",
+            ),
+            "clock": Check(ok=health.clock is None, code=health.clock),
+            "last commit": Check(
+                ok=True,
+                age=None if health.committed is None else round(health.committed, 1),
+                code=health.fault,
+            ),
+        }

@@ -44,11 +44,18 @@ _log = structlog.get_logger(__name__)
 
 
 def open_service(
-    settings: Settings, *, now: int, create: bool = True, checked: bool = True, move: bool = False
+    settings: Settings,
+    *,
+    now: int,
+    create: bool = True,
+    checked: bool = True,
+    move: bool = False,
+    serving: bool = False,
 ) -> Service:
     """Open what the settings name; with `create`, make keys where there is nothing yet.
 
     `now` is this machine's time. `move` takes an address under which no passkey can be used.
+    `serving` is for the one process that serves an SQLite file.
 
     Raises:
         AssentError: what is wrong, with its place and what to do; nothing was changed.
@@ -67,7 +74,7 @@ def open_service(
     def seal(text: bytes) -> bytes:
         return keys.seal(text)
 
-    store = open_store(settings.database_url, mac=seal)
+    store = open_store(settings.database_url, mac=seal, serving=serving)
     try:
         if fresh:
             _must_be_new(store, folder)

@@ -11,6 +11,7 @@ again for others.
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,10 +27,12 @@ class Place:
     """The files of an SQLite database, as they were when it was opened."""
 
     def __init__(self, path: Path) -> None:
-        self._paths = (path, path.with_name(f"{path.name}-wal"))
-        self._kept = sqlite.connect(path, check_same_thread=False, isolation_level=None)
-        self._kept.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        self._opened = [_file(each) for each in self._paths]
+        self._path = path
+        self._wal = path.with_name(f"{path.name}-wal")
+        self._lock = threading.Lock()
+        self._kept: sqlite.Connection | None = None
+        self._opened: tuple[_File, _File] = (_file(path), None)
+        self._open()
 
     @classmethod
     def of(cls, url: URL) -> Place | None:
@@ -40,14 +43,28 @@ class Place:
 
     def moved(self) -> Path | None:
         """The first file that is not the one that was opened: gone, moved or replaced."""
-        for path, opened in zip(self._paths, self._opened, strict=True):
+        if self._kept is None and _file(self._path) == self._opened[0]:
+            self._open()  # an application that was shut down is started again
+        for path, opened in zip((self._path, self._wal), self._opened, strict=True):
             if _file(path) != opened:
                 return path
         return None
 
     def close(self) -> None:
-        """Let go of the files."""
-        self._kept.close()
+        """Let go of the files, until they are asked about again."""
+        with self._lock:
+            if self._kept is not None:
+                self._kept.close()
+                self._kept = None
+
+    def _open(self) -> None:
+        with self._lock:
+            if self._kept is None:
+                self._kept = sqlite.connect(
+                    self._path, check_same_thread=False, isolation_level=None
+                )
+                self._kept.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                self._opened = (self._opened[0], _file(self._wal))
 
 
 def _file(path: Path) -> _File:

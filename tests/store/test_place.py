@@ -62,3 +62,10 @@ def test_connections_that_come_and_go_are_no_move(tmp_path: Path) -> None:
     store._engine.dispose()
     assert store.moved() is None
     store.close()
+    assert store.moved() is None  # used again, as an application that is started again does
+    with store.begin() as tx:
+        tx.standing.put_url("http://localhost")
+    assert store.moved() is None
+    store.close()
+    (tmp_path / "a.db").unlink()
+    assert store.moved() == tmp_path / "a.db"

@@ -20,6 +20,7 @@ from approvals import api
 from approvals.api.edge import Edge
 from approvals.config import Settings, load
 from approvals.delivery import Delivery
+from approvals.flow.enrol import check_authenticators
 from approvals.flow.introduce import introduce
 from approvals.flow.opening import open_service
 from approvals.jobs import Jobs
@@ -51,6 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or load()
     service = open_service(settings, now=int(time.time()), serving=True)
     introduce(service)
+    check_authenticators(settings, now=int(time.time()))  # said at the start, not at an enrolment
     return build_app(service)
 
 

@@ -32,6 +32,7 @@ from approvals.store.people import Invitation as StoredInvitation
 from approvals.store.people import Passkey
 
 if TYPE_CHECKING:
+    from approvals.config import Settings
     from approvals.core.registry import Person
     from approvals.flow.passkeys import NewPasskey
     from approvals.flow.service import Service
@@ -206,18 +207,24 @@ def finish_further(
 def _authenticators(service: Service) -> Authenticators | None:
     """Whose hardware is trusted now. Read before the transaction: it is a large file.
 
-    A folder that cannot be used makes nothing hardware; whoever starts the service is told of it.
+    A folder that cannot be used makes nothing hardware; the operator's log says why.
     """
-    folder = service.settings.attestation_roots
-    if folder is None:
+    if service.settings.attestation_roots is None:
         return None
     with service.store.read() as tx:
         now = tx.now
+    return check_authenticators(service.settings, now=now) or Authenticators({}, {})
+
+
+def check_authenticators(settings: Settings, *, now: int) -> Authenticators | None:
+    """The models that are trusted, if the folder of roots can be used; else the log says why."""
+    if settings.attestation_roots is None:
+        return None
     try:
-        return read_authenticators(folder, now=now)
+        return read_authenticators(settings.attestation_roots, now=now)
     except AssentError as error:
         _log.warning("attestation_roots", place=error.place, message=error.message)
-        return Authenticators({}, {})
+        return None
 
 
 def _open_invitation(tx: Tx, token: str) -> StoredInvitation:

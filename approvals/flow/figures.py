@@ -1,7 +1,7 @@
 """How people decide: how much, how often yes, how fast; for operators, to see who is worn down.
 
-What holds: figures are made of the votes of the last 30 days and of nothing else; who is not an
-operator is told that there is no such page.
+What holds: figures are made of the votes of the last 30 days, and of what was signed with each
+passkey that people have; who is not an operator is told that there is no such page.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ DAYS = 30
 QUICK_SECONDS = 10
 """Who answers sooner than this has hardly read what they answer."""
 MOST_VOTES = 50_000
+MOST_PASSKEYS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +51,32 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class Signed:
+    """What was signed with one passkey since it was enrolled; `tail` tells a person's apart.
+
+    `unseen` are the signatures that its authenticator counted and that never came here.
+    """
+
+    name: str
+    tail: str
+    step_up: str
+    uses: int
+    decisions: int
+    unseen: int
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
-    """All figures, most decided first. `cut` is true where older votes are left out."""
+    """All figures, most decided first. `cut` is true where older votes are left out.
+
+    `passkeys` are at most `MOST_PASSKEYS`, those with most unseen signatures first.
+    """
 
     now: int
     since: int
     approvers: tuple[Figure, ...]
     rules: tuple[Figure, ...]
+    passkeys: tuple[Signed, ...]
     cut: bool
 
 
@@ -88,6 +108,17 @@ def figures(service: Service, session: Session) -> Figures:
                 _figure(name_of(bundle, who), them) for who, them in by_person.items()
             ),
             rules=_sorted(_figure(rule, them) for rule, them in by_rule.items()),
+            passkeys=tuple(
+                Signed(
+                    name=name_of(bundle, passkey.person),
+                    tail=passkey.credential_id[-6:],
+                    step_up=passkey.step_up.value,
+                    uses=passkey.uses,
+                    decisions=passkey.decisions,
+                    unseen=passkey.unseen,
+                )
+                for passkey in tx.people.most_used(tenant=session.tenant, limit=MOST_PASSKEYS)
+            ),
             cut=cut,
         )
 

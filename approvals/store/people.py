@@ -143,6 +143,21 @@ class People:
         )
         return [_passkey(row) for row in rows]
 
+    def most_used(self, *, tenant: str, limit: int) -> list[Passkey]:
+        """Active passkeys that were used, with most unseen signatures first, then most uses."""
+        rows = sound(
+            self._session,
+            select(PasskeyRow)
+            .where(PasskeyRow.tenant == tenant, PasskeyRow.state == "active", PasskeyRow.uses > 0)
+            .order_by(
+                col(PasskeyRow.unseen).desc(),
+                col(PasskeyRow.uses).desc(),
+                PasskeyRow.credential_id,
+            )
+            .limit(limit),
+        )
+        return [_passkey(row) for row in rows]
+
     def passkey(self, credential_id: str) -> Passkey | None:
         """The active passkey with this id, locked so that its counter moves in one order."""
         row = self._session.exec(

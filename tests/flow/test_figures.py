@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from approvals.core import b64
 from approvals.core.errors import AssentError
+from approvals.flow import signin
 from approvals.flow.activate import activate
 from approvals.flow.figures import figures
 from tests.service import PEOPLE, bundle_files
@@ -56,6 +58,19 @@ def test_figures_are_of_the_last_days_alone(watched: Running, later: Callable[[i
     watched.decide("ben", watched.opened("10.00"))
     found = figures(watched.service, watched.sessions["ada"])
     assert [each.name for each in found.approvers] == ["Ben Silva"]
+
+
+def test_what_was_signed_is_held_against_what_was_decided(watched: Running) -> None:
+    watched.enrol("cleo", counts=True, sign_count=5)
+    watched.passkeys["cleo"].authenticate({"challenge": b64.encode(bytes(32))})
+    begun = signin.begin(watched.service)
+    key = watched.passkeys["cleo"]
+    signin.finish(watched.service, begun.id, key.authenticate(begun.options))
+    watched.decide("ben", watched.opened("20.00"))
+    first, second = figures(watched.service, watched.sessions["ada"]).passkeys
+    assert (first.name, first.uses, first.decisions, first.unseen) == ("Cleo Marsh", 1, 0, 1)
+    assert (second.name, second.uses, second.decisions, second.unseen) == ("Ben Silva", 1, 1, 0)
+    assert first.tail == b64.encode(key.credential_id)[-6:]
 
 
 def test_figures_of_nobody(watched: Running) -> None:

@@ -308,6 +308,7 @@ def test_the_plot_places_each_approver_and_labels_all() -> None:
             figure("d<script>", 90_000.0, 5),
         ),
         rules=(figure("r", 5.0, 1),),
+        passkeys=(),
         cut=False,
     )
     page = figures_page(found)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from approvals.flow.figures import QUICK_SECONDS, Figure, Figures
+from approvals.flow.figures import QUICK_SECONDS, Figure, Figures, Signed
 from web.times import lasted
 
 # The plot is drawn in these units, which are CSS pixels on a small phone.
@@ -74,6 +74,7 @@ class FiguresPage:
     quick: str
     approvers: tuple[Row, ...]
     rules: tuple[Row, ...]
+    passkeys: tuple[Signed, ...]
     plot: Plot | None
     cut: str
 
@@ -87,6 +88,7 @@ def figures_page(found: Figures) -> FiguresPage:
         quick=lasted(QUICK_SECONDS),
         approvers=_rows(found.approvers),
         rules=_rows(found.rules),
+        passkeys=found.passkeys,
         plot=_plot(found.approvers) if found.approvers else None,
         cut=f"Of the latest {decided:,} decisions; older ones are left out." if found.cut else "",
     )

@@ -130,7 +130,7 @@ def run(program: str, company: Running, **namespace: Any) -> dict[str, Any]:
 def test_the_programs_of_the_page_do_what_it_says(
     company: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    guarded, acting, by_hand = PROGRAMS
+    guarded, method, context, converter, acting, by_hand = PROGRAMS
 
     run(guarded, company)
     parked = capsys.readouterr().out
@@ -145,6 +145,11 @@ def test_the_programs_of_the_page_do_what_it_says(
     made = run(acting, company, transfer=functions["transfer"])
     made["guard"].client.close()
     assert capsys.readouterr().out == "sent 20.00 to vendor@example.com\n"
+
+    for part in (method, context, converter):
+        money = type("Money", (), {"parse": int})
+        made = run(part, company, guarded=functions["guarded"], Money=money)
+        assert callable(made.get("transfer") or made["Account"]().transfer)
 
     run(by_hand, company)
     assert capsys.readouterr().out == "run it now: transfer\n"

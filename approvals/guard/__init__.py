@@ -23,8 +23,9 @@ Which service, enforcer, agent and user stands in the environment (see `Guard.fr
 read at the first call and never at import, or in a `Guard` given with `use`.
 """
 
+from approvals.guard.converters import Converter
 from approvals.guard.decorator import guarded, use
 from approvals.guard.gate import Guard, Spent
 from approvals.guard.refusals import CallParked, CallRefused
 
-__all__ = ["CallParked", "CallRefused", "Guard", "Spent", "guarded", "use"]
+__all__ = ["CallParked", "CallRefused", "Converter", "Guard", "Spent", "guarded", "use"]

@@ -140,9 +140,8 @@ def test_nobody_waits_longer_than_they_said() -> None:
 def test_a_service_that_asks_for_no_pause_is_not_hammered() -> None:
     it = Scripted(*[ServiceAway("x", retry_after=0.0)] * 5, APPROVED)
     it.run(plans.wait("req_x", timeout=600))
-    assert it.paused == sorted(it.paused)
-    assert it.paused[0] >= 0.1
-    assert sum(it.paused) > 10
+    least = [0.1, 0.4, 1.6, 5.0, 5.0]
+    assert all(a <= b <= a * 1.25 for a, b in zip(least, it.paused, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,10 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from approvals import log as transparency_log
-from approvals.cli import files, local
-from approvals.cli.options import AsJson, Home
+from approvals.cli import fetched, files, local
+from approvals.cli.options import AsJson, Home, Url
 from approvals.cli.output import EPILOG, emit, err, finding, moment, out, plain, table
+from approvals.config import load
 from approvals.core import b64
 from approvals.flow import restore
 from approvals.log import Report
@@ -135,6 +136,36 @@ def accept_restore(
     emit(value, draw, as_json=as_json)
     if not yes:
         finding()
+
+
+@_group.command(epilog=EPILOG)
+def fetch(
+    *,
+    folder: Annotated[
+        Path, typer.Option("--out", help="Where the log goes; what is there is kept.")
+    ],
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch the published log, for assent verify --log; it takes no token, as for everybody.
+
+    The checkpoint is written last, so that a folder with one has the leaves that it covers.
+    """
+    with fetched.reader(load(url=url).url) as read:
+        note = fetched.note(read)
+        size = fetched.unverified_size(note)
+        for path in fetched.paths(size):
+            place = folder / path
+            if not place.exists():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(read(path))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / fetched.CHECKPOINT).write_text(note, encoding="utf-8")
+    emit(
+        {"folder": str(folder), "size": size},
+        lambda: out.print(plain(f"{folder}: {size} leaves; nothing of it is checked yet")),
+        as_json=as_json,
+    )
 
 
 @contextmanager

@@ -1,16 +1,18 @@
 """`assent verify`: check a decision with nothing but pinned keys.
 
-What holds: `verify` opens no connection and reads no database; what it trusts is what the person
-named on the command line. A verdict is printed step by step, and the first step that fails says
-where in the file.
+What holds: `verify` reads no database and opens no connection but the one that `--log` names; what
+it trusts is what the person named on the command line. A verdict is printed step by step, and a
+step that fails says where in the file. Values that nothing shows are named, and so is on whose word
+the file is complete.
 """
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from approvals.cli import files
+from approvals.cli import fetched, files
 from approvals.cli.options import AsJson
 from approvals.cli.output import EPILOG, emit, finding, out, plain, table
 from approvals.core import directory as directories
@@ -46,25 +48,43 @@ def verify(
     issuer: Annotated[
         str | None, typer.Option(help="The service's address, as approvals name it.")
     ] = None,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            help="The service's address, or a folder made by assent log fetch: check in the log "
+            "itself that no event is left out.",
+            metavar="URL|DIR",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check an evidence file offline against pinned keys, and say where it fails."""
+    """Check an evidence file against pinned keys, offline unless --log is given."""
     pinned = _keys(jwks)
-    findings = evidence_file.verify(
-        files.read(file),
-        jwks=pinned.jwks(),
-        vkeys=[vkey for given in log_key for vkey in _vkeys(given)],
-        directory=None if people is None else _directory(people, pinned),
-        issuer=issuer,
-    )
+    raw = files.read(file)
+    vkeys = [vkey for given in log_key for vkey in _vkeys(given)]
+    directory = None if people is None else _directory(people, pinned)
+    with ExitStack() as stack:
+        whole = None
+        if log is not None:
+            whole = fetched.whole(stack.enter_context(fetched.reader(log)), vkeys=vkeys)
+        findings = evidence_file.verify(
+            raw, jwks=pinned.jwks(), vkeys=vkeys, directory=directory, issuer=issuer, log=whole
+        )
     holds = bool(findings) and all(found.ok for found in findings)
     value = {
         "ok": holds,
         "file": str(file),
         "steps": [
-            {"step": found.step, "ok": found.ok, "detail": found.detail, "place": found.place}
+            {
+                "step": found.step,
+                "ok": found.ok,
+                "detail": found.detail,
+                "place": found.place,
+                "not_shown": list(found.unshown),
+            }
             for found in findings
         ],
+        "not_shown": [place for found in findings for place in found.unshown],
     }
     emit(value, lambda: _draw(file, findings, holds=holds), as_json=as_json)
     if not holds:
@@ -115,9 +135,15 @@ def _draw(file: Path, findings: list[Finding], *, holds: bool) -> None:
         if not found.ok and found.place:
             detail.append_text(plain(f" (at {found.place})", "bold red"))
         drawn.add_row(mark, plain(found.step), detail)
+        if found.unshown:
+            drawn.add_row("", "", plain(f"not shown: {', '.join(found.unshown)}", "yellow"))
     out.print(drawn)
+    unshown = sum(len(found.unshown) for found in findings)
     failed = sum(not found.ok for found in findings)
-    if holds:
+    if holds and unshown:
+        said = f"{file}: holds, {len(findings)} steps; {unshown} values are not shown by anything."
+        out.print(plain(said, "bold yellow"))
+    elif holds:
         out.print(plain(f"{file}: holds, {len(findings)} steps.", "bold green"))
     else:
         out.print(plain(f"{file}: does not hold: {failed} of {len(findings)} steps.", "bold red"))

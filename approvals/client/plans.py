@@ -30,6 +30,7 @@ from approvals.client.outcomes import (
 )
 from approvals.client.steps import Pause, Plan, Send
 from approvals.core import sizes
+from approvals.core.tiles import LARGEST_BUNDLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -228,6 +229,12 @@ def jwks() -> Plan[dict[str, Json]]:
     # Keys are public: no token is shown where none is needed.
     raw = yield from _reading(Send(method="GET", path="/.well-known/jwks.json", named=False))
     return Answer.parse(raw).members
+
+
+def log(path: str) -> Plan[bytes]:
+    """Fetch what is behind a path of the log, as in `checkpoint` or `tile/entries/000`."""
+    send = Send(method="GET", path=f"/log/{path}", named=False, limit=LARGEST_BUNDLE)
+    return (yield from _reading(send))
 
 
 def directory() -> Plan[str]:

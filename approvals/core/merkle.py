@@ -33,22 +33,39 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return sha256(b"\x01" + left + right).digest()
 
 
+class Accumulator:
+    """The root of leaves that come one after the other, kept in a few hashes."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        # Complete subtrees of ever smaller size from left to right, as the bits of the size say.
+        self._peaks: list[tuple[int, bytes]] = []
+
+    def add(self, leaf: bytes) -> None:
+        """Put the hash of the next leaf to those before it."""
+        height, subtree = 0, leaf
+        while self._peaks and self._peaks[-1][0] == height:
+            subtree = node_hash(self._peaks.pop()[1], subtree)
+            height += 1
+        self._peaks.append((height, subtree))
+        self.size += 1
+
+    def root(self) -> bytes:
+        """The root over the leaves so far: MTH of RFC 6962 section 2.1."""
+        if not self._peaks:
+            return EMPTY_ROOT
+        *before, (_, whole) = self._peaks
+        for _, subtree in reversed(before):
+            whole = node_hash(subtree, whole)
+        return whole
+
+
 def root(leaf_hashes: Sequence[bytes]) -> bytes:
     """Compute the root over leaf hashes: MTH of RFC 6962 section 2.1."""
-    if not leaf_hashes:
-        return EMPTY_ROOT
-    # Complete subtrees of ever smaller size from left to right, as the bits of the count say.
-    peaks: list[tuple[int, bytes]] = []
+    tree = Accumulator()
     for leaf in leaf_hashes:
-        height, subtree = 0, leaf
-        while peaks and peaks[-1][0] == height:
-            subtree = node_hash(peaks.pop()[1], subtree)
-            height += 1
-        peaks.append((height, subtree))
-    _, whole = peaks.pop()
-    while peaks:
-        whole = node_hash(peaks.pop()[1], whole)
-    return whole
+        tree.add(leaf)
+    return tree.root()
 
 
 def inclusion_proof(index: int, size: int, hash_of: Callable[[int, int], bytes]) -> list[bytes]:

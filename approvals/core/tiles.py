@@ -21,6 +21,7 @@ MAX_ENTRY: Final = 65_535
 
 _ENTRIES: Final = "entries"
 _LENGTH_BYTES: Final = 2
+LARGEST_BUNDLE: Final = TILE_WIDTH * (_LENGTH_BYTES + MAX_ENTRY)
 _PATH: Final = re.compile(
     r"tile/(?P<level>entries|0|[1-9][0-9]?)/(?P<index>(?:x[0-9]{3}/){0,6}[0-9]{3})"
     r"(?:\.p/(?P<width>[1-9][0-9]{0,2}))?",

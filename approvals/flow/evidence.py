@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import orjson
 
 from approvals import log
 from approvals.core.approval import APPROVAL, REQUEST, VERDICT
-from approvals.core.errors import Conflict, Invalid, NotFound
-from approvals.core.evidence_file import EvidenceFile, LoggedEvent, Outcome
+from approvals.core.errors import Conflict, Invalid, NotFound, ProofError
+from approvals.core.evidence_file import EvidenceFile, LoggedEvent, Outcome, completeness
 from approvals.core.policy import recorded_facts
 from approvals.flow.directory import directory_of
 from approvals.flow.rounds import sequence
@@ -32,28 +33,47 @@ def evidence(service: Service, caller: Caller, subject: str) -> dict[str, Json]:
         NotFound: no such occasion of this caller.
         Conflict: the events are not in the log yet (`not_logged`); ask again in a second. Or it is
             of a long call that was refused, of which only the hash was kept (`call_not_kept`).
+        ProofError: the stored events are not those that were logged (`log_altered`).
     """
     sequence(service)
     with service.store.read() as tx:
         checkpoint = tx.log.latest_checkpoint()
         events = tx.log.about(tenant=caller.tenant, subject=subject)
         file = _known(service, tx, caller, subject)
-        told = tx.log.told(tenant=caller.tenant, subject=subject)
+        chain = tx.log.chain(tenant=caller.tenant, subject=subject)
         # What happened meanwhile is in the file but would be missing from its events.
-        behind = len(events) < len(told)
+        behind = len(events) < chain.count
         if checkpoint is None or not events or behind or events[-1].index >= checkpoint.size:
             raise Conflict("the events are not in the log yet", code="not_logged")
-        file["checkpoint"] = checkpoint.note
-        file["events"] = [
+        head = events[-1].hash
+        if (len(events), head) != (chain.count, chain.head):
+            # The service does not give its word on what it has not written.
+            raise ProofError("the events are not those that were logged", code="log_altered")
+        complete = completeness.sign(
+            completeness.Completeness(
+                issuer=service.settings.issuer,
+                tenant=caller.tenant,
+                subject=subject,
+                events=chain.count,
+                head=head,
+                size=checkpoint.size,
+                root=checkpoint.root,
+                time=tx.now,
+                directory=completeness.directory_digest(file.directory),
+            ),
+            key=service.keys.signer(tx.now),
+        )
+        logged = tuple(
             LoggedEvent(
                 index=leaf.index,
                 leaf=leaf.leaf,
                 opening=orjson.loads(leaf.opening),
                 proof=tuple(log.inclusion(tx, leaf.index, checkpoint.size)),
-            ).document()
+            )
             for leaf in events
-        ]
-    return file
+        )
+    whole = replace(file, events=logged, checkpoint=checkpoint.note, complete=complete)
+    return whole.document()
 
 
 def _kept_call(record: Json) -> str:
@@ -68,7 +88,7 @@ def _kept_call(record: Json) -> str:
         ) from error
 
 
-def _known(service: Service, tx: Tx, caller: Caller, subject: str) -> dict[str, Json]:
+def _known(service: Service, tx: Tx, caller: Caller, subject: str) -> EvidenceFile:
     """Everything but the log's part."""
     tenant = caller.tenant
     if subject.startswith(REQUEST):
@@ -104,6 +124,6 @@ def _known(service: Service, tx: Tx, caller: Caller, subject: str) -> dict[str, 
         ),
         events=(),
         checkpoint="",
-        jwks=service.keys.jwks(tx.now),
+        complete="",
         directory=directory_of(service, tx, tenant),
-    ).document()
+    )

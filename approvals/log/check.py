@@ -1,7 +1,7 @@
 """Checking a whole stored log: everything is recomputed, nothing that is stored is believed.
 
     1. Every leaf is in its place and is an event; its hash is the hash of its bytes; its row
-       belongs to the tenant that the event names.
+       belongs to the tenant and the subject that the event names.
     2. What is kept of its personal parts opens its commitments.
     3. Every tile node is the hash of the leaves under it; none is missing, none is in excess.
     4. Every checkpoint is signed by one of the given keys, and its size and root are those that the
@@ -213,6 +213,10 @@ class _Walk:
         if event.tenant != leaf.tenant:
             self._findings.add(
                 "leaf_tenant", place, f"filed under {leaf.tenant!r}, but of {event.tenant!r}"
+            )
+        if event.subject != leaf.subject:
+            self._findings.add(
+                "leaf_subject", place, f"filed under {leaf.subject!r}, but about {event.subject!r}"
             )
         try:
             opening = parse_object(

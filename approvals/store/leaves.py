@@ -76,7 +76,7 @@ class Leaves:
             ProofError: an event cannot be told as a leaf (`event`); nothing may commit then.
         """
         pending, self._pending = self._pending, []
-        chains = {key: self._chain(*key) for key in sorted({_key(event) for event, _ in pending})}
+        chains = {key: self._locked(*key) for key in sorted({_key(event) for event, _ in pending})}
         last = {_key(event): number for number, (event, _) in enumerate(pending)}
         for number, (event, salt) in enumerate(pending):
             key, chain = _key(event), chains[_key(event)]
@@ -98,7 +98,7 @@ class Leaves:
             else:
                 insert_row(self._session, StagedRow, staged)
 
-    def _chain(self, tenant: str, subject: str) -> Chain:
+    def _locked(self, tenant: str, subject: str) -> Chain:
         """The chain of a subject, locked until the transaction ends; a new one if it has none."""
         held = insert_or_lock(
             self._session,
@@ -142,6 +142,13 @@ class Leaves:
             self._session.connection().execute(_ADVANCE, values)
         else:
             self._session.connection().execute(_STAGE_AND_ADVANCE, values)
+
+    def chain(self, *, tenant: str, subject: str) -> Chain:
+        """How far a subject's events go."""
+        row = self._session.exec(
+            select(ChainRow).where(ChainRow.tenant == tenant, ChainRow.subject == subject)
+        ).first()
+        return Chain() if row is None else Chain(row.count, row.head)
 
     def chains(self) -> dict[str, tuple[int, bytes | None]]:
         """How far each subject's events go, by tenant and subject in one text."""

@@ -34,7 +34,7 @@ def later(running: Running, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], 
     def pass_by(seconds: int) -> None:
         # The sequencer that would have run meanwhile is not what is tested: nothing waits for it.
         with running.service.store.begin() as tx:
-            for row in tx.session.exec(select(StagedRow)):
+            for row in tx.session.exec(select(StagedRow)).all():
                 change(tx.session, row, created=row.created + seconds)
         passed.append(seconds)
 

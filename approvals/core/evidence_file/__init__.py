@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from approvals.core.evidence_file.completeness import Completeness, FetchedLog
 from approvals.core.evidence_file.document import EvidenceFile, LoggedEvent, Outcome
 from approvals.core.evidence_file.verify import Finding, verify
 
-__all__ = ["EvidenceFile", "Finding", "LoggedEvent", "Outcome", "verify"]
+__all__ = [
+    "Completeness",
+    "EvidenceFile",
+    "FetchedLog",
+    "Finding",
+    "LoggedEvent",
+    "Outcome",
+    "verify",
+]

@@ -76,8 +76,8 @@ class Outcome:
 class EvidenceFile:
     """What the service knows of one call. `subject` is the request's or the verdict's id.
 
-    `call` is the canonical text of the call, as it was stored; `approval`, `receipt` and
-    `directory` are tokens.
+    `call` is the canonical text of the call, as it was stored; `approval`, `receipt`, `complete`
+    and `directory` are tokens.
     """
 
     subject: str
@@ -90,7 +90,7 @@ class EvidenceFile:
     outcome: Outcome | None
     events: tuple[LoggedEvent, ...]
     checkpoint: str
-    jwks: dict[str, Json]
+    complete: str
     directory: str | None
 
     def document(self) -> dict[str, Json]:
@@ -107,7 +107,7 @@ class EvidenceFile:
             "outcome": None if self.outcome is None else self.outcome.document(),
             "events": [event.document() for event in self.events],
             "checkpoint": self.checkpoint,
-            "jwks": self.jwks,
+            "complete": self.complete,
             "directory": self.directory,
         }
 
@@ -136,7 +136,7 @@ class EvidenceFile:
                 for index, item in enumerate(it["events"])
             ),
             checkpoint=it["checkpoint"],
-            jwks=it["jwks"],
+            complete=it["complete"],
             directory=it["directory"],
         )
 
@@ -153,7 +153,7 @@ _FILE: Mapping[str, tuple[type, ...]] = {
     "outcome": (dict, documents.NULL),
     "events": (list,),
     "checkpoint": (str,),
-    "jwks": (dict,),
+    "complete": (str,),
     "directory": (str, documents.NULL),
 }
 _EVENT: Mapping[str, tuple[type, ...]] = {

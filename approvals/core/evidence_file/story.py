@@ -49,10 +49,25 @@ class ToldEvent:
             elif name not in self.event.public or self.event.public[name] != value:
                 raise EvidenceError("the log tells it differently", place=f"{self.place}.{name}")
 
+    def unopened(self, **places: str) -> list[str]:
+        """Of the members of the file that only these commitments cover, those that nothing shows.
+
+        `places` gives for the name of a commitment where the file has its value.
+        """
+        return [place for name, place in places.items() if name not in self.opened]
+
     def must_be_at(self, time: int) -> None:
         """The event happened at this time."""
         if self.event.time != time:
             raise EvidenceError("the log has another time for it", place=f"{self.place}.time")
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What happened, in short, and the places in the file whose values the log does not show."""
+
+    told: str
+    unshown: tuple[str, ...]
 
 
 def verify_story(
@@ -62,8 +77,8 @@ def verify_story(
     call: ToolCall,
     approval: Approval | None,
     receipt: Receipt | None,
-) -> str:
-    """Hold every event against the file and the file against the events; gives the story in short.
+) -> Story:
+    """Hold every event against the file and the file against the events.
 
     Raises `EvidenceError`, placed at the event or at what the log does not tell.
     """
@@ -71,26 +86,32 @@ def verify_story(
     _must_be_one_tenants(file, told, approval)
     votes = iter(enumerate(file.votes))
     hashed = call_hash(call)
+    unshown: list[str] = []
     for one in told:
         public = one.event.public
         if one.event.subject != file.subject:
             raise EvidenceError("an event of something else", place=one.place)
         match one.event.type:
-            case EventType.CALL_ALLOWED | EventType.CALL_REFUSED:
+            case EventType.CALL_ALLOWED:
                 one.must_say(target=call.target, tool=call.tool, call_hash=hashed)
+            case EventType.CALL_REFUSED:
+                one.must_say(target=call.target, tool=call.tool, call_hash=hashed)
+                unshown += one.unopened(call_hash="call")
             case EventType.REQUEST_OPENED | EventType.REQUEST_REPEATED:
                 one.must_say(target=call.target, tool=call.tool, call_hash=hashed)
                 _asked(one, file)
             case EventType.VOTE_APPROVE | EventType.VOTE_DENY:
                 index, vote = next(votes)
-                _voted(one, vote, index)
+                unshown += _voted(one, vote, index)
+            case EventType.OUTCOME_REPORTED:
+                unshown += one.unopened(status="outcome.status", output_hash="outcome.output_hash")
             case _:
                 pass
         if file.request is not None and "request_digest" in public:
             one.must_say(request_digest=file.request.digest())
         if approval is not None:
             _approved(one, file, approval, receipt)
-    return ", ".join(one.event.type.value for one in told)
+    return Story(", ".join(one.event.type.value for one in told), tuple(unshown))
 
 
 def _must_be_one_tenants(
@@ -214,7 +235,7 @@ def _approved(
             pass
 
 
-def _voted(one: ToldEvent, vote: Vote, index: int) -> None:
+def _voted(one: ToldEvent, vote: Vote, index: int) -> list[str]:
     wanted = EventType.VOTE_DENY if vote.decision is Decision.DENY else EventType.VOTE_APPROVE
     if one.event.type is not wanted:
         raise EvidenceError("the log has another decision", place=f"votes[{index}].decision")
@@ -227,3 +248,8 @@ def _voted(one: ToldEvent, vote: Vote, index: int) -> None:
         reason=vote.reason,
     )
     one.must_be_at(vote.time)
+    place = f"votes[{index}]"
+    unshown = one.unopened(reason=f"{place}.reason", channel=f"{place}.channel")
+    if vote.statement is None:  # a passkey signs whose decision it is, a click does not
+        unshown += one.unopened(approver=f"{place}.approver", step_up=f"{place}.step_up")
+    return unshown

@@ -1,9 +1,10 @@
 """Checking an evidence file offline.
 
 Nothing in the file is believed for being in it: signatures are checked with the keys that the
-auditor pins, digests are computed again, and what the file tells must be what the log tells. No
-network, clock or database is used. A step that fails does not end the check: an auditor wants to
-know all that is wrong, and where.
+auditor pins, digests are computed again, and the file must tell what the log tells. Where a value
+has no signature, proof or opening over it, it is named as not shown. No network, clock or database
+is used. A step that fails does not end the check: an auditor wants to know all that is wrong, and
+where.
 
 Follows docs/protocol.md, "Evidence file".
 """
@@ -26,7 +27,9 @@ from approvals.core.errors import (
     JwsError,
     ProofError,
 )
-from approvals.core.events import parse_leaf, verify_opening
+from approvals.core.events import Chain, parse_leaf, verify_opening
+from approvals.core.evidence_file import completeness
+from approvals.core.evidence_file.completeness import directory_digest, verify_found
 from approvals.core.evidence_file.document import EvidenceFile
 from approvals.core.evidence_file.story import ToldEvent, verify_story
 
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 
     from approvals.core.canonical import Json
     from approvals.core.directory import Directory
+    from approvals.core.evidence_file.completeness import FetchedLog
     from approvals.core.receipt import Receipt
     from approvals.core.requests import RequestDocument
 
@@ -50,12 +54,24 @@ _Known = TypeVar("_Known")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What one step found; `place` says where in the file, if it does not hold."""
+    """What one step found; `place` says where in the file, if it does not hold.
+
+    `unshown` are the places whose values nothing shows: they may hold anything.
+    """
 
     step: str
     ok: bool
     detail: str
     place: str = ""
+    unshown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What a step found to hold, and the places whose values it does not show."""
+
+    detail: str
+    unshown: tuple[str, ...] = ()
 
 
 def verify(
@@ -65,26 +81,30 @@ def verify(
     vkeys: Sequence[str],
     directory: Directory | Mapping[str, Json] | str | None = None,
     issuer: str | None = None,
+    log: FetchedLog | None = None,
 ) -> list[Finding]:
     """Check an evidence file against pinned keys: a finding for every step, all ok if it holds.
 
     `jwks` and `vkeys` are the service's and the log's pinned keys; `directory` is the pinned
     directory of approvers' keys: parsed, as JSON text, or as the token that was published. Without
     it the one in the file is used, which shows only what the service said about whose keys these
-    are.
+    are. With all leaves of the `log` it is checked whether the file leaves any out; without them
+    that it does not is the service's word.
 
      1. form: the file is read strictly, every member.
-     2. keys: the keys in the file are what they are named.
-     3. directory: pinned, or signed by the service.
-     4. call: its text is its canonical form; this gives the call hash.
-     5. request: it is about this call.
-     6. display: what was shown is what the request names, and has this call in it whole.
-     7. votes: each is stated, and signed by that person's passkey.
-     8. approval: signed by the service, about all of the above, and every place is filled.
-     9. receipt: signed by the service, about this approval, in its time.
-    10. checkpoint: signed by the log.
-    11. events: each is in the log under that checkpoint, and says what its opening says.
-    12. story: the log tells what the file tells, no more and no less.
+     2. directory: pinned, or signed by the service.
+     3. call: its text is its canonical form; this gives the call hash.
+     4. request: it is about this call.
+     5. display: what was shown is what the request names, and has this call in it whole.
+     6. votes: each is stated, and signed by that person's passkey.
+     7. approval: signed by the service, about all of the above, and every place is filled.
+     8. receipt: signed by the service, about this approval, in its time.
+     9. checkpoint: signed by the log.
+    10. events: each is in the log under that checkpoint, says what its opening says, and follows
+        the one before it.
+    11. story: the log tells what the file tells, no more and no less.
+    12. complete: these are all events of the subject, as the service says.
+    13. log: these are all events of the subject, as the log itself shows.
     """
     # 1. form
     try:
@@ -93,11 +113,14 @@ def verify(
         )
     except AssentError as error:
         return [Finding(step="form", ok=False, detail=error.message, place=error.place or "")]
-    audit = _Audit(file, jwks=jwks, vkeys=vkeys, directory=directory, issuer=issuer)
+    keys = jws.KeySet.from_jwks(jwks)
+    audit = _Audit(file, keys=keys, vkeys=vkeys, directory=directory, issuer=issuer, log=log)
     findings = [Finding(step="form", ok=True, detail=f"{len(raw)} bytes about {file.subject}")]
     for step, act in audit.steps():
         try:
-            findings.append(Finding(step=step, ok=True, detail=act()))
+            held = act()
+            held = held if isinstance(held, _Held) else _Held(held)
+            findings.append(Finding(step=step, ok=True, detail=held.detail, unshown=held.unshown))
         except AssentError as error:
             place = _place(step, error)
             findings.append(Finding(step=step, ok=False, detail=error.message, place=place))
@@ -119,17 +142,18 @@ class _Audit:
         self,
         file: EvidenceFile,
         *,
-        jwks: Mapping[str, Json],
+        keys: jws.KeySet,
         vkeys: Sequence[str],
         directory: Directory | Mapping[str, Json] | str | None,
         issuer: str | None,
+        log: FetchedLog | None,
     ) -> None:
         self._file = file
-        self._jwks = jwks
+        self._keys = keys
         self._vkeys = vkeys
         self._pinned = directory
         self._issuer = issuer
-        self._keys: jws.KeySet | None = None
+        self._log = log
         self._people: Directory | None = None
         self._call: ToolCall | None = None
         self._request: RequestDocument | None = None
@@ -137,10 +161,10 @@ class _Audit:
         self._receipt: Receipt | None = None
         self._tree: checkpoint.Checkpoint | None = None
         self._told: tuple[ToldEvent, ...] | None = None
+        self._chain: Chain | None = None
 
-    def steps(self) -> Iterator[tuple[str, Callable[[], str]]]:
+    def steps(self) -> Iterator[tuple[str, Callable[[], str | _Held]]]:
         """The steps after the form, each giving its detail or raising, in order."""
-        yield "keys", self._check_keys
         yield "directory", self._check_directory
         yield "call", self._check_call
         yield "request", self._check_request
@@ -152,25 +176,18 @@ class _Audit:
         yield "checkpoint", self._check_checkpoint
         yield "events", self._check_events
         yield "story", self._check_story
-
-    def _check_keys(self) -> str:
-        # 2. The pinned keys are the ones that count; the file's are a convenience that must not
-        #    lie.
-        enclosed = jws.KeySet.from_jwks(self._file.jwks)
-        listed = self._file.jwks.get("keys")
-        if self._file.jwks != enclosed.jwks() or not isinstance(listed, list):
-            raise EvidenceError("not keys as this service publishes them", place="jwks")
-        self._keys = jws.KeySet.from_jwks(self._jwks)
-        return f"{len(self._keys.kids())} pinned"
+        yield "complete", self._check_complete
+        if self._log is not None:
+            yield "log", self._check_log
 
     def _check_directory(self) -> str:
-        # 3. What is enclosed must be the service's word even where something else is pinned.
+        # 2. What is enclosed must be the service's word even where something else is pinned.
         enclosed = None
         if self._file.directory is not None:
-            enclosed = directories.verify(self._file.directory, keys=_known(self._keys))
+            enclosed = directories.verify(self._file.directory, keys=self._keys)
         people = enclosed
         if self._pinned is not None:
-            people = directories.read_pinned(self._pinned, keys=_known(self._keys))
+            people = directories.read_pinned(self._pinned, keys=self._keys)
         if people is None:
             if any(vote.evidence is not None for vote in self._file.votes):
                 raise EvidenceError("nothing says whose passkeys these are", place="directory")
@@ -182,7 +199,7 @@ class _Audit:
         return f"{len(people.people)} people: {whose}"
 
     def _check_call(self) -> str:
-        # 4. The text itself is checked, so that a changed byte shows even where it changes nothing.
+        # 3. The text itself is checked, so that a changed byte shows even where it changes nothing.
         raw = self._file.call.encode()
         it = documents.read(canonical.parse_object(raw, max_bytes=sizes.EVIDENCE), _CALL, "call")
         if it["action_type"] != ACTION_TYPE:
@@ -194,7 +211,7 @@ class _Audit:
         return f"{call.tool} at {call.target}, {call_hash(call)}"
 
     def _check_request(self) -> str:
-        # 5.
+        # 4.
         hashed = call_hash(_known(self._call))
         request = self._file.request
         if (request is not None) is not self._file.subject.startswith(REQUEST):
@@ -211,7 +228,7 @@ class _Audit:
         return f"{request.agent} for {request.user}, {asked}"
 
     def _check_display(self) -> str:
-        # 6. The tool's registered display is the bundle's; that the whole payload was there is not.
+        # 5. The tool's registered display is the bundle's; that the whole payload was there is not.
         shown = self._file.display
         if self._file.request is None and shown is None:
             return "nothing was shown"
@@ -229,7 +246,7 @@ class _Audit:
         return f"{len(payload)} characters, whole"
 
     def _check_vote(self, index: int) -> str:
-        # 7.
+        # 6.
         vote, place = self._file.votes[index], f"votes[{index}]"
         request = _known(self._request)
         said = f"{vote.decision.value} by {vote.approver}"
@@ -244,10 +261,10 @@ class _Audit:
         return f"{said}: signed with their {vote.step_up.value}"
 
     def _check_approval(self) -> str:
-        # 8.
+        # 7.
         if self._file.approval is None:
             return "none was issued"
-        _, claims = jws.verify(self._file.approval, keys=_known(self._keys), typ=TOKEN_TYPE)
+        _, claims = jws.verify(self._file.approval, keys=self._keys, typ=TOKEN_TYPE)
         approval = Approval.from_claims(claims)
         call = _known(self._call)
         for place, claimed, wanted in (
@@ -293,28 +310,30 @@ class _Audit:
                 raise EvidenceError("a vote that is not among the votes", place=place)
 
     def _check_receipt(self) -> str:
-        # 9.
+        # 8.
         if self._file.receipt is None:
             return "it was not spent"
         if self._file.approval is None:
             raise EvidenceError("a receipt without an approval", place="receipt")
-        receipt = receipts.read(self._file.receipt, keys=_known(self._keys))
+        receipt = receipts.read(self._file.receipt, keys=self._keys)
         receipts.verify_spending(receipt, _known(self._approval))
         self._receipt = receipt
         return f"spent for the use {receipt.use_id}"
 
     def _check_checkpoint(self) -> str:
-        # 10.
+        # 9.
         try:
             self._tree = checkpoint.parse_checkpoint(self._file.checkpoint, vkeys=self._vkeys)
         except ProofError as error:
             raise ProofError(error.message, code=error.code, place="checkpoint") from error
         return f"{self._tree.origin}, {self._tree.size} leaves"
 
-    def _check_events(self) -> str:
-        # 11.
+    def _check_events(self) -> _Held:
+        # 10.
         tree = _known(self._tree)
         told = []
+        unshown = []
+        chain = Chain()
         for position, event in enumerate(self._file.events):
             place = f"events[{position}]"
             try:
@@ -326,27 +345,77 @@ class _Audit:
                     root=tree.root,
                 )
                 opened = verify_opening(event.leaf, event.opening)
-                told.append(ToldEvent(place=place, event=parse_leaf(event.leaf), opened=opened))
+                read = parse_leaf(event.leaf)
             except ProofError as error:
                 raise ProofError(error.message, code=error.code, place=place) from error
+            if read.link != chain.next():
+                raise EvidenceError(
+                    f"the log has it as number {read.link.seq} of its subject, and the file has "
+                    f"{position} before it that lead to it",
+                    place=f"{place}.leaf",
+                )
+            chain.add(event.leaf)
+            told.append(ToldEvent(place=place, event=read, opened=opened))
+            unshown += [f"{place}.{name}" for name in sorted(read.sealed.keys() - opened.keys())]
         indexes = [event.index for event in self._file.events]
         if indexes != sorted(set(indexes)):
             raise EvidenceError("not in the order of the log, or one twice", place="events")
         self._told = tuple(told)
-        return f"{len(told)} in the log"
+        self._chain = chain
+        return _Held(f"{len(told)} in the log, none missing between them", tuple(unshown))
 
-    def _check_story(self) -> str:
-        # 12.
+    def _check_story(self) -> _Held:
+        # 11.
         if self._file.approval is not None:
             _known(self._approval)
         if self._file.receipt is not None:
             _known(self._receipt)
-        return verify_story(
+        story = verify_story(
             self._file,
             _known(self._told),
             call=_known(self._call),
             approval=self._approval,
             receipt=self._receipt,
+        )
+        return _Held(story.told, story.unshown)
+
+    def _check_complete(self) -> str:
+        # 12. Only the service knows what it has not told; that is why its word is asked for.
+        said = completeness.read(self._file.complete, keys=self._keys)
+        tree, chain, told = _known(self._tree), _known(self._chain), _known(self._told)
+        for name, claimed, wanted in (
+            ("iss", said.issuer, self._issuer or said.issuer),
+            ("tenant", said.tenant, told[0].event.tenant if told else None),
+            ("subject", said.subject, self._file.subject),
+            ("events", said.events, chain.count),
+            ("head", said.head, chain.head),
+            ("size", said.size, tree.size),
+            ("root", said.root, tree.root),
+            ("directory", said.directory, directory_digest(self._file.directory)),
+        ):
+            if claimed != wanted:
+                raise EvidenceError(
+                    "the service said it of something else", place=f"complete.{name}"
+                )
+        whose = "on the word of the service" if self._log is None else "as the service said"
+        return f"all {said.events} events as of checkpoint {said.size}, {whose}"
+
+    def _check_log(self) -> _Held:
+        # 13.
+        told, log = _known(self._told), _known(self._log)
+        found = completeness.search(
+            log,
+            vkeys=self._vkeys,
+            tree=_known(self._tree),
+            tenant=told[0].event.tenant if told else "",
+            subject=self._file.subject,
+        )
+        verify_found(found, [(event.index, event.leaf) for event in self._file.events])
+        later = tuple(f"leaf {index} ({event.type.value})" for index, event in found.later)
+        return _Held(
+            f"the log's own {found.size} leaves have these events and "
+            f"{len(later) or 'no'} later ones",
+            later,
         )
 
 

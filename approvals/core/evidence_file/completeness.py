@@ -1,0 +1,189 @@
+"""That an evidence file has all events of its subject, and on whose word.
+
+The events of a subject are numbered and chained, so a gap among those in a file shows by itself. A
+missing end does not. It is shown in one of two ways:
+
+1. The service's statement: so many events, of which this is the last, when the log had this size
+   and root. It is as good as the service's signing key.
+2. The log itself: whoever has all of its leaves sees whether there are others of this subject. That
+   takes nobody's word but the log's checkpoint.
+
+Follows docs/protocol.md, "Evidence file".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from approvals.core import b64, canonical, documents, jws, merkle
+from approvals.core.checkpoint import parse_checkpoint
+from approvals.core.errors import EvidenceError, ProofError
+from approvals.core.events import parse_leaf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from approvals.core.canonical import Json
+    from approvals.core.checkpoint import Checkpoint
+    from approvals.core.events import LeafEvent
+
+TOKEN_TYPE: Final = "assent-completeness+jwt"  # noqa: S105 - a media type, not a secret
+
+_CLAIMS: Mapping[str, tuple[type, ...]] = {
+    "iss": (str,),
+    "tenant": (str,),
+    "subject": (str,),
+    "events": (int,),
+    "head": (str,),
+    "size": (int,),
+    "root": (str,),
+    "time": (int,),
+    "directory": (str, documents.NULL),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completeness:
+    """The service's word at `time`: how many `events` the subject has, and which is the last.
+
+    That holds under the checkpoint of `size` and `root`; `head` is the last one's leaf hash.
+    `directory` is the digest of the directory's token that the file encloses, if there is one.
+    """
+
+    issuer: str
+    tenant: str
+    subject: str
+    events: int
+    head: bytes
+    size: int
+    root: bytes
+    time: int
+    directory: str | None
+
+    def claims(self) -> dict[str, Json]:
+        """The claims of the token."""
+        return {
+            "iss": self.issuer,
+            "tenant": self.tenant,
+            "subject": self.subject,
+            "events": self.events,
+            "head": b64.encode(self.head),
+            "size": self.size,
+            "root": b64.encode(self.root),
+            "time": self.time,
+            "directory": self.directory,
+        }
+
+    @classmethod
+    def from_claims(cls, claims: object) -> Completeness:
+        """Read the claims strictly; `Invalid` names the claim that is wrong."""
+        it = documents.read(claims, _CLAIMS, "complete")
+        return cls(
+            issuer=it["iss"],
+            tenant=it["tenant"],
+            subject=it["subject"],
+            events=it["events"],
+            head=documents.octets(it["head"], "complete.head"),
+            size=it["size"],
+            root=documents.octets(it["root"], "complete.root"),
+            time=documents.moment(it["time"], "complete.time"),
+            directory=it["directory"],
+        )
+
+
+def sign(statement: Completeness, *, key: jws.SigningKey) -> str:
+    """The statement as the service gives it: a compact JWS."""
+    return jws.sign(statement.claims(), key=key, typ=TOKEN_TYPE)
+
+
+def read(token: str, *, keys: jws.KeySet) -> Completeness:
+    """The statement in a token that one of `keys` signed (`JwsError`, `Invalid`)."""
+    _, claims = jws.verify(token, keys=keys, typ=TOKEN_TYPE)
+    return Completeness.from_claims(claims)
+
+
+def directory_digest(directory: str | None) -> str | None:
+    """What the statement says of the enclosed directory."""
+    return None if directory is None else canonical.digest(directory)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchedLog:
+    """All leaves of a log, from the first on, and the signed checkpoint that covers them."""
+
+    checkpoint: str
+    leaves: Iterable[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class LogSearch:
+    """What a whole log tells of a subject: the leaves under the file's checkpoint, and later ones.
+
+    `size` is how many leaves the log has.
+    """
+
+    size: int
+    within: tuple[tuple[int, bytes], ...]
+    later: tuple[tuple[int, LeafEvent], ...]
+
+
+def search(
+    log: FetchedLog, *, vkeys: Sequence[str], tree: Checkpoint, tenant: str, subject: str
+) -> LogSearch:
+    """Find every leaf of a subject in a log that begins with `tree`.
+
+    It reads each leaf once and keeps a few hashes, so memory does not grow with the log.
+
+    Raises:
+        ProofError: `log_forked`: the log does not begin with what the file's checkpoint signed;
+            `log_incomplete`: its leaves are not those that its own checkpoint signed; or the
+            checkpoint is not signed by the log.
+    """
+    whole = parse_checkpoint(log.checkpoint, vkeys=vkeys)
+    if whole.origin != tree.origin:
+        raise ProofError(f"the log of {whole.origin}, not of {tree.origin}", code="log_forked")
+    if whole.size < tree.size:
+        raise ProofError(
+            f"the log has {whole.size} leaves and is older than the file, which knows {tree.size}",
+            code="log_incomplete",
+        )
+    mark = b'"subject":' + canonical.encode(subject)
+    roots = merkle.Accumulator()
+    within: list[tuple[int, bytes]] = []
+    later: list[tuple[int, LeafEvent]] = []
+    for index, leaf in enumerate(log.leaves):
+        if index == tree.size and roots.root() != tree.root:
+            break
+        roots.add(merkle.leaf_hash(leaf))
+        if mark in leaf:  # a leaf is in canonical form, so this finds each one
+            event = parse_leaf(leaf)
+            if (event.tenant, event.subject) != (tenant, subject):
+                continue
+            if index < tree.size:
+                within.append((index, leaf))
+            else:
+                later.append((index, event))
+    if roots.size == tree.size and roots.root() != tree.root:
+        raise ProofError("the log does not begin with what the file knows", code="log_forked")
+    if (roots.size, roots.root()) != (whole.size, whole.root):
+        raise ProofError(
+            "these are not the leaves that its checkpoint signed", code="log_incomplete"
+        )
+    return LogSearch(whole.size, tuple(within), tuple(later))
+
+
+def verify_found(found: LogSearch, events: Sequence[tuple[int, bytes]]) -> None:
+    """Check that a file has exactly the events that the log has of its subject.
+
+    Raises:
+        EvidenceError: it has not.
+    """
+    if found.within != tuple(events):
+        missing = len(found.within) - len(events)
+        raise EvidenceError(
+            f"the log has {len(found.within)} events of this subject, the file {len(events)}"
+            if missing
+            else "the log has other events of this subject",
+            place="events",
+        )

@@ -7,12 +7,10 @@ imported. What cannot be opened stops the start with its reason, before a port i
 from __future__ import annotations
 
 import contextlib
-import logging
 import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-import structlog
 from fastapi import FastAPI
 
 import web
@@ -24,6 +22,7 @@ from approvals.flow.enrol import check_authenticators
 from approvals.flow.introduce import introduce
 from approvals.flow.opening import open_service
 from approvals.jobs import Jobs
+from approvals.logs import configure_logs
 from integrations import connect
 
 if TYPE_CHECKING:
@@ -96,17 +95,3 @@ def build_app(service: Service, *, jobs: bool = True) -> FastAPI:
     # Last, so that it stands around everything else.
     app.add_middleware(Edge, origin=service.settings.origin, max_bytes=service.settings.max_bytes)
     return app
-
-
-def configure_logs() -> None:
-    """Write logs as JSON, one event a line, so that no value can pretend to be another line."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        cache_logger_on_first_use=True,
-    )

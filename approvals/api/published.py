@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from approvals.api import wire
 from approvals.api.bodies import answer
-from approvals.api.routes import caller_only, raw, refusals, room
+from approvals.api.routes import aside, caller_only, raw, refusals, room
 from approvals.api.waiting import MAX_WAIT
 from approvals.core.approval import TOKEN_TYPE
 from approvals.flow.directory import directory
@@ -41,6 +41,7 @@ _PUBLIC: Final = {"Cache-Control": "public, max-age=60"}
         **refusals(),
     },
 )
+@aside
 def approval_keys(request: Request) -> Response:
     """The keys, each published before it signs and until its last approval is dead."""
     keys = room(request).service.keys.jwks(int(time.time()))
@@ -55,6 +56,7 @@ def approval_keys(request: Request) -> Response:
         **refusals(),
     },
 )
+@aside
 def configuration(request: Request) -> Response:
     """The issuer, the endpoints, the log's identity and the algorithms."""
     service = room(request).service

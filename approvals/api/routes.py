@@ -1,11 +1,17 @@
 """What every route needs: the service, the caller, and how its answers are documented."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, cast
+from functools import partial, wraps
+from typing import Annotated, Any, Final, ParamSpec, cast
 
+import anyio
+from anyio.lowlevel import RunVar
+from anyio.to_thread import run_sync
 from fastapi import Depends
 from pydantic import BaseModel
 from starlette.requests import Request
+from starlette.responses import Response
 
 from approvals.api.bodies import json_body
 from approvals.api.caller import Callers
@@ -46,6 +52,30 @@ class Room:
 def room(request: Request) -> Room:
     """What `approvals.api.mount` put on the application."""
     return cast("Room", request.app.state.api)
+
+
+_ASIDE: Final = 2
+_limiters: RunVar[dict[str, anyio.CapacityLimiter]] = RunVar("assent-aside")
+_Given = ParamSpec("_Given")
+
+
+def aside(route: Callable[_Given, Response]) -> Callable[_Given, Awaitable[Response]]:
+    """Run a route on two threads of its own, so that it is answered while all others wait.
+
+    For probes, keys and the public log: they say how it stands, also where a database is stuck.
+    """
+
+    @wraps(route)
+    async def run(*args: _Given.args, **kwargs: _Given.kwargs) -> Response:
+        try:
+            limiters = _limiters.get()
+        except LookupError:
+            limiters = {}
+            _limiters.set(limiters)
+        limiter = limiters.setdefault(route.__name__, anyio.CapacityLimiter(_ASIDE))
+        return await run_sync(partial(route, *args, **kwargs), limiter=limiter)
+
+    return run
 
 
 JsonBody = Annotated[bytes, Depends(json_body)]

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from approvals import log
 from approvals.api import wire
-from approvals.api.routes import raw, refusals, room
+from approvals.api.routes import aside, raw, refusals, room
 from approvals.core.checkpoint import parse_tile_path
 from approvals.core.errors import NotFound, ProofError
 
@@ -37,9 +37,10 @@ _NEVER: Final = {"Cache-Control": "no-store"}
         **refusals(404),
     },
 )
+@aside
 def log_checkpoint(request: Request) -> Response:
     """The newest checkpoint; there is none before the first event."""
-    with room(request).service.store.read() as tx:
+    with room(request).service.store.glance() as tx:
         note = log.checkpoint(tx)
     return Response(note, headers=_NEVER, media_type=CHECKPOINT_TYPE)
 
@@ -55,6 +56,7 @@ def log_checkpoint(request: Request) -> Response:
         **refusals(404),
     },
 )
+@aside
 def log_tile(
     request: Request,
     path: Annotated[
@@ -71,7 +73,7 @@ def log_tile(
         wanted = parse_tile_path(f"tile/{path}")
     except ProofError:
         raise NotFound("the log has no such tile") from None
-    with room(request).service.store.read() as tx:
+    with room(request).service.store.glance() as tx:
         if wanted.level is None:
             content = log.entries(tx, wanted.index, wanted.width)
         else:

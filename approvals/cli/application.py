@@ -1,7 +1,9 @@
 """The command tree, and the one place where a failure becomes a sentence and an exit code."""
 
+import traceback
 from collections.abc import Sequence
 from importlib import import_module, metadata
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -27,6 +29,7 @@ FAMILIES: Final = {
     "log": "The transparency log.",
 }
 SERVER_ERROR: Final = 500
+FRAMES: Final = 8
 
 
 def application(arguments: Sequence[str]) -> typer.Typer:
@@ -76,6 +79,14 @@ def run(arguments: Sequence[str]) -> int:
         place = None if wrong.filename is None else str(wrong.filename)
         reason = wrong.strerror or str(wrong)
         complain(code="file", message=reason, place=place, as_json=as_json)
+        return ExitCode.BAD_INPUT
+    except Exception as wrong:  # noqa: BLE001 - the last wall: a message may quote what it was about
+        where = " ".join(
+            f"{Path(frame.filename).name}:{frame.lineno}"
+            for frame in traceback.extract_tb(wrong.__traceback__)[-FRAMES:]
+        )
+        message = f"this is a fault of Assent itself: {type(wrong).__name__} at {where}"
+        complain(code="unexpected", message=message, place=None, as_json=as_json)
         return ExitCode.BAD_INPUT
     return result if isinstance(result, int) else ExitCode.OK
 

@@ -22,6 +22,7 @@ from approvals.cli.output import EPILOG, emit, err, finding, moment, out, plain,
 from approvals.config import load
 from approvals.core import b64
 from approvals.flow import restore
+from approvals.flow.repair import repair_clock as repair
 from approvals.log import Report
 
 _group = typer.Typer(help="The transparency log.", no_args_is_help=True, epilog=EPILOG)
@@ -166,6 +167,24 @@ def fetch(
         lambda: out.print(plain(f"{folder}: {size} leaves; nothing of it is checked yet")),
         as_json=as_json,
     )
+
+
+@_group.command(epilog=EPILOG)
+def repair_clock(
+    *,
+    reason: Annotated[str, typer.Option(help="What was wrong with the clock; it is logged.")],
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let the service write again after it ran on a clock that was ahead. Set the clock first."""
+    with local.service(home, checked=False) as service:
+        done = repair(service, reason=reason)
+
+    def draw() -> None:
+        out.print(f"{moment(done.recorded)} had been recorded; it is {moment(done.now)}.")
+        out.print("Restart the service: it goes on from here.")
+
+    emit(asdict(done), draw, as_json=as_json)
 
 
 @contextmanager

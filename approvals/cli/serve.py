@@ -49,6 +49,7 @@ def serve(
             # Callers hold connections for their decision and pages hold theirs for news: neither is
             # waited for longer than this when the service stops. A caller simply asks again.
             timeout_graceful_shutdown=GRACE,
+            timeout_keep_alive=settings.keep_alive,
         )
         address = f"{settings.host}:{settings.listen_port}"
         value = {"url": settings.url, "host": settings.host, "port": settings.listen_port}

@@ -80,6 +80,7 @@ class EventType(StrEnum):
     LOG_REOPENED = "log.reopened"
     LOG_RESTORED = "log.restored"
     SERVICE_MOVED = "service.moved"
+    CLOCK_REPAIRED = "clock.repaired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,7 @@ SHAPES: Final[Mapping[EventType, Shape]] = {
     EventType.LOG_REOPENED: _shape(SERVICE, "code", "reason"),
     EventType.LOG_RESTORED: _shape(SERVICE, "size root signed", "reason"),
     EventType.SERVICE_MOVED: _shape(SERVICE, "from to"),
+    EventType.CLOCK_REPAIRED: _shape(SERVICE, "recorded", "reason"),
 }
 """Every type that is logged. docs/protocol.md gives the reason for each open member."""
 

@@ -22,6 +22,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import func, select
+from sqlmodel import col
 
 from approvals.core.errors import Unavailable
 from approvals.store.rows import CheckpointRow
@@ -37,6 +38,7 @@ SAMPLE_SECONDS: Final = 1.0
 _LONG_ANSWER: Final = 0.25
 """An answer that took longer is true for who asked, and not carried on for others."""
 
+_LAST: Final = select(col(CheckpointRow.created)).order_by(col(CheckpointRow.size).desc()).limit(1)
 _ASK: Final = select(func.extract("epoch", func.clock_timestamp()))
 
 
@@ -65,7 +67,7 @@ class Clock:
         at = steady()
         recorded = 0
         if not self._loaded:
-            recorded = int(session.execute(select(func.max(CheckpointRow.created))).scalar() or 0)
+            recorded = int(session.execute(_LAST).scalar() or 0)
         with self._lock:
             if not self._loaded:
                 self._loaded = True
@@ -82,6 +84,11 @@ class Clock:
         if wrong is not None:
             raise Unavailable(wrong[1], code=wrong[0])
 
+    def forget(self) -> None:
+        """Judge by what the database records now: it was repaired."""
+        with self._lock:
+            self._loaded, self._seen, self._wrong, self.latest = False, None, None, 0
+
     @property
     def trouble(self) -> str | None:
         """The code of what is wrong with the clock, if anything is."""
@@ -90,7 +97,11 @@ class Clock:
 
     def _judged(self, told: float, at: float) -> int:
         now = int(told)
-        expected = told if self._seen is None else self._seen[0] + at - self._seen[1]
+        expected = told
+        believed = now
+        if self._seen is not None:
+            expected = self._seen[0] + at - self._seen[1]
+            believed = max(int(expected), self.latest)
         if now < self.latest - SKEW:
             self._wrong = (
                 "clock_backwards",
@@ -99,7 +110,7 @@ class Clock:
                     "set it right; if it is right, run `assent log repair-clock` and restart"
                 ),
             )
-            return int(expected)
+            return believed
         if told > expected + JUMP:
             self._wrong = (
                 "clock_ahead",
@@ -108,7 +119,7 @@ class Clock:
                     "service runs: set it right; if it is right, restart the service"
                 ),
             )
-            return int(expected)
+            return believed
         self._wrong = None
         self._seen = (told, at)
         self.latest = max(self.latest, now)

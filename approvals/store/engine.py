@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 POOL: Final = 64
 """Connections of one process at most; more than it has threads that use them."""
 
-ASIDE: Final = 3
-"""Connections for what must be answered while all others wait."""
+ASIDE: Final = 6
+"""Connections for what must be answered while all others wait: two for each such route."""
 
 
 def connect(url: str | URL, *, size: int = POOL, seconds: float = deadline.SECONDS) -> Engine:

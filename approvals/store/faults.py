@@ -115,6 +115,7 @@ _RESULTS: Final[dict[int, Fault]] = {
     26: DAMAGED,  # SQLITE_NOTADB
 }
 _REFUSALS: Final = (
+    ("resolve host", NO_HOST),
     ("too many clients", CROWDED),
     ("too many connections", CROWDED),
     ("connection slots", CROWDED),
@@ -223,8 +224,8 @@ def _of_postgres(error: psycopg.Error) -> Fault | None:
     # SQLSTATE a server refused a connection: what is left of it are the server's words.
     if isinstance(error, psycopg.errors.ConnectionTimeout):
         return AWAY
-    if error.pgconn is not None:
-        said = str(error).lower()
+    said = str(error).lower()
+    if error.pgconn is not None or "resolve host" in said:
         return next((fault for words, fault in _REFUSALS if words in said), AWAY)
     if isinstance(error, psycopg.OperationalError):
         left = deadline.left()

@@ -290,6 +290,15 @@ class Leaves:
         for row in rows:
             yield _checkpoint(row)
 
+    def latest_time(self) -> int:
+        """The latest time at which a checkpoint says that it was made; 0 without any."""
+        return int(self._session.exec(select(func.max(CheckpointRow.created))).one() or 0)
+
+    def lower_times(self, now: int) -> None:
+        """Let no checkpoint say that it was made after `now`."""
+        later = update(CheckpointRow).where(col(CheckpointRow.created) > now)
+        self._session.execute(later.values(created=now))
+
     def lead(self) -> bool:
         """Become the one sequencer until this transaction ends. False if another process is.
 

@@ -186,6 +186,10 @@ class Store:
                 time.sleep(0.02 * attempt)
         return work()
 
+    def forget_clock(self) -> None:
+        """Judge the clock anew, by what the database records now."""
+        self._clock.forget()
+
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener(topic)` after each commit that announced one. Returns how to stop.
 

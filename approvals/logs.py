@@ -1,0 +1,113 @@
+"""Logs: JSON, one event a line, whoever writes it, and no value from anywhere.
+
+Our own events are written with what may be told. Libraries write to the standard library's loggers,
+and quote what they could not use: a statement's parameters, a server's "Key (name)=(value)", a
+callback's payload. So of theirs no exception's message is kept, only its type and where it was; and
+the text only of those that are known to write no values.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from typing import TYPE_CHECKING, Final, TextIO
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+    from types import TracebackType
+
+    from structlog.types import EventDict, Processor
+
+    ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
+
+SPEAKING: Final = ("uvicorn", "apscheduler", "alembic")
+"""Libraries whose messages tell what they do, and not what with."""
+
+FIRST_LINE: Final = ("asyncio",)
+"""Its first line says what happened; the ones below hold the repr of whatever it happened to."""
+
+FRAMES: Final = 8
+
+
+class _Output(logging.StreamHandler[TextIO]):
+    """Writes to what standard output is now, not to what it was when logs were configured."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stdout)
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stdout
+
+    @stream.setter
+    def stream(self, _value: TextIO) -> None:
+        pass
+
+
+def configure_logs() -> None:
+    """Write all logs as JSON, one event a line, so that no value can pretend to be another line."""
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            *shared,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        cache_logger_on_first_use=True,
+    )
+    output = _Output()
+    output.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[
+                _without_values,
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    for handler in [each for each in root.handlers if isinstance(each, _Output)]:
+        root.removeHandler(handler)
+    root.addHandler(output)
+    root.setLevel(logging.WARNING)
+    # psycopg says twice, and with the server's words, what the store says in its own.
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)
+
+
+def frames(error: BaseException) -> list[str]:
+    """Name the frames of a traceback and nothing that was in them."""
+    found = traceback.extract_tb(error.__traceback__)[-FRAMES:]
+    return [f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}:{frame.name}" for frame in found]
+
+
+def _without_values(
+    _logger: logging.Logger, _method: str, told: MutableMapping[str, object]
+) -> EventDict:
+    record = told["_record"]
+    if not isinstance(record, logging.LogRecord):
+        raise structlog.DropEvent
+    library = record.name.partition(".")[0]
+    kept: dict[str, object] = {
+        name: told[name] for name in ("level", "timestamp", "logger", "_record") if name in told
+    }
+    kept["_from_structlog"] = told.get("_from_structlog", False)
+    if library in SPEAKING:
+        kept["event"] = record.getMessage().strip()
+    elif library in FIRST_LINE:
+        kept["event"] = record.getMessage().partition("\n")[0].strip()
+    else:
+        kept["event"] = "library"
+        kept["at"] = f"{record.module}:{record.lineno}:{record.funcName}"
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None:
+        kept["error"] = type(error).__name__
+        kept["where"] = frames(error)
+    return kept

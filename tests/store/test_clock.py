@@ -1,0 +1,157 @@
+"""The clock: never ahead of the database's, never far back, and never a reason not to read."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import text
+
+from approvals.cli.application import run
+from approvals.core.errors import Conflict, Unavailable
+from approvals.core.events import EventType
+from approvals.flow.repair import repair_clock
+from approvals.flow.rounds import sequence
+from approvals.store import clock as clocks
+from approvals.store import open_store
+from approvals.store.clock import JUMP, SKEW
+from tests.seals import mac
+from tests.service import start
+from tests.store.test_batches import put
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from approvals.store import Store
+
+DAY = 86_400
+
+
+class Clocks:
+    """The database's clock and the steady one, set by hand."""
+
+    def __init__(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.told = 1_800_000_000.0
+        self.steady = 1_000.0
+        monkeypatch.setattr(clocks, "steady", lambda: self.steady)
+        monkeypatch.setattr(store._clock, "_local", True)
+        monkeypatch.setattr(time, "time", lambda: self.told)
+
+    def on(self, seconds: float, *, told: float | None = None) -> None:
+        """Let time pass, and the clock say that another time has passed."""
+        self.steady += seconds
+        self.told += seconds if told is None else told
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    opened = open_store(database_url, mac=mac)
+    yield opened
+    opened.close()
+
+
+def trouble(store: Store) -> str | None:
+    return store.health.clock
+
+
+def now(store: Store) -> int:
+    with store.read() as tx:
+        return tx.now
+
+
+def test_a_jump_forward_is_refused_and_not_recorded_and_reading_goes_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hands = Clocks(store, monkeypatch)
+    put(store, 1)
+    hands.on(10, told=DAY)
+    with pytest.raises(Unavailable) as error:
+        put(store, 2)
+    assert error.value.code == "clock_ahead"
+    assert trouble(store) == "clock_ahead"
+    assert now(store) == 1_800_000_010
+    hands.on(5, told=15 - DAY)  # somebody sets it right, and nothing else is needed
+    put(store, 4)
+    assert trouble(store) is None
+    assert now(store) == 1_800_000_015
+
+
+def test_as_much_as_a_clock_may_be_set_forward_is_taken(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hands = Clocks(store, monkeypatch)
+    put(store, 1)
+    hands.on(1, told=1 + JUMP)
+    put(store, 2)
+    hands.on(3 * DAY)  # asleep, and the steady clock went on
+    put(store, 4)
+
+
+def test_time_never_runs_backwards_and_stands_still_for_the_skew(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hands = Clocks(store, monkeypatch)
+    before = now(store)
+    hands.on(1, told=1 - SKEW)
+    put(store, 1)
+    assert now(store) == before
+    hands.on(1, told=-2)
+    with pytest.raises(Unavailable) as error:
+        put(store, 2)
+    assert error.value.code == "clock_backwards"
+    assert "repair-clock" in error.value.message
+    assert now(store) >= before
+
+
+def test_a_slow_answer_makes_time_late_and_never_early(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(postgres_url, mac=mac)
+    steady = 1_000.0
+
+    def stepping() -> float:
+        nonlocal steady
+        steady += 3.0  # three seconds pass between any two looks at the steady clock
+        return steady
+
+    monkeypatch.setattr(clocks, "steady", stepping)
+    for _ in range(4):
+        with store.begin() as tx:
+            true = tx.session.execute(text("SELECT extract(epoch FROM clock_timestamp())"))
+            assert tx.now <= float(true.scalar_one())
+    assert store._clock._sampled is None  # and it is not carried on for others
+    store.close()
+
+
+def test_what_a_clock_that_was_ahead_recorded_is_repaired_and_logged(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = start(tmp_path, database_url, people=())
+    sequence(running.service)
+    store = running.service.store
+    with pytest.raises(Conflict) as nothing:
+        repair_clock(running.service, reason="none")
+    assert nothing.value.code == "clock_right"
+    with store.begin() as tx:
+        tx.session.execute(text("UPDATE checkpoint SET created = created + 86400"))
+    store.close()
+
+    monkeypatch.setenv("ASSENT_HOME", str(running.service.settings.home))
+    monkeypatch.setenv("ASSENT_DATABASE", database_url)
+    assert run(["log", "check", "--json"]) == 0  # reading is not refused
+    reopened = open_store(database_url, mac=running.service.keys.seal)
+    with pytest.raises(Unavailable) as error:
+        put(reopened, 1)
+    assert error.value.code == "clock_backwards"
+    reopened.close()
+
+    assert run(["log", "repair-clock", "--reason", "NTP was off", "--json"]) == 0
+    again = open_store(database_url, mac=running.service.keys.seal)
+    put(again, 1)
+    with again.read() as tx:
+        assert EventType.CLOCK_REPAIRED.value.encode() in b"".join(
+            staged.leaf for staged in tx.log.staged(limit=100)
+        )
+    again.close()

@@ -170,8 +170,13 @@ class Settings(BaseSettings):
     )
     notice_cap_agent_hour: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=10,
-        description="Notices of requests that one person gets in an hour because of one agent, on "
-        "each channel together; what is beyond waits in the inbox.",
+        description="Notices of requests that one person gets in an hour because of one agent "
+        "through one enforcer, on each channel together; what is beyond waits in the inbox.",
+    )
+    notice_cap_enforcer_hour: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=30,
+        description="Notices of requests that one person gets in an hour because of one enforcer, "
+        "so that none uses up what others need.",
     )
     notice_cap_hour: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=60, description="Notices of requests that one person gets in an hour."

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from approvals.flow.expire import expire
-from approvals.flow.follow import digest, follow
+from approvals.flow.follow import Digests, follow
 from approvals.flow.introduce import keep_introduced
 from approvals.flow.loops import Loop, attempt
 from approvals.flow.rounds import sequence
@@ -36,7 +36,7 @@ class Jobs:
         jobs: list[tuple[str, float, Callable[[Service], object]]] = [
             ("expire", EXPIRE_SECONDS, expire),
             ("follow", FOLLOW_SECONDS, follow),
-            ("digest", DIGEST_SECONDS, digest),
+            ("digest", DIGEST_SECONDS, Digests().put),
             ("keys", KEYS_SECONDS, keep_introduced),
             (SEQUENCER, service.settings.log_interval, sequence),
         ]

@@ -180,6 +180,7 @@ def upgrade() -> None:
         sa.Column("channel", sa.String(), nullable=False),
         sa.Column("subject", sa.String(), nullable=False),
         sa.Column("agent", sa.String(), nullable=True),
+        sa.Column("enforcer", sa.String(), nullable=True),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("sent", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
@@ -194,8 +195,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("tenant", "kind", "person", "channel", "subject", name="notice_once"),
     )
-    op.create_index("notice_cap", "notice", ["tenant", "person", "agent", "created"], unique=False)
-    op.create_index("notice_due", "notice", ["channel", "state", "next_try"], unique=False)
+    op.create_index("notice_cap", "notice", ["tenant", "person", "created"], unique=False)
+    op.create_index("notice_due", "notice", ["state", "next_try", "channel"], unique=False)
     op.create_index("notice_subject", "notice", ["tenant", "subject"], unique=False)
     op.create_table(
         "outcome",
@@ -246,11 +247,8 @@ def upgrade() -> None:
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("open_key", sa.String(), nullable=True),
         sa.Column("repeats", sa.Integer(), nullable=False),
-        sa.Column("document", sa.Text(), nullable=False),
         sa.Column("digest", sa.String(), nullable=False),
-        sa.Column("call", sa.Text(), nullable=False),
-        sa.Column("display", sa.Text(), nullable=False),
-        sa.Column("explanation", sa.Text(), nullable=True),
+        sa.Column("gist", sa.Text(), nullable=False),
         sa.Column("created", BIG, nullable=False),
         sa.Column("expires", BIG, nullable=False),
         sa.Column("decided", BIG, nullable=True),
@@ -263,6 +261,10 @@ def upgrade() -> None:
     op.create_index("request_follow", "request", ["state", "follow_at"], unique=False)
     op.create_index(
         "request_open", "request", ["tenant", "agent", "state", "call_hash"], unique=False
+    )
+    op.create_index("request_person", "request", ["tenant", "person", "created"], unique=False)
+    op.create_index(
+        "request_tool", "request", ["tenant", "agent", "tool", "state", "decided"], unique=False
     )
     op.create_table(
         "session",
@@ -344,10 +346,24 @@ def upgrade() -> None:
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("first_seen", BIG, nullable=True),
         sa.Column("opened_whole", BIG, nullable=True),
+        sa.Column("rules", sa.Text(), nullable=False),
+        sa.Column("created", BIG, nullable=False),
         sa.ForeignKeyConstraint(["request"], ["request.id"]),
         sa.PrimaryKeyConstraint("request", "person"),
     )
-    op.create_index("seat_person", "seat", ["tenant", "person"], unique=False)
+    op.create_index("seat_person", "seat", ["tenant", "person", "created"], unique=False)
+    op.create_table(
+        "request_text",
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
+        sa.Column("request", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("call", sa.Text(), nullable=False),
+        sa.Column("display", sa.Text(), nullable=False),
+        sa.Column("explanation", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["request"], ["request.id"]),
+        sa.PrimaryKeyConstraint("request"),
+    )
     op.create_table(
         "vote",
         sa.Column("seal", sa.LargeBinary(), nullable=False),

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-import orjson
-
 from approvals.core.errors import NotFound
 from approvals.flow.brief import name_of
 
@@ -99,7 +97,7 @@ def figures(service: Service, session: Session) -> Figures:
         by_rule: dict[str, list[CastVote]] = {}
         for vote in votes:
             by_person.setdefault(vote.person, []).append(vote)
-            for rule in _rules(vote):
+            for rule in vote.rules:
                 by_rule.setdefault(rule, []).append(vote)
         return Figures(
             now=tx.now,
@@ -121,12 +119,6 @@ def figures(service: Service, session: Session) -> Figures:
             ),
             cut=cut,
         )
-
-
-def _rules(vote: CastVote) -> list[str]:
-    """The rules for which this vote was asked."""
-    requirements = orjson.loads(vote.document)["requirements"]
-    return [each["rule"] for each in requirements if vote.person in each["eligible"]]
 
 
 def _figure(name: str, votes: list[CastVote]) -> Figure:

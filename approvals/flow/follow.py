@@ -88,6 +88,24 @@ def follow(service: Service) -> int:
     return followed
 
 
+class Digests:
+    """The digests of one process: once it has put those of a day, it looks no more that day."""
+
+    def __init__(self) -> None:
+        """None were put yet."""
+        self._last = 0
+
+    def put(self, service: Service) -> int:
+        """Put the day's digest into the outbox, if it is due; gives how many notices."""
+        with service.store.read() as tx:
+            today = tx.now - tx.now % DAY
+            if today == self._last or tx.now < today + DIGEST_HOUR * 3600:
+                return 0
+        told = digest(service)
+        self._last = today  # only now: what failed is tried again
+        return told
+
+
 def digest(service: Service) -> int:
     """Tell everybody whom it concerns what waits for them, once a day; gives how many notices."""
     with service.store.read() as tx:
@@ -144,6 +162,7 @@ class _Following:
             persons=sorted(people),
             subject=self.request.id,
             agent=self.request.document.agent,
+            enforcer=self.request.document.audience,
             caps=self.caps,
         )
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 INBOX_LIMIT = 200
 LATELY_LIMIT = 5
-GIST_FIELDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,14 +311,10 @@ def _previous(tx: Tx, stored: StoredRequest, session: Session) -> PreviousView |
 def _card(bundle: Bundle, line: RequestLine, *, now: int, waits: bool) -> RequestCard:
     tool = bundle.tool(line.target, line.tool)
     expired = line.state is State.PENDING and line.expires <= now
-    shown = orjson.loads(line.display)
     return RequestCard(
         id=line.id,
         title=display.visible(line.tool) if tool is None else tool.title,
-        gist=tuple(
-            field["value"] if isinstance(field["value"], str) else ", ".join(field["value"])
-            for field in shown["fields"][:GIST_FIELDS]
-        ),
+        gist=line.gist,
         agent=display.visible(line.agent),
         user=_name(bundle, line.person),
         target=display.visible(line.target),

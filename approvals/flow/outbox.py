@@ -39,15 +39,23 @@ class NoticeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """How many notices of requests one person gets in an hour: because of one agent, and in all."""
+    """How many notices of requests one person gets in an hour.
+
+    Because of one agent through one enforcer, because of one enforcer, and in all.
+    """
 
     agent_hour: int
+    enforcer_hour: int
     hour: int
 
     @classmethod
     def of(cls, settings: Settings) -> Caps:
         """The caps that are set."""
-        return cls(settings.notice_cap_agent_hour, settings.notice_cap_hour)
+        return cls(
+            settings.notice_cap_agent_hour,
+            settings.notice_cap_enforcer_hour,
+            settings.notice_cap_hour,
+        )
 
 
 def tell(
@@ -59,11 +67,12 @@ def tell(
     persons: Iterable[str],
     subject: str,
     agent: str | None = None,
+    enforcer: str | None = None,
     caps: Caps | None = None,
 ) -> int:
     """Put a notice for each person and each of their channels into the outbox; gives how many.
 
-    `agent` is whose request it is about: such notices are counted against `caps`.
+    `agent` and `enforcer` are whose request it is about: they are counted against `caps`.
     """
     told = 0
     for name in persons:
@@ -71,7 +80,9 @@ def tell(
         if person is None:
             continue
         for channel in person.channels:
-            if caps is not None and _capped(tx, caps, tenant=tenant, person=name, agent=agent):
+            if caps is not None and _capped(
+                tx, caps, tenant=tenant, person=name, agent=agent, enforcer=enforcer
+            ):
                 break
             told += tx.notices.put(
                 Notice(
@@ -82,6 +93,7 @@ def tell(
                     channel=channel,
                     subject=subject,
                     agent=agent,
+                    enforcer=enforcer,
                     revision=1,
                     sent=0,
                     attempts=0,
@@ -101,10 +113,14 @@ def stir(tx: Tx, *, tenant: str, subject: str) -> None:
         tx.announce(OUTBOX)
 
 
-def _capped(tx: Tx, caps: Caps, *, tenant: str, person: str, agent: str | None) -> bool:
-    since = tx.now - HOUR
+def _capped(
+    tx: Tx, caps: Caps, *, tenant: str, person: str, agent: str | None, enforcer: str | None
+) -> bool:
+    told = tx.notices.told_since(
+        tenant=tenant, person=person, since=tx.now - HOUR, agent=agent, enforcer=enforcer
+    )
     return (
-        tx.notices.told_since(tenant=tenant, person=person, since=since) >= caps.hour
-        or tx.notices.told_since(tenant=tenant, person=person, since=since, agent=agent)
-        >= caps.agent_hour
+        told.in_all >= caps.hour
+        or told.of_enforcer >= caps.enforcer_hour
+        or told.of_agent >= caps.agent_hour
     )

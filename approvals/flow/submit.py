@@ -37,7 +37,7 @@ from approvals.flow.issue import issue
 from approvals.flow.outbox import Caps, NoticeKind, tell
 from approvals.flow.service import new_occasion
 from approvals.flow.status import RequestStatus, status_of
-from approvals.flow.transition import announce, asked
+from approvals.flow.transition import announce, seats
 from approvals.store.counters import buckets_of_call, buckets_of_denial
 from approvals.store.requests import StoredRequest, VerdictRecord
 
@@ -305,7 +305,8 @@ def _open(it: _Submitted, verdict: Escalate) -> Opened:
         target=it.submission.call.target,
         tool=it.submission.call.tool,
         open_key=weighed.written.open_key,
-        seats=asked(request),
+        gist=weighed.gist,
+        seats=seats(request),
         follow_at=follow.begins(request),
     ):
         raise Conflict("an identical call was submitted at the same moment; submit again")
@@ -317,6 +318,7 @@ def _open(it: _Submitted, verdict: Escalate) -> Opened:
         persons=follow.told_first(bundle, request),
         subject=stored.id,
         agent=it.submission.agent,
+        enforcer=it.caller.enforcer,
         caps=Caps.of(it.service.settings),
     )
     announce(it.tx, request)

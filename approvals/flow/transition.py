@@ -8,6 +8,7 @@ from approvals import log
 from approvals.core.events import Event, EventType
 from approvals.core.requests import State
 from approvals.flow.outbox import stir
+from approvals.store.requests import Seat
 
 if TYPE_CHECKING:
     from approvals.core.canonical import Json
@@ -46,6 +47,15 @@ def announce(tx: Tx, request: Request) -> None:
     tx.announce(request.id)
     for person in (*asked(request), request.document.user):
         tx.announce(f"person:{person}")
+
+
+def seats(request: Request) -> list[Seat]:
+    """Everyone who is asked about the request, with the rules for which."""
+    requirements = request.document.requirements
+    return [
+        Seat(person, tuple(each.rule for each in requirements if person in each.eligible))
+        for person in asked(request)
+    ]
 
 
 def asked(request: Request) -> list[str]:

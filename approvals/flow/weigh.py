@@ -75,7 +75,7 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """A verdict with the facts it was made of, and the document that people would be shown."""
+    """A verdict with the facts it was made of, and what people are shown, whole and in short."""
 
     current: CurrentBundle
     facts: Facts
@@ -83,6 +83,7 @@ class Weighed:
     written: Written
     display: str | None
     display_digest: str | None
+    gist: tuple[str, ...]
 
     def tool(self) -> Tool | None:
         """The called tool, if there is one."""
@@ -165,11 +166,13 @@ def weigh(submission: Submission, written: Written, sight: Sight) -> Weighed:
     )
     verdict = policy.evaluate(sight.current.bundle, facts)
     text = digest = None
+    gist: tuple[str, ...] = ()
     if isinstance(verdict, Escalate):
         tool = sight.current.bundle.tool(submission.call.target, submission.call.tool)
         shown = display.document(tool, submission.call)
         text, digest = canonical.encode(shown).decode(), display.digest(shown)
-    return Weighed(sight.current, facts, verdict, written, text, digest)
+        gist = display.gist(shown)
+    return Weighed(sight.current, facts, verdict, written, text, digest, gist)
 
 
 def confirm(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import orjson
 from sqlalchemy import and_, case, func, text, update
 from sqlalchemy import select as select_columns
 from sqlmodel import col, or_, select
@@ -32,13 +33,13 @@ class Open:
 class CastVote:
     """One vote as figures need it: how many seconds after the request was opened it came.
 
-    `document` is the text of the request's document.
+    `rules` are those for which the person was asked.
     """
 
     person: str
     approves: bool
     seconds: int
-    document: str
+    rules: tuple[str, ...]
 
 
 class Attention:
@@ -207,15 +208,26 @@ class Attention:
             select_columns(
                 col(VoteRow.person),
                 col(VoteRow.decision),
-                col(VoteRow.created) - col(RequestRow.created),
-                col(RequestRow.document),
+                col(VoteRow.created) - col(SeatRow.created),
+                col(SeatRow.rules),
             )
-            .join(RequestRow, col(RequestRow.id) == col(VoteRow.request))
+            .join(
+                SeatRow,
+                and_(
+                    col(SeatRow.request) == col(VoteRow.request),
+                    col(SeatRow.person) == col(VoteRow.person),
+                ),
+            )
             .where(col(VoteRow.tenant) == tenant, col(VoteRow.created) > since)
             .order_by(col(VoteRow.created).desc(), col(VoteRow.request))
             .limit(limit)
         )
         return [
-            CastVote(person, decision == Decision.APPROVE.value, max(0, seconds), document)
-            for person, decision, seconds, document in rows
+            CastVote(
+                person=person,
+                approves=decision == Decision.APPROVE.value,
+                seconds=max(0, seconds),
+                rules=tuple(orjson.loads(rules)),
+            )
+            for person, decision, seconds, rules in rows
         ]

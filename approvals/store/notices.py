@@ -8,9 +8,10 @@ several that come before it is sent are told at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import case, func, update
+from sqlalchemy import and_, case, func, update
+from sqlalchemy import select as select_columns
 from sqlmodel import col, or_, select
 
 from approvals.store.rows import NoticeRow
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 WAITING = "waiting"
 GIVEN_UP = "given_up"
+NEVER: Final = 2**62
+"""The `next_try` of a notice of which nothing is untold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,22 @@ class Notice:
     channel: str
     subject: str
     agent: str | None
+    enforcer: str | None
     revision: int
     sent: int
     attempts: int
     reference: str | None
     created: int
     due: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How many notices a person got: in all, through one enforcer, and of those by one agent."""
+
+    in_all: int
+    of_enforcer: int
+    of_agent: int
 
 
 class Notices:
@@ -69,17 +82,26 @@ class Notices:
             },
         )
 
-    def told_since(self, *, tenant: str, person: str, since: int, agent: str | None = None) -> int:
-        """How many notices the person got since then: of anything, or because of one agent."""
-        query = select(func.count()).where(
-            NoticeRow.tenant == tenant,
-            NoticeRow.person == person,
-            col(NoticeRow.agent).is_not(None),
-            NoticeRow.created > since,
-        )
-        if agent is not None:
-            query = query.where(NoticeRow.agent == agent)
-        return self._session.exec(query).one()
+    def told_since(
+        self, *, tenant: str, person: str, since: int, agent: str | None, enforcer: str | None
+    ) -> Told:
+        """How many notices of requests the person got since then, and because of whom.
+
+        The cost is that of those since then, which the caps bound.
+        """
+        of_enforcer = col(NoticeRow.enforcer) == enforcer
+        of_agent = and_(of_enforcer, col(NoticeRow.agent) == agent)
+        found = self._session.execute(
+            select_columns(
+                func.count(), func.count(case((of_enforcer, 1))), func.count(case((of_agent, 1)))
+            ).where(
+                col(NoticeRow.tenant) == tenant,
+                col(NoticeRow.person) == person,
+                col(NoticeRow.created) > since,
+                col(NoticeRow.agent).is_not(None),
+            )
+        ).one()
+        return Told(*found)
 
     def stir(self, *, tenant: str, kind: str, subject: str, now: int) -> int:
         """There is more to tell about the subject; gives how many notices are due again."""
@@ -138,8 +160,12 @@ class Notices:
 
     def settle(self, notice_id: str, *, lease: str, sent: int, reference: str | None) -> bool:
         """The worker delivered that revision. False if its lease had gone to another."""
+        # Nothing is due any more, unless more came meanwhile. Or else all that was ever delivered
+        # would be looked at again and again.
+        more = col(NoticeRow.revision) > sent
         values: dict[str, object] = {
             "sent": sent,
+            "next_try": case((more, col(NoticeRow.next_try)), else_=NEVER),
             "attempts": 0,
             "error": None,
             "lease": None,
@@ -188,6 +214,7 @@ class Notices:
             select(func.count()).where(
                 _on(channel),
                 NoticeRow.state == WAITING,
+                col(NoticeRow.next_try) < NEVER,
                 col(NoticeRow.revision) > col(NoticeRow.sent),
             )
         ).one()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import orjson
 from sqlalchemy import delete, or_, update
@@ -15,6 +15,7 @@ from approvals.core.requests import Request, RequestDocument, State
 from approvals.store.rows import (
     IdempotencyRow,
     RequestRow,
+    RequestTextRow,
     SeatRow,
     VerdictRow,
     VoteRow,
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from sqlmodel import Session
+
+LOOKED_BACK: Final = 200
+"""Approved requests among which one like another is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +81,18 @@ class RequestLine:
     target: str
     tool: str
     call_hash: str
-    display: str
+    gist: tuple[str, ...]
     state: State
     created: int
     expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A person who is asked, and the rules for which."""
+
+    person: str
+    rules: tuple[str, ...]
 
 
 class Requests:
@@ -146,8 +158,9 @@ class Requests:
         *,
         target: str,
         tool: str,
+        gist: Iterable[str],
         open_key: str,
-        seats: Iterable[str],
+        seats: Iterable[Seat],
         follow_at: int | None = None,
     ) -> bool:
         """Open a request unless one with its `open_key` is open. True if this one now is.
@@ -168,11 +181,8 @@ class Requests:
             "state": request.state.value,
             "open_key": open_key,
             "repeats": 0,
-            "document": _text(document.document()),
             "digest": document.digest(),
-            "call": stored.call,
-            "display": stored.display,
-            "explanation": stored.explanation,
+            "gist": _text([*gist]),
             "created": document.created,
             "expires": document.expires,
             "decided": None,
@@ -180,12 +190,27 @@ class Requests:
         }
         if not add_new(self._session, RequestRow, values):
             return False
+        texts = {
+            "request": request.id,
+            "tenant": document.tenant,
+            "document": _text(document.document()),
+            "call": stored.call,
+            "display": stored.display,
+            "explanation": stored.explanation,
+        }
+        add(self._session, RequestTextRow, texts)
         add_all(
             self._session,
             SeatRow,
             [
-                {"request": request.id, "person": person, "tenant": document.tenant}
-                for person in seats
+                {
+                    "request": request.id,
+                    "person": seat.person,
+                    "tenant": document.tenant,
+                    "rules": _text(seat.rules),
+                    "created": document.created,
+                }
+                for seat in seats
             ],
         )
         return True
@@ -297,13 +322,18 @@ class Requests:
 
     def asked(self, *, tenant: str, person: str, limit: int) -> list[RequestLine]:
         """The newest requests that the person is asked about."""
+        # From the seats, which have an index for it: however many there are, `limit` are read.
+        newest = (
+            select(SeatRow.request)
+            .where(SeatRow.tenant == tenant, SeatRow.person == person)
+            .order_by(col(SeatRow.created).desc())
+            .limit(limit)
+        )
         rows = sound(
             self._session,
             select(RequestRow)
-            .join(SeatRow, col(SeatRow.request) == col(RequestRow.id))
-            .where(RequestRow.tenant == tenant, SeatRow.tenant == tenant, SeatRow.person == person)
-            .order_by(col(RequestRow.created).desc(), RequestRow.id)
-            .limit(limit),
+            .where(RequestRow.tenant == tenant, col(RequestRow.id).in_(newest))
+            .order_by(col(RequestRow.created).desc(), RequestRow.id),
         )
         return [_line(row) for row in rows]
 
@@ -341,19 +371,32 @@ class Requests:
     ) -> StoredRequest | None:
         """The newest approved request of the agent for this tool, decided up to `before`.
 
-        Only one that was made for `person` or that they were asked about.
+        Only one that was made for `person` or that they were asked about, and that is among the
+        agent's last `LOOKED_BACK` for the tool: to look further takes longer the older the service.
         """
-        seated = select(SeatRow.request).where(SeatRow.tenant == tenant, SeatRow.person == person)
-        row = self._session.exec(
-            select(RequestRow)
+        newest = (
+            select(RequestRow.id)
             .where(
                 RequestRow.tenant == tenant,
-                RequestRow.target == target,
                 RequestRow.tool == tool,
                 RequestRow.agent == agent,
                 RequestRow.state == State.APPROVED.value,
                 col(RequestRow.decided) <= before,
-                or_(col(RequestRow.person) == person, col(RequestRow.id).in_(seated)),
+            )
+            .order_by(col(RequestRow.decided).desc())
+            .limit(LOOKED_BACK)
+        )
+        seated = (
+            select(SeatRow.request)
+            .where(col(SeatRow.request) == col(RequestRow.id), SeatRow.person == person)
+            .exists()
+        )
+        row = self._session.exec(
+            select(RequestRow)
+            .where(
+                col(RequestRow.id).in_(newest),
+                RequestRow.target == target,
+                or_(col(RequestRow.person) == person, seated),
             )
             .order_by(col(RequestRow.decided).desc(), RequestRow.id)
             .limit(1)
@@ -384,17 +427,20 @@ class Requests:
         votes = self._session.exec(
             select(VoteRow).where(VoteRow.request == row.id).order_by(col(VoteRow.position))
         )
+        texts = self._session.get(RequestTextRow, row.id)
+        if texts is None or texts.tenant != row.tenant:
+            raise altered("request_text", row.id)
         return StoredRequest(
             request=Request(
                 id=row.id,
-                document=RequestDocument.from_document(orjson.loads(row.document)),
+                document=RequestDocument.from_document(orjson.loads(texts.document)),
                 state=State(row.state),
                 votes=tuple(_vote(vote) for vote in votes),
             ),
             enforcer=row.enforcer,
-            call=row.call,
-            display=row.display,
-            explanation=row.explanation,
+            call=texts.call,
+            display=texts.display,
+            explanation=texts.explanation,
             repeats=row.repeats,
             decided=row.decided,
         )
@@ -425,7 +471,7 @@ def _line(row: RequestRow) -> RequestLine:
         target=row.target,
         tool=row.tool,
         call_hash=row.call_hash,
-        display=row.display,
+        gist=tuple(orjson.loads(row.gist)),
         state=State(row.state),
         created=row.created,
         expires=row.expires,

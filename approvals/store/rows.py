@@ -187,7 +187,8 @@ class IdempotencyRow(SealedRow, table=True):
 class RequestRow(SealedRow, table=True):
     """A request. `open_key` is unique while the request can still lead to execution.
 
-    `follow_at` is when somebody is to be told next although nothing has happened, if at all.
+    `follow_at` is when somebody is to be told next although nothing has happened, if at all. `gist`
+    are the first fields of its display for lists, cut. What can be long is in `RequestTextRow`.
     """
 
     __tablename__ = "request"
@@ -205,11 +206,8 @@ class RequestRow(SealedRow, table=True):
     state: str
     open_key: str | None = Field(default=None, unique=True)
     repeats: int = Field(default=0)
-    document: str = Field(sa_type=Text)
     digest: str
-    call: str = Field(sa_type=Text)
-    display: str = Field(sa_type=Text)
-    explanation: str | None = Field(default=None, sa_type=Text)
+    gist: str = Field(sa_type=Text)
     created: int = Field(sa_type=BIG)
     expires: int = Field(sa_type=BIG)
     decided: int | None = Field(default=None, sa_type=BIG)
@@ -219,11 +217,31 @@ class RequestRow(SealedRow, table=True):
         Index("request_due", "state", "expires"),
         Index("request_follow", "state", "follow_at"),
         Index("request_open", "tenant", "agent", "state", "call_hash"),
+        Index("request_person", "tenant", "person", "created"),
+        Index("request_tool", "tenant", "agent", "tool", "state", "decided"),
     )
 
 
+class RequestTextRow(SealedRow, table=True):
+    """The texts of a request, each as it was pinned when it was opened.
+
+    They stand apart because they can be long: a list of requests reads none of them.
+    """
+
+    __tablename__ = "request_text"
+    request: str = Field(primary_key=True, foreign_key="request.id")
+    tenant: str
+    document: str = Field(sa_type=Text)
+    call: str = Field(sa_type=Text)
+    display: str = Field(sa_type=Text)
+    explanation: str | None = Field(default=None, sa_type=Text)
+
+
 class SeatRow(SealedRow, table=True):
-    """A person who is asked about a request, and what of it they have opened."""
+    """A person who is asked about a request, and what of it they have opened.
+
+    `created` is when it was opened and `rules` are those for which this person is asked.
+    """
 
     __tablename__ = "seat"
     request: str = Field(primary_key=True, foreign_key="request.id")
@@ -231,7 +249,9 @@ class SeatRow(SealedRow, table=True):
     tenant: str
     first_seen: int | None = Field(default=None, sa_type=BIG)
     opened_whole: int | None = Field(default=None, sa_type=BIG)
-    __table_args__ = (Index("seat_person", "tenant", "person"),)
+    rules: str = Field(sa_type=Text)
+    created: int = Field(sa_type=BIG)
+    __table_args__ = (Index("seat_person", "tenant", "person", "created"),)
 
 
 class VoteRow(SealedRow, table=True):
@@ -384,7 +404,8 @@ class NoticeRow(SQLModel, table=True):
 
     `revision` counts what there is to tell; `sent` is the revision that was delivered. A worker
     holds a row by its `lease` until `lease_until`. `reference` is what the channel needs to
-    change or follow up what it sent. `due` is since when there is something untold.
+    change or follow up what it sent. `due` is since when there is something untold; `next_try` is
+    far in the future while there is nothing.
     """
 
     __tablename__ = "notice"
@@ -395,6 +416,7 @@ class NoticeRow(SQLModel, table=True):
     channel: str
     subject: str
     agent: str | None = None
+    enforcer: str | None = None
     revision: int
     sent: int
     state: str
@@ -407,8 +429,8 @@ class NoticeRow(SQLModel, table=True):
     created: int = Field(sa_type=BIG)
     due: int = Field(sa_type=BIG)
     __table_args__ = (
-        Index("notice_due", "channel", "state", "next_try"),
-        Index("notice_cap", "tenant", "person", "agent", "created"),
+        Index("notice_due", "state", "next_try", "channel"),
+        Index("notice_cap", "tenant", "person", "created"),
         Index("notice_subject", "tenant", "subject"),
         UniqueConstraint("tenant", "kind", "person", "channel", "subject", name="notice_once"),
     )

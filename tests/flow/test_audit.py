@@ -80,6 +80,7 @@ def test_what_the_database_lost_or_the_log_never_told_is_found(running: Running)
     request = running.opened()
     sequence(running)
     change(running, "DELETE FROM seat")
+    change(running, "DELETE FROM request_text")
     change(running, "DELETE FROM request")
     assert found(running) == [
         ("state_differs", request, "the log tells pending, the database holds nothing")

@@ -10,12 +10,15 @@ import orjson
 
 from approvals.core.events import parse_leaf, verify_opening
 from approvals.core.requests import State
+from approvals.flow import follow as follow_module
 from approvals.flow.activate import activate
-from approvals.flow.follow import digest, follow
+from approvals.flow.follow import Digests, digest, follow
 from tests.service import PEOPLE, RULES, bundle_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pytest
 
     from tests.service import Running
 
@@ -276,3 +279,22 @@ def test_following_up_changes_nothing_of_who_may_approve(
     assert running.decide("cleo", request) is State.APPROVED
     later(300)
     assert follow(running.service) == 0
+
+
+def test_a_process_looks_for_the_digest_once_a_day(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is concerned is a question about all of yesterday: not to be asked every minute."""
+    clock, asked = [20_000 * 86_400], list[int]()
+    monkeypatch.setattr(running.service.store, "_now", lambda _session: clock[0])
+
+    def counted(_service: object) -> int:
+        asked.append(clock[0])
+        return 0
+
+    monkeypatch.setattr(follow_module, "digest", counted)
+    digests = Digests()
+    for hour in (7, 8, 9, 23, 24 + 7, 24 + 8, 24 + 9):
+        clock[0] = 20_000 * 86_400 + hour * 3600
+        digests.put(running.service)
+    assert [(at // 3600) % 24 for at in asked] == [8, 8]

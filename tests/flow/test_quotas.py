@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import text
 
 from approvals.core import canonical, policy
 from approvals.core.calls import ToolCall
@@ -14,11 +15,13 @@ from approvals.core.events import EventType
 from approvals.flow import evidence
 from approvals.flow.activate import activate
 from approvals.flow.caller import Caller, Submission
+from approvals.flow.outbox import Caps, NoticeKind, tell
 from approvals.flow.submit import Allowed, Answer, Denied, Opened, submit
 from approvals.flow.weigh import KEPT_CALL
+from approvals.store.notices import NEVER, Notice
 from tests.company import new_key, public_jwk
 from tests.logged import told
-from tests.service import AGENTS, ENFORCER, TARGET, bundle_files, start
+from tests.service import AGENTS, ENFORCER, PEOPLE, TARGET, bundle_files, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -170,3 +173,61 @@ def test_a_long_call_that_is_denied_is_kept_by_its_hash(running: Running) -> Non
             with pytest.raises(Conflict) as caught:
                 evidence.evidence(running.service, running.caller, answer.id)
             assert caught.value.code == "call_not_kept"
+
+
+def test_one_enforcers_notices_leave_room_for_anothers(running: Running) -> None:
+    files = bundle_files(
+        running.enforcer_key.public_jwk(),
+        people_yaml=PEOPLE.replace("Ada Okafor}", "Ada Okafor, email: ada@example.com}"),
+    )
+    activate(running.service, tenant="default", files=files, by="ops")
+    bundle = running.service.recent_bundle("default")[0]
+    caps = Caps(agent_hour=2, enforcer_hour=3, hour=5)
+
+    def told(enforcer: str, agent: str, subject: str) -> int:
+        with running.service.store.begin() as tx:
+            return tell(
+                tx,
+                bundle,
+                NoticeKind.REQUEST,
+                tenant="default",
+                persons=("ada",),
+                subject=f"{enforcer} {agent} {subject}",
+                agent=agent,
+                enforcer=enforcer,
+                caps=caps,
+            )
+
+    assert [told("one", "a", str(n)) for n in range(4)] == [1, 1, 0, 0]
+    assert [told("one", "b", str(n)) for n in range(4)] == [1, 0, 0, 0]
+    assert [told("two", "a", str(n)) for n in range(4)] == [1, 1, 0, 0]
+    assert told("two", "b", "0") == 0  # five in all: as many as one person gets
+
+
+def test_what_was_delivered_is_looked_at_no_more(running: Running) -> None:
+    with running.service.store.begin() as tx:
+        made = Notice(
+            id="ntc_1",
+            tenant="default",
+            kind="request",
+            person="ada",
+            channel="email",
+            subject="req_1",
+            agent="a",
+            enforcer="one",
+            revision=1,
+            sent=0,
+            attempts=0,
+            reference=None,
+            created=tx.now,
+            due=tx.now,
+        )
+        tx.notices.put(made)
+        claim: dict[str, Any] = {"channel": "email", "lease": "l", "limit": 9}
+        (claimed,) = tx.notices.claim(**claim, now=tx.now, until=tx.now + 9)
+        assert tx.notices.settle(claimed.id, lease="l", sent=1, reference=None)
+        assert tx.notices.due_count(channel="email") == 0
+        next_try = text("SELECT next_try FROM notice")
+        assert tx.session.execute(next_try).scalar_one() == NEVER
+        assert tx.notices.stir(tenant="default", kind="request", subject="req_1", now=tx.now) == 1
+        assert len(tx.notices.claim(**claim, now=tx.now, until=tx.now + 9)) == 1

@@ -42,6 +42,7 @@ def notice(number: int, *, kind: str = "request") -> Notice:
         channel="email",
         subject=f"req_{number}",
         agent=None,
+        enforcer=None,
         revision=1,
         sent=0,
         attempts=0,

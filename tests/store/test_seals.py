@@ -157,7 +157,7 @@ def test_a_list_leaves_a_bad_row_out_and_says_so(
     table = table_of(rows.RequestRow)
     before = listed(store)
     victim = next(row for row in intruder.rows(table) if row["id"] in before)
-    intruder.edit(table, victim, display=victim["display"].replace("a", "b"))
+    intruder.edit(table, victim, gist=victim["gist"].replace("0", "1"))
     capsys.readouterr()
     assert listed(store) == before - {victim["id"]}
     said = capsys.readouterr().out

@@ -7,7 +7,6 @@ from approvals.core.requests import State
 from approvals.flow.look import RequestCard
 
 RECENT = 20
-GIST = 60
 
 _STATES = {
     State.PENDING: ("Waiting for others", ""),
@@ -63,10 +62,7 @@ def inbox_page(cards: Iterable[RequestCard]) -> InboxPage:
 
 def _gist(fields: tuple[str, ...]) -> str:
     """The first of what will run, on one line. The page of the request has it whole."""
-    return " · ".join(
-        field if len(field) <= GIST else f"{field[:GIST]}… ({len(field):,} characters)"
-        for field in fields
-    )
+    return " · ".join(fields)
 
 
 def _card(card: RequestCard) -> Card:

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from approvals.core.display.characters import mixed_scripts, name, visible
-from approvals.core.display.document import digest, document, fingerprint
+from approvals.core.display.document import digest, document, fingerprint, gist
 from approvals.core.display.marks import original
 
-__all__ = ["digest", "document", "fingerprint", "mixed_scripts", "name", "original", "visible"]
+__all__ = [
+    "digest",
+    "document",
+    "fingerprint",
+    "gist",
+    "mixed_scripts",
+    "name",
+    "original",
+    "visible",
+]

@@ -17,6 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from approvals.core import b64, canonical, pointer, sizes
+from approvals.core.display import marks
 from approvals.core.display.characters import (
     has_blank_run,
     has_unseen,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 DOCUMENT_TYPE = "assent/display/1"
 UNREGISTERED = "A tool that is not registered"
+GIST_FIELDS: Final = 2
+GIST_LENGTH: Final = 60
 MOST_FLAGS: Final = 16
 """Warnings that one field carries at most; the next one says how many more there are."""
 
@@ -90,6 +93,30 @@ def document(tool: Tool | None, call: ToolCall) -> dict[str, Json]:
             place="/call/args",
         )
     return made
+
+
+def gist(shown: Mapping[str, Json]) -> tuple[str, ...]:
+    """The values of the first fields of a document, cut: to tell two calls of one tool apart."""
+    fields = shown["fields"]
+    values = [
+        field["value"]
+        for field in (fields[:GIST_FIELDS] if isinstance(fields, list) else ())
+        if isinstance(field, dict)
+    ]
+    return tuple(
+        _cut(", ".join(map(str, value)) if isinstance(value, list) else str(value))
+        for value in values
+    )
+
+
+def _cut(text: str) -> str:
+    if len(text) <= GIST_LENGTH:
+        return text
+    kept = text[:GIST_LENGTH]
+    half = kept.rfind(marks.OPEN)
+    if half > kept.rfind(marks.CLOSE):  # a mark is kept whole or not at all
+        kept = kept[:half]
+    return f"{kept}… ({len(text):,} characters)"
 
 
 def digest(shown: Mapping[str, Json]) -> str:

@@ -21,6 +21,9 @@ mark is displayed in many times its size."""
 VOTE_EVIDENCE: Final = 6_144
 """Bytes of a vote's evidence in canonical form; a passkey's assertion has about 1,300."""
 
+CREDENTIAL_ID: Final = 1_023
+"""Bytes of a passkey's id (Web Authentication Level 3, section 7.1)."""
+
 TOKEN: Final = 262_144
 """Characters of an approval, a receipt or any other token but a directory."""
 

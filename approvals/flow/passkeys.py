@@ -30,7 +30,7 @@ from webauthn.helpers.structs import (
     UserVerificationRequirement,
 )
 
-from approvals.core import b64, passkey
+from approvals.core import b64, passkey, sizes
 from approvals.core.ceremony import StepUp
 from approvals.core.errors import EvidenceError
 from approvals.flow import attestation
@@ -241,6 +241,11 @@ def check_registration(
     # First without the attestation: whatever it is, what a passkey needs must hold.
     verified = verify(made.bare())
     passkey.decode_public_key(verified.credential_public_key)
+    if len(verified.credential_id) > sizes.CREDENTIAL_ID:
+        raise EvidenceError(
+            f"a passkey's id has at most {sizes.CREDENTIAL_ID} bytes; use another passkey",
+            code="credential",
+        )
     aaguid = bytes.fromhex(verified.aaguid.replace("-", ""))
     backup_eligible = verified.credential_device_type is CredentialDeviceType.MULTI_DEVICE
     step_up, not_hardware = StepUp.PASSKEY, None

@@ -105,6 +105,24 @@ def test_whatever_fits_is_a_token_that_is_read(people: int, places: int) -> None
     jws.verify(token, keys={"keys": [key.public_jwk()]}, typ="agent-approval+jwt")
 
 
+def test_the_largest_passkey_that_can_be_enrolled_can_vote() -> None:
+    modulus, signature = 8192 // 8, 8192 // 8
+    evidence = Evidence(
+        credential_id=bytes(sizes.CREDENTIAL_ID),
+        client_data_json=bytes(400),
+        authenticator_data=bytes(200),
+        signature=bytes(signature),
+        user_handle=bytes(64),
+        public_key=bytes(modulus + 20),
+        aaguid=bytes(16),
+        backup_eligible=True,
+        backup_state=True,
+        rp_id="a" * 253,
+        origins=(f"https://{'a' * 253}:65535",),
+    )
+    assert len(canonical.encode(evidence.document())) <= sizes.VOTE_EVIDENCE
+
+
 def crowd(people: int) -> str:
     listed = "".join(f"  person-{n:05d}@corp.example: {{name: P}}\n" for n in range(people))
     names = ", ".join(f"person-{n:05d}@corp.example" for n in range(people))

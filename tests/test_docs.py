@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from pydantic_core import PydanticUndefined
 
 from approvals import api
-from approvals.cli.application import application
+from approvals.cli.application import FAMILIES, application
 from approvals.config import Settings
 from approvals.core import events
 from approvals.core.errors import REASONS
@@ -161,7 +161,8 @@ def commands() -> dict[tuple[str, ...], set[str]]:
         for name, inner in getattr(command, "commands", {}).items():
             walk(inner, (*words, name))
 
-    walk(typer.main.get_command(application([])), ())
+    for family in FAMILIES:  # a command line makes its own family alone
+        walk(typer.main.get_command(application([family])), ())
     return found
 
 

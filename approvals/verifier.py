@@ -26,6 +26,7 @@ from approvals.core.approval import MAX_LIFE, MAX_SKEW, TOKEN_TYPE, Approval, Ba
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.directory import Directory
 from approvals.core.errors import (
+    REASONS,
     AdmissionError,
     ApprovalRejected,
     Invalid,
@@ -168,15 +169,15 @@ class Verifier:
 
         # 3. A key shared by two services, or a test service trusted by mistake.
         if approval.issuer != self._issuer:
-            raise ApprovalRejected("issuer", place="iss")
+            raise _differs("issuer", self._issuer, approval.issuer, place="iss")
 
         # 4. An approval for one enforcer, carried to another that would run it a second time.
         if approval.audience != self._audience:
-            raise ApprovalRejected("audience", place="aud")
+            raise _differs("audience", self._audience, approval.audience, place="aud")
 
         # 5. Another tenant's approval.
         if approval.tenant != self._tenant:
-            raise ApprovalRejected("tenant", place="tenant")
+            raise _differs("tenant", self._tenant, approval.tenant, place="tenant")
 
         # 6. A long life would outlive the record of what was spent, and every revocation.
         ordered = approval.issued <= approval.not_before < approval.expires
@@ -192,14 +193,26 @@ class Verifier:
         # 8. The agent got one call approved and runs another. Recomputed here, from the call
         #    itself.
         hashed = _hash(call)
-        if (approval.call_hash, approval.target, approval.tool) != (hashed, call.target, call.tool):
-            raise ApprovalRejected("call_mismatch", place="authorization_details[0]")
+        detail = "authorization_details[0]"
+        if approval.target != call.target:
+            raise _differs(
+                "call_mismatch", call.target, approval.target, place=f"{detail}.locations"
+            )
+        if approval.tool != call.tool:
+            raise _differs("call_mismatch", call.tool, approval.tool, place=f"{detail}.identifier")
+        if approval.call_hash != hashed:
+            raise ApprovalRejected(
+                "call_mismatch",
+                f"target and tool are the approved ones, the arguments are not (hash {hashed} "
+                f"against {approval.call_hash})",
+                place="authorization_details[0].call_hash",
+            )
 
         # 9. One agent's approval in another's hands, or for another user's account.
         if agent is not None and approval.agent != agent:
-            raise ApprovalRejected("agent_mismatch", place="act.sub")
+            raise _differs("agent_mismatch", agent, approval.agent, place="act.sub")
         if user is not None and approval.user != user:
-            raise ApprovalRejected("user_mismatch", place="sub")
+            raise _differs("user_mismatch", user, approval.user, place="sub")
 
         # 10. The record was changed between decision and execution. One side alone knowing of a
         #     precondition is refused too: it would otherwise go unchecked.
@@ -233,6 +246,13 @@ class Verifier:
         must not run.
         """
         return receipts.verify(token, keys=self._keys, approval=approval.approval, use_id=use_id)
+
+
+def _differs(reason: str, expected: str, got: str, *, place: str) -> ApprovalRejected:
+    """A rejection that names both sides, which are names and no values of arguments."""
+    return ApprovalRejected(
+        reason, f"{REASONS[reason]}: expected {expected!r}, got {got!r}", place=place
+    )
 
 
 def _hash(call: ToolCall) -> str:

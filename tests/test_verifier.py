@@ -880,7 +880,13 @@ def place_of(approval: Approval, expected: str, *, by: Verifier = PINNED) -> str
         ({"expires": NOW + 10**4}, "lifetime", "exp"),
         ({"issued": NOW + 60, "not_before": NOW + 60}, "not_yet_valid", "nbf"),
         ({"issued": NOW - 90, "not_before": NOW - 90, "expires": NOW - 60}, "expired", "exp"),
-        ({"tool": "other"}, "call_mismatch", "authorization_details[0]"),
+        ({"tool": "other"}, "call_mismatch", "authorization_details[0].identifier"),
+        ({"target": "https://x.example"}, "call_mismatch", "authorization_details[0].locations"),
+        (
+            {"call_hash": digest_of("other")},
+            "call_mismatch",
+            "authorization_details[0].call_hash",
+        ),
         ({"precondition": "etag"}, "precondition", "precondition"),
         ({"jti": "abc"}, "malformed", "approval.jti"),
     ],
@@ -998,6 +1004,26 @@ def test_a_statement_is_made_from_the_first_to_the_last_second_of_its_request(
     with pytest.raises(ApprovalRejected) as caught:
         PINNED.verify(token, CALL, now=NOW)
     assert (caught.value.reason, caught.value.place) == ("evidence", place)
+
+
+def test_a_rejection_says_what_was_expected_and_what_came_and_repeats_no_argument() -> None:
+    token = COMPANY.token(COMPANY.approval())
+    for options, known, expected, got in (
+        ({"issuer": "https://b.example", "people": None}, {}, "https://b.example", ISSUER),
+        ({"audience": "other"}, {}, "other", AUDIENCE),
+        ({"tenant": "t2", "people": None}, {}, "t2", "default"),
+        ({}, {"agent": "a2"}, "a2", "billing-agent"),
+        ({}, {"user": "u2"}, "u2", "uma"),
+    ):
+        with pytest.raises(ApprovalRejected) as caught:
+            verifier(**options).verify(token, CALL, now=NOW, **known)
+        assert f"expected {expected!r}, got {got!r}" in caught.value.message
+    changed = ToolCall(CALL.target, CALL.tool, {**CALL.args, "to": "thief@example.com"})
+    with pytest.raises(ApprovalRejected) as caught:
+        PINNED.verify(token, changed, now=NOW)
+    assert "the arguments are not" in caught.value.message
+    assert "thief" not in str(caught.value)
+    assert "vendor" not in str(caught.value)
 
 
 # Published vectors

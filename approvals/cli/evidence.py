@@ -12,6 +12,7 @@ from approvals.cli.output import EPILOG, emit, out, plain
 from approvals.core.errors import AssentError
 from approvals.flow.caller import Caller
 from approvals.flow.evidence import evidence as collect
+from approvals.flow.evidence import submitter
 
 
 def register(app: typer.Typer) -> None:
@@ -34,10 +35,9 @@ def evidence(
 ) -> None:
     """Get the evidence of a call that an enforcer submitted, for `assent verify`.
 
-    With --key it asks the service at --url in the enforcer's name; without, it reads the home.
+    With --key it asks the service at --url in the name of --enforcer; without, it reads the home
+    and finds the enforcer itself.
     """
-    if enforcer is None:
-        raise AssentError("whose call was it?", code="usage", place="--enforcer")
     if key is not None:
         with remote.client(url=url, enforcer=enforcer, key=key, tenant=tenant) as client:
             try:
@@ -46,7 +46,11 @@ def evidence(
                 raise AssentError("this is no id", code="not_found", place=subject) from wrong
     else:
         with local.service(home) as service:
-            caller = Caller(tenant=tenant, enforcer=enforcer, targets=())
+            caller = (
+                submitter(service, tenant=tenant, subject=subject)
+                if enforcer is None
+                else Caller(tenant=tenant, enforcer=enforcer, targets=())
+            )
             raw = orjson.dumps(collect(service, caller, subject))
     file.write_bytes(raw)
     value = {"subject": subject, "file": str(file), "bytes": len(raw)}

@@ -12,6 +12,7 @@ from approvals.core.approval import APPROVAL, REQUEST, VERDICT
 from approvals.core.errors import Conflict, Invalid, NotFound, ProofError
 from approvals.core.evidence_file import EvidenceFile, LoggedEvent, Outcome, completeness
 from approvals.core.policy import recorded_facts
+from approvals.flow.caller import Caller
 from approvals.flow.directory import directory_of
 from approvals.flow.rounds import sequence
 from approvals.flow.status import own
@@ -19,7 +20,6 @@ from approvals.flow.told import must_be_told, use_must_be_told
 
 if TYPE_CHECKING:
     from approvals.core.canonical import Json
-    from approvals.flow.caller import Caller
     from approvals.flow.service import Service
     from approvals.store import Tx
 
@@ -74,6 +74,24 @@ def evidence(service: Service, caller: Caller, subject: str) -> dict[str, Json]:
         )
     whole = replace(file, events=logged, checkpoint=checkpoint.note, complete=complete)
     return whole.document()
+
+
+def submitter(service: Service, *, tenant: str, subject: str) -> Caller:
+    """The enforcer that submitted a request or a call that asked nobody: for the operator's shell.
+
+    Raises:
+        NotFound: no such occasion in this tenant.
+    """
+    with service.store.read() as tx:
+        if subject.startswith(REQUEST):
+            stored = tx.requests.get(tenant=tenant, request_id=subject)
+            enforcer = None if stored is None else stored.request.document.audience
+        else:
+            verdict = tx.requests.verdict(tenant=tenant, verdict_id=subject)
+            enforcer = None if verdict is None else verdict.enforcer
+    if enforcer is None:
+        raise NotFound("no such request or verdict", place=subject)
+    return Caller(tenant=tenant, enforcer=enforcer, targets=())
 
 
 def _kept_call(record: Json) -> str:

@@ -110,9 +110,11 @@ def test_what_is_no_id_is_not_sent_anywhere(assent: Shell) -> None:
     assert ended.error["place"] == "../../etc"
 
 
-def test_evidence_needs_an_enforcer(assent: Shell) -> None:
-    ended = assent("evidence", "req_x", "--out", assent.folder / "evidence.json", "--json")
+def test_evidence_over_the_network_needs_an_enforcer(assent: Shell) -> None:
+    asking = ("--key", made_key(assent), "--out", assent.folder / "evidence.json")
+    ended = assent("evidence", "req_x", *asking, "--json")
     assert (ended.code, ended.error["code"]) == (2, "usage")
+    assert ended.error["place"] == "--enforcer"
 
 
 def test_people_are_invited_and_listed(assent: Shell) -> None:

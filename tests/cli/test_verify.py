@@ -131,6 +131,15 @@ def test_a_log_key_that_is_none_is_bad_input(filed: Filed) -> None:
     assert (ended.code, ended.error["code"], ended.error["place"]) == (2, "vkey", "--log-key")
 
 
+def test_evidence_finds_the_enforcer_itself(filed: Filed) -> None:
+    out = filed.file.with_name("found.json")
+    assert filed.assent("evidence", filed.request, "--out", out).code == 0
+    assert filed.verify(file=out).code == 0
+    for subject in ("req_nothing", "vrd_nothing", "nothing"):
+        ended = filed.assent("evidence", subject, "--out", out.with_name("no.json"), "--json")
+        assert (ended.code, ended.error["code"]) == (2, "not_found")
+
+
 def test_evidence_of_somebody_elses_call_is_not_found(filed: Filed) -> None:
     out = filed.file.with_name("other.json")
     for subject, enforcer in ((filed.request, "gw"), ("req_nothing", services.ENFORCER)):

@@ -101,7 +101,7 @@ def test_a_database_that_goes_away_is_503_and_nothing_is_done(
         (
             "POST",
             f"/v1/approvals/apr_{'a' * 26}/consume",
-            {"call_hash": "a" * 43, "use_id": "once"},
+            {"call_hash": "A" * 43, "use_id": "once"},
         ),
         ("GET", "/v1/people/keys", None),
         ("GET", "/log/checkpoint", None),

@@ -95,11 +95,10 @@ def read_authenticators(folder: Path, *, now: int) -> Authenticators:
     for name, raw in files.items():
         if name not in {LIST, LIST_ROOT}:
             aaguid = _aaguid(name.removesuffix(".pem"), place=folder / name)
-            # What the operator put there by hand is their own word on this model.
-            broken.pop(aaguid, None)
-            models[aaguid] = Model(
-                aaguid, name.removesuffix(".pem"), _certificates(raw, place=folder / name)
-            )
+            certificates = _certificates(raw, place=folder / name)
+            # What was put there by hand some time ago does not outweigh a report that it is broken.
+            if aaguid not in broken:
+                models[aaguid] = Model(aaguid, name.removesuffix(".pem"), certificates)
     if not models:
         raise _wrong(folder, "no model of authenticator is in it")
     return Authenticators(models, broken)

@@ -247,6 +247,13 @@ def test_a_model_that_is_broken_or_no_hardware_counts_as_none(
     assert level(running, **ATTESTED) is StepUp.PASSKEY
 
 
+def test_a_root_put_there_by_hand_does_not_outweigh_a_report(tmp_path: Path) -> None:
+    entries = METADATA.entry(MAKER, status=["REVOKED"]), METADATA.entry(Maker(aaguid=OTHER))
+    folder = METADATA.write(tmp_path / "roots", *entries)
+    MAKER.write_root(folder)
+    assert read(folder) == {OTHER.bytes}
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

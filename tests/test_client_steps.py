@@ -275,6 +275,36 @@ def test_a_cancelled_task_goes_at_once_and_its_request_is_withdrawn(waiting: Wai
     assert waiting.cancelled == ["/v1/requests/req_x/cancel"]
 
 
+def test_a_wait_that_is_interrupted_is_withdrawn(waiting: Waiting) -> None:
+    """Ctrl-C ends a blocking wait at once, and nobody is asked for nothing."""
+
+    class Interrupted(Client):
+        def run(self, plan: Plan[Any]) -> Any:
+            if threading.current_thread() is not threading.main_thread():
+                return super().run(plan)  # the guard's own thread withdraws
+
+            def perform(step: Step) -> bytes:
+                if isinstance(step, Send) and step.hold:
+                    raise KeyboardInterrupt
+                return self._transport.perform(step)
+
+            return drive(plan, perform)
+
+    @guarded(target=CALL.target, tool=CALL.tool)
+    def pay(amount: str, to: str) -> str:
+        return amount + to
+
+    with (
+        serving(waiting) as server,
+        Interrupted(server.url, enforcer=AUDIENCE, key=new_key()) as client,
+        use(Guard(client, COMPANY.verifier(), **WHO)),
+    ):
+        with pytest.raises(KeyboardInterrupt):
+            pay("1", to="x")
+        aftermath.finish()
+    assert waiting.cancelled == ["/v1/requests/req_x/cancel"]
+
+
 def test_a_task_that_is_cancelled_while_it_submits_withdraws_too(waiting: Waiting) -> None:
     waiting.slow.clear()
 

@@ -191,6 +191,7 @@ def test_a_generator_that_nobody_could_see_is_reported_when_it_has_ended() -> No
     given = made(generated(items))(*MONEY)
     assert next(given) == "750.00"
     given.close()
+    aftermath.finish()
     assert happened == ["error"]
 
 

@@ -13,7 +13,10 @@ A call of the function now takes these steps, and the function runs only after t
 4. the approval is spent, so that nobody can use it again;
 5. the function runs, with arguments read from the very bytes that were approved: what its caller
    does to a list or an object meanwhile changes nothing (check and use are of one thing);
-6. the outcome is reported, with the hash of what the function returned if that is JSON.
+6. the outcome is reported, with the hash of what the function returned if that is JSON; where that
+   fails it is logged, and the function's result is the caller's all the same.
+
+A coroutine waits without a thread. A wait that is cancelled or interrupted withdraws its request.
 
 Anything else ends in `CallRefused`, whose `reason` is stable, or in `CallParked` when the wait
 was over first: the same call made again finds its request. The service being away means that the

@@ -79,8 +79,12 @@ def _iterated(
 ) -> Generator[Any, Any, Any]:
     try:
         result = yield from work
-    except BaseException:
+    except Exception:
         guard.report_error(spent)
+        raise
+    except BaseException:
+        # Closed early, perhaps by the garbage collector, which must not wait for the service.
+        failed(guard, spent)
         raise
     guard.report_ok(spent, result)
     return result

@@ -94,20 +94,22 @@ def _without_values(
     record = told["_record"]
     if not isinstance(record, logging.LogRecord):
         raise structlog.DropEvent
+    said = str(told.get("event", ""))
     library = record.name.partition(".")[0]
     kept: dict[str, object] = {
         name: told[name] for name in ("level", "timestamp", "logger", "_record") if name in told
     }
     kept["_from_structlog"] = told.get("_from_structlog", False)
     if library in SPEAKING:
-        kept["event"] = record.getMessage().strip()
+        kept["event"] = said.strip()
     elif library in FIRST_LINE:
-        kept["event"] = record.getMessage().partition("\n")[0].strip()
+        kept["event"] = said.partition("\n")[0].strip()
     else:
         kept["event"] = "library"
         kept["at"] = f"{record.module}:{record.lineno}:{record.funcName}"
-    error = record.exc_info[1] if record.exc_info else None
-    if error is not None:
+    raised = told.get("exc_info")
+    error = raised[1] if isinstance(raised, tuple) else None
+    if isinstance(error, BaseException):
         kept["error"] = type(error).__name__
         kept["where"] = frames(error)
     return kept

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from approvals.cli.application import run
 from approvals.config import Settings, load
 from approvals.core.errors import AssentError
 
@@ -171,3 +172,82 @@ def test_a_signing_secret_that_can_be_guessed_opens_no_routes(secret: str) -> No
     error = refused(slack_signing_secret=secret)
     assert error.place == "ASSENT_SLACK_SIGNING_SECRET"
     assert not secret.strip() or secret not in str(error)
+
+
+SECRET = "c4nary"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://u:x@{SECRET}@h/db",
+        f"postgresql://u:x#{SECRET}@h/db",
+        f"postgresql://u:x%zz{SECRET}@h/db",
+        f"postgresql://u:{SECRET}@h:{SECRET}/db",
+        f"postgresql://u:{SECRET}@h:99999/db",
+        f"postgresql://u:{SECRET}@[::1/db",
+        f"postgresql://u:p@h,{SECRET}/db",
+        f"postgresql://u:{SECRET} x@h/db",
+        f"postgresql://u:{SECRET}\n@h/db",
+        f"postgresql://u:p@h/db?password=a&{SECRET}=b",
+        f"postgresql://u:{SECRET}@h/db?sslmod=require",
+        f"postgresql+psycopg2://u:{SECRET}@h/db",
+        f"postgres:/u:{SECRET}@h/db",
+        f"mysql://u:{SECRET}@h/db",
+        f"sqlite:///{SECRET}?mode=ro",
+        f"sqlite://{SECRET}",
+        SECRET,
+    ],
+)
+def test_a_database_url_that_cannot_be_read_is_refused_and_not_quoted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    monkeypatch.setenv("ASSENT_DATABASE", url)
+    monkeypatch.setenv("PGPASSWORD", SECRET)
+    error = refused()
+    assert error.place == "ASSENT_DATABASE"
+    assert SECRET not in str(error)
+    assert error.__cause__ is None
+    assert error.__suppress_context__
+    for json in ([], ["--json"]):
+        assert run(["log", "check", *json]) == 2
+    said = capsys.readouterr()
+    assert "ASSENT_DATABASE" in said.out
+    assert "ASSENT_DATABASE" in said.err
+    assert SECRET not in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:x%40y@h/db",
+        "postgresql://u:x/y@h/db",
+        "postgresql://u:p@[::1]:5432/db",
+        "postgresql:///db?host=/var/run/postgresql",
+        "postgresql:///db?host=h1:5432&host=h2:5432",
+        "postgresql://h/db?sslmode=require&options=-csearch_path%3Dx&connect_timeout=3",
+    ],
+)
+def test_a_database_url_that_can_be_read_is_taken(url: str) -> None:
+    assert load(database=url).database_url == url.replace("postgresql", "postgresql+psycopg", 1)
+
+
+def test_a_database_that_cannot_be_reached_shows_no_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ASSENT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PGPASSWORD", SECRET)
+    assert run(["init"]) == 0
+    for url in (
+        f"postgresql://{SECRET}:{SECRET}@127.0.0.1:1/db",
+        f"postgresql://u@127.0.0.1:1/db?password={SECRET}",
+        f"postgresql://u:{SECRET}@no-such-host.invalid/db",
+    ):
+        monkeypatch.setenv("ASSENT_DATABASE", url)
+        for command in (["log", "check"], ["people", "list"], ["serve", "--port", "0"]):
+            assert run(command) != 0
+            assert run([*command, "--json"]) != 0
+    said = capsys.readouterr()
+    assert "cannot be reached" in said.err
+    assert "127.0.0.1:1/db" in said.err
+    assert SECRET not in said.out + said.err

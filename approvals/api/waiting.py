@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -39,6 +40,9 @@ MAX_PARKED: Final = 20_000
 """Places for waiting callers; who comes when all are taken is answered at once."""
 
 _READERS: Final = 8
+LOOK_SECONDS: Final = 25.0
+"""A caller looks by itself after about this time, in case that a word was lost on the way."""
+
 _LATE: Final = 1.0
 """How long to wait for a request's end when our clock says that it should have come already."""
 
@@ -118,7 +122,7 @@ class Waiting:
                     ends: set[asyncio.Future[Any]] = {decided, gone}
                     await asyncio.wait(
                         ends,
-                        timeout=min(left, expiry),
+                        timeout=min(left, expiry, LOOK_SECONDS * random.uniform(0.8, 1.2)),  # noqa: S311 - spreads them
                         return_when=asyncio.FIRST_COMPLETED,
                     )
                     if decided.cancelled() or gone.done():

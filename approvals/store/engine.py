@@ -11,6 +11,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -53,11 +54,15 @@ def migrate(url: str) -> None:
     Raises:
         Unavailable: it cannot be reached, opened, written or used; the place says which it is.
         AssentError: a newer version made it (`schema_newer`), or its encoding is not UTF-8
-            (`database_encoding`).
+            (`database_encoding`), or a pooler in front of it pools transactions
+            (`database_pooler`).
     """
     made = make_url(url)
     if made.get_backend_name() == "sqlite":
         sqlite.make_private(made)
+    else:
+        with opening(made):
+            postgres.check_pooler(made)
     migrations = Path(__file__).parent / "migrations"
     if not migrations.is_dir():  # a checkout, not an installed wheel
         migrations = Path(__file__).parents[2] / "alembic"
@@ -83,7 +88,7 @@ def opening(url: URL) -> Iterator[None]:
     """Say what is wrong with the database of `url`, with no more of the URL than where it is."""
     try:
         yield
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, psycopg.Error, OSError) as error:
         fault = fault_of(error)
         if fault is not None:
             raise Unavailable(fault.sentence, place=named(url)) from None

@@ -156,6 +156,39 @@ def _prepare(connection: Connection, entry: ConnectionPoolEntry, *, seconds: flo
         connection.autocommit = before
 
 
+def check_pooler(url: URL) -> None:
+    """Refuse a pooler that gives each transaction another session.
+
+    A pooler is seen by the process id that it made up. One that pools transactions lets two idle
+    connections share a server process. LISTEN, limits that were set and prepared statements belong
+    to a session: with such a pooler they would be lost, or meet another client's.
+
+    Raises:
+        AssentError: `database_pooler`.
+    """
+    with dial(url, seconds=_CONNECT_SECONDS) as first, deadline.within(_CONNECT_SECONDS):
+        process = _process(first)
+        if process == first.info.backend_pid:
+            return
+        try:
+            with dial(url, seconds=_CONNECT_SECONDS) as second:
+                shared = _process(second) == process
+        except psycopg.OperationalError:
+            return  # a session of its own cannot be had just now: sessions are what is pooled
+    if shared:
+        raise AssentError(
+            "the pooler in front of the database pools transactions, and Assent needs sessions: "
+            "set pool_mode = session for it (pgbouncer), or connect to PostgreSQL itself",
+            code="database_pooler",
+            place=f"{url.host or ''}:{url.port or ''}",
+        )
+
+
+def _process(connection: Connection) -> int:
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def timeline(connection: Connection) -> str | None:
     """The timeline of the server's history, where it tells: it changes with each failover.
 

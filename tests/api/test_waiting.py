@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
+from approvals.api import waiting as waiting_room
 from approvals.api.waiting import Waiting
 from approvals.client import Approved, Cancelled, Denied, Expired, Pending
 from approvals.core.calls import ToolCall
@@ -218,3 +219,16 @@ async def stay() -> Message:
     """A caller that stays on the line."""
     await asyncio.sleep(3_600)
     raise AssertionError
+
+
+def test_a_word_that_was_lost_is_made_up_for(
+    online: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting_room, "LOOK_SECONDS", 0.3)
+    monkeypatch.setattr(online.service.store, "_listeners", [])  # nobody is told of anything
+    request_id = ask(online, 71)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(online.client().look, request_id, wait=LONG)
+        until(lambda: parked(online) == 1)
+        online.approve(request_id)
+        assert isinstance(answer.result(), Approved)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from approvals.core.approval import APPROVAL
 from approvals.core.errors import ProofError
 from approvals.core.events import Chain, EventType, LeafEvent, parse_leaf
 from approvals.core.requests import State
@@ -52,6 +53,11 @@ _STEPS: Final[Mapping[EventType, tuple[tuple[str, frozenset[Became | None], Beca
     EventType.APPROVAL_LAPSED: (("approval", frozenset({Use.LIVE}), Use.LAPSED),),
     EventType.OUTCOME_REPORTED: (("approval", frozenset({Use.SPENT}), Use.SPENT),),
 }
+
+
+def _of(subject: str) -> tuple[str, str]:
+    """What an event of a subject may be about: the subject, and the approval that comes of it."""
+    return subject, APPROVAL + subject[len(APPROVAL) :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +124,11 @@ def _step(
     chain.add(leaf)
     for member, before, after in _STEPS.get(event.type, ()):
         name = event.subject if member == "subject" else event.public.get(member)
-        if not isinstance(name, str) or became.get(name) not in before:
+        if (
+            not isinstance(name, str)
+            or name not in _of(event.subject)
+            or became.get(name) not in before
+        ):
             raise ProofError(
                 f"{event.type.value} cannot follow what the log told before of {name}",
                 code="impossible",

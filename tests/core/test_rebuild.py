@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from approvals.core.errors import ProofError
-from approvals.core.events import SHAPES, Chain, Event, EventType, seal
+from approvals.core.events import FIRST, SHAPES, Chain, Event, EventType, seal
 from approvals.core.merkle import leaf_hash
 from approvals.core.rebuild import Became, Use, rebuild
 from approvals.core.requests import State
@@ -85,6 +85,16 @@ def test_what_cannot_have_happened_is_refused(story: list[Told]) -> None:
     with pytest.raises(ProofError) as refused:
         rebuild(leaves(story))
     assert (refused.value.code, refused.value.place) == ("impossible", f"leaf {len(story) - 1}")
+
+
+def test_an_approval_of_another_subject_is_refused() -> None:
+    public = {"approval": "apr_b", "receipt": "r"}
+    kind = EventType.APPROVAL_CONSUMED
+    other = Event(kind, 1, "default", "vrd_c", public, {"use_id": "u"})
+    told = [*leaves([ALLOWED]), seal(other, link=FIRST, salt=SALT).leaf]
+    with pytest.raises(ProofError) as refused:
+        rebuild(told)
+    assert (refused.value.code, refused.value.place) == ("impossible", "leaf 1")
 
 
 STORY = [OPENED, ALLOWED, APPROVE, APPROVE, APPROVED, CONSUMED]

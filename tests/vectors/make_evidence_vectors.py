@@ -1,0 +1,177 @@
+"""Writes tests/vectors/evidence/: evidence files, which steps fail, and what is not shown.
+
+    python -m tests.vectors.make_evidence_vectors
+
+Each has all that a verifier is given: the `file`, the pinned `jwks`, `log_keys`, `issuer` and
+`directory` (or null), and the whole `log` where it is at hand. `failing` are the steps that do not
+hold, `not_shown` the places whose values nothing shows. Keys are made fresh in memory and never
+written: running this again gives other files with the same answers.
+"""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from approvals.core import b64, merkle
+from approvals.core.ceremony import StepUp
+from tests.company import ISSUER, TWO_FROM_FINANCE
+from tests.filed import COMPANY, REQUEST, VKEY, allowed, evidence, refused, stated, whole_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from approvals.core.evidence_file import EvidenceFile
+
+HERE = Path(__file__).parent / "evidence"
+
+
+def plain(file: EvidenceFile) -> dict[str, Any]:
+    """The file as JSON."""
+    read: dict[str, Any] = json.loads(json.dumps(file.document()))
+    return read
+
+
+def cases() -> Iterator[dict[str, Any]]:
+    """Each vector with its name."""
+    clicked = replace(TWO_FROM_FINANCE, step_up=StepUp.SESSION)
+    spent, denied = evidence(), evidence(denied=True)
+    click = evidence(asked=clicked, clicked=True)
+
+    def case(
+        name: str,
+        about: str,
+        file: EvidenceFile,
+        act: Callable[[dict[str, Any]], object] = lambda _: None,
+        *,
+        failing: tuple[str, ...] = (),
+        not_shown: tuple[str, ...] = (),
+        pinned: bool = True,
+        log: EvidenceFile | None = None,
+    ) -> dict[str, Any]:
+        document = deepcopy(plain(file))
+        act(document)
+        found = None if log is None else whole_log(log)
+        return {
+            "name": name,
+            "about": about,
+            "failing": list(failing),
+            "not_shown": list(not_shown),
+            "issuer": ISSUER,
+            "jwks": COMPANY.jwks,
+            "log_keys": [VKEY],
+            "directory": COMPANY.directory.document() if pinned else None,
+            "log": None
+            if found is None
+            else {
+                "checkpoint": found.checkpoint,
+                "leaves": [b64.encode(leaf) for leaf in found.leaves],
+            },
+            "file": document,
+        }
+
+    def strip(name: str, event: int) -> Callable[[dict[str, Any]], object]:
+        return lambda it: it["events"][event]["opening"].pop(name)
+
+    def cut(document: dict[str, Any]) -> None:
+        document["outcome"] = None
+        del document["events"][-1]
+
+    def cut_and_stated(document: dict[str, Any]) -> None:
+        cut(document)
+        document["complete"] = stated(
+            spent.events[:-1],
+            spent.checkpoint,
+            head=merkle.leaf_hash(spent.events[-2].leaf),
+            subject=REQUEST,
+        )
+
+    def rewritten(document: dict[str, Any]) -> None:
+        strip("reason", 3)(document)
+        document["votes"][1]["reason"] = "by all means"
+
+    yield case("accepted-spent", "two people approved, it ran and was reported", spent)
+    yield case("accepted-denied", "one person denied", denied)
+    yield case("accepted-allowed", "policy allowed it; nobody was asked", allowed())
+    yield case("accepted-refused", "policy refused it; nobody was asked", refused())
+    yield case("accepted-click", "decided by a click; no directory is pinned", click, pinned=False)
+    yield case("accepted-log", "with the whole log at hand", spent, log=spent)
+    yield case(
+        "not-shown-reason",
+        "a denial's reason rewritten, and its opening taken out",
+        denied,
+        rewritten,
+        not_shown=("events[3].reason", "votes[1].reason"),
+    )
+    yield case(
+        "not-shown-approver",
+        "whose click it was is erased",
+        click,
+        strip("approver", 2),
+        not_shown=("events[2].approver", "votes[0].approver"),
+        pinned=False,
+    )
+    yield case(
+        "not-shown-call",
+        "the call of a refused verdict is erased",
+        refused(),
+        strip("call_hash", 0),
+        not_shown=("events[0].call_hash", "call"),
+    )
+    yield case(
+        "events-gap",
+        "an event in the middle is left out",
+        spent,
+        lambda it: it["events"].pop(1),
+        failing=("events", "story", "complete"),
+    )
+    yield case(
+        "complete-end", "the outcome and its event are left out", spent, cut, failing=("complete",)
+    )
+    yield case(
+        "complete-resigned",
+        "the same, and the service says anew that this is all: its word is believed",
+        spent,
+        cut_and_stated,
+    )
+    yield case(
+        "log-end",
+        "the same, with the whole log at hand",
+        spent,
+        cut_and_stated,
+        failing=("log",),
+        log=spent,
+    )
+    yield case("log-other", "with the log of something else", spent, failing=("log",), log=denied)
+    yield case(
+        "story-reason",
+        "a denial's reason rewritten",
+        denied,
+        lambda it: it["votes"][1].update(reason="by all means"),
+        failing=("story",),
+    )
+    yield case(
+        "complete-directory",
+        "without the directory that the service enclosed",
+        spent,
+        lambda it: it.update(directory=None),
+        failing=("complete",),
+    )
+
+
+def main() -> None:
+    """Write every file anew."""
+    HERE.mkdir(exist_ok=True)
+    for old in HERE.glob("*.json"):
+        old.unlink()
+    for made in cases():
+        name = made.pop("name")
+        text = json.dumps(made, indent=1, ensure_ascii=True)
+        (HERE / f"{name}.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

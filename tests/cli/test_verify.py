@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
+from approvals.app import build_app
+from approvals.config import load
 from tests import service as services
 
 if TYPE_CHECKING:
@@ -138,6 +141,61 @@ def test_evidence_finds_the_enforcer_itself(filed: Filed) -> None:
     for subject in ("req_nothing", "vrd_nothing", "nothing"):
         ended = filed.assent("evidence", subject, "--out", out.with_name("no.json"), "--json")
         assert (ended.code, ended.error["code"]) == (2, "not_found")
+
+
+def test_it_says_on_whose_word_it_is_complete(filed: Filed) -> None:
+    steps = {step["step"]: step["detail"] for step in filed.verify("--json").document["steps"]}
+    assert "log" not in steps
+    assert steps["complete"].endswith("on the word of the service")
+    assert "on the word of the service" in " ".join(filed.verify().out.split())
+
+
+def test_what_nothing_shows_is_named(filed: Filed) -> None:
+    document = json.loads(filed.file.read_text())
+    for event in document["events"]:
+        event["opening"].pop("reason", None)
+    stripped = filed.file.with_name("stripped.json")
+    stripped.write_text(json.dumps(document))
+    ended = filed.verify("--json", file=stripped)
+    assert (ended.code, ended.document["ok"]) == (0, True)
+    assert set(ended.document["not_shown"]) == {
+        *("events[1].reason", "events[2].reason"),
+        *("votes[0].reason", "votes[1].reason"),
+    }
+    told = filed.verify(file=stripped).out
+    assert "not shown: votes[0].reason, votes[1].reason" in " ".join(told.split())
+    assert "4 values are not shown" in " ".join(told.split())
+
+
+def test_completeness_is_checked_in_the_log_itself(filed: Filed, tmp_path: Path) -> None:
+    """From a running service, and from a folder that was fetched from it."""
+    home = filed.file.parent / "assent"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://localhost:{listening.getsockname()[1]}"
+        settings = load(home=home, url=url, database=f"sqlite:///{home / 'assent.db'}")
+        app = build_app(services.open_service(settings))
+        with services.serving(app, listening):
+            ended = filed.verify("--log", url, "--json")
+            fetched = filed.assent("log", "fetch", "--url", url, "--out", tmp_path / "log")
+            again = filed.assent("log", "fetch", "--url", url, "--out", tmp_path / "log", "--json")
+    assert (fetched.code, again.code) == (0, 0), fetched.err
+    assert ended.code == 0, ended.out
+    assert ended.document["steps"][-1]["step"] == "log"
+    assert ended.document["not_shown"] == []
+    offline = filed.verify("--log", tmp_path / "log", "--json")
+    assert offline.document["steps"][-1] == ended.document["steps"][-1]
+    assert again.document["size"] > 3
+    bundle = next((tmp_path / "log" / "tile" / "entries").rglob("*.p/*"))
+    bundle.write_bytes(bundle.read_bytes().replace(b"vote.approve", b"vote.approvd"))
+    altered = filed.verify("--log", tmp_path / "log", "--json")
+    assert (altered.code, altered.document["steps"][-1]["ok"]) == (1, False)
+    bundle.unlink()
+    assert filed.verify("--log", tmp_path / "log", "--json").code == 2
+
+
+def test_a_log_that_is_nowhere_is_bad_input(filed: Filed, tmp_path: Path) -> None:
+    for place in (tmp_path / "nowhere", "ftp://localhost/", "http://example.com"):
+        assert filed.verify("--log", place, "--json").code == 2, place
 
 
 def test_evidence_of_somebody_elses_call_is_not_found(filed: Filed) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from approvals.core.evidence_file.completeness import Completeness, FetchedLog
 from approvals.core.evidence_file.document import EvidenceFile, LoggedEvent, Outcome
-from approvals.core.evidence_file.verify import Finding, verify
+from approvals.core.evidence_file.finding import Finding
+from approvals.core.evidence_file.verify import verify
 
 __all__ = [
     "Completeness",

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from approvals.core.canonical import Json
     from approvals.core.checkpoint import Checkpoint
-    from approvals.core.events import LeafEvent
+    from approvals.core.events import Chain, LeafEvent
+    from approvals.core.evidence_file.document import EvidenceFile
 
 TOKEN_TYPE: Final = "assent-completeness+jwt"  # noqa: S105 - a media type, not a secret
 
@@ -173,17 +174,51 @@ def search(
     return LogSearch(whole.size, tuple(within), tuple(later))
 
 
-def verify_found(found: LogSearch, events: Sequence[tuple[int, bytes]]) -> None:
-    """Check that a file has exactly the events that the log has of its subject.
+def verify_statement(
+    file: EvidenceFile,
+    *,
+    keys: jws.KeySet,
+    issuer: str | None,
+    tenant: str,
+    chain: Chain,
+    tree: Checkpoint,
+) -> Completeness:
+    """The service's statement, which is about this file: its subject, events and checkpoint.
 
     Raises:
-        EvidenceError: it has not.
+        JwsError, Invalid: it is no statement that the service signed.
+        EvidenceError: it is about something else; the place names the claim.
     """
-    if found.within != tuple(events):
-        missing = len(found.within) - len(events)
+    said = read(file.complete, keys=keys)
+    for name, claimed, wanted in (
+        ("iss", said.issuer, issuer or said.issuer),
+        ("tenant", said.tenant, tenant),
+        ("subject", said.subject, file.subject),
+        ("events", said.events, chain.count),
+        ("head", said.head, chain.head),
+        ("size", said.size, tree.size),
+        ("root", said.root, tree.root),
+        ("directory", said.directory, directory_digest(file.directory)),
+    ):
+        if claimed != wanted:
+            raise EvidenceError("the service said it of something else", place=f"complete.{name}")
+    return said
+
+
+def verify_in_log(
+    file: EvidenceFile, log: FetchedLog, *, vkeys: Sequence[str], tenant: str, tree: Checkpoint
+) -> LogSearch:
+    """What the log has of the subject, which up to the file's checkpoint is what the file has.
+
+    Raises:
+        ProofError: as `search`.
+        EvidenceError: the file has other events, or leaves some out.
+    """
+    found = search(log, vkeys=vkeys, tree=tree, tenant=tenant, subject=file.subject)
+    if found.within != tuple((event.index, event.leaf) for event in file.events):
         raise EvidenceError(
-            f"the log has {len(found.within)} events of this subject, the file {len(events)}"
-            if missing
-            else "the log has other events of this subject",
+            f"the log has {len(found.within)} events of this subject, and not just the "
+            f"{len(file.events)} of the file",
             place="events",
         )
+    return found

@@ -11,7 +11,6 @@ Follows docs/protocol.md, "Evidence file".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from approvals.core import authority, canonical, checkpoint, display, documents, jws, merkle, sizes
@@ -29,8 +28,8 @@ from approvals.core.errors import (
 )
 from approvals.core.events import Chain, parse_leaf, verify_opening
 from approvals.core.evidence_file import completeness
-from approvals.core.evidence_file.completeness import directory_digest, verify_found
 from approvals.core.evidence_file.document import EvidenceFile
+from approvals.core.evidence_file.finding import Finding, Held
 from approvals.core.evidence_file.story import ToldEvent, verify_story
 
 if TYPE_CHECKING:
@@ -50,28 +49,6 @@ _CALL: Mapping[str, tuple[type, ...]] = {
     "args": (dict,),
 }
 _Known = TypeVar("_Known")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What one step found; `place` says where in the file, if it does not hold.
-
-    `unshown` are the places whose values nothing shows: they may hold anything.
-    """
-
-    step: str
-    ok: bool
-    detail: str
-    place: str = ""
-    unshown: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """What a step found to hold, and the places whose values it does not show."""
-
-    detail: str
-    unshown: tuple[str, ...] = ()
 
 
 def verify(
@@ -119,7 +96,7 @@ def verify(
     for step, act in audit.steps():
         try:
             held = act()
-            held = held if isinstance(held, _Held) else _Held(held)
+            held = held if isinstance(held, Held) else Held(held)
             findings.append(Finding(step=step, ok=True, detail=held.detail, unshown=held.unshown))
         except AssentError as error:
             place = _place(step, error)
@@ -163,7 +140,7 @@ class _Audit:
         self._told: tuple[ToldEvent, ...] | None = None
         self._chain: Chain | None = None
 
-    def steps(self) -> Iterator[tuple[str, Callable[[], str | _Held]]]:
+    def steps(self) -> Iterator[tuple[str, Callable[[], str | Held]]]:
         """The steps after the form, each giving its detail or raising, in order."""
         yield "directory", self._check_directory
         yield "call", self._check_call
@@ -328,7 +305,7 @@ class _Audit:
             raise ProofError(error.message, code=error.code, place="checkpoint") from error
         return f"{self._tree.origin}, {self._tree.size} leaves"
 
-    def _check_events(self) -> _Held:
+    def _check_events(self) -> Held:
         # 10.
         tree = _known(self._tree)
         told = []
@@ -362,9 +339,9 @@ class _Audit:
             raise EvidenceError("not in the order of the log, or one twice", place="events")
         self._told = tuple(told)
         self._chain = chain
-        return _Held(f"{len(told)} in the log, none missing between them", tuple(unshown))
+        return Held(f"{len(told)} in the log, none missing between them", tuple(unshown))
 
-    def _check_story(self) -> _Held:
+    def _check_story(self) -> Held:
         # 11.
         if self._file.approval is not None:
             _known(self._approval)
@@ -377,46 +354,41 @@ class _Audit:
             approval=self._approval,
             receipt=self._receipt,
         )
-        return _Held(story.told, story.unshown)
+        return Held(story.told, story.unshown)
 
     def _check_complete(self) -> str:
         # 12. Only the service knows what it has not told; that is why its word is asked for.
-        said = completeness.read(self._file.complete, keys=self._keys)
-        tree, chain, told = _known(self._tree), _known(self._chain), _known(self._told)
-        for name, claimed, wanted in (
-            ("iss", said.issuer, self._issuer or said.issuer),
-            ("tenant", said.tenant, told[0].event.tenant if told else None),
-            ("subject", said.subject, self._file.subject),
-            ("events", said.events, chain.count),
-            ("head", said.head, chain.head),
-            ("size", said.size, tree.size),
-            ("root", said.root, tree.root),
-            ("directory", said.directory, directory_digest(self._file.directory)),
-        ):
-            if claimed != wanted:
-                raise EvidenceError(
-                    "the service said it of something else", place=f"complete.{name}"
-                )
+        said = completeness.verify_statement(
+            self._file,
+            keys=self._keys,
+            issuer=self._issuer,
+            tenant=self._tenant(),
+            chain=_known(self._chain),
+            tree=_known(self._tree),
+        )
         whose = "on the word of the service" if self._log is None else "as the service said"
         return f"all {said.events} events as of checkpoint {said.size}, {whose}"
 
-    def _check_log(self) -> _Held:
+    def _check_log(self) -> Held:
         # 13.
-        told, log = _known(self._told), _known(self._log)
-        found = completeness.search(
-            log,
+        found = completeness.verify_in_log(
+            self._file,
+            _known(self._log),
             vkeys=self._vkeys,
+            tenant=self._tenant(),
             tree=_known(self._tree),
-            tenant=told[0].event.tenant if told else "",
-            subject=self._file.subject,
         )
-        verify_found(found, [(event.index, event.leaf) for event in self._file.events])
         later = tuple(f"leaf {index} ({event.type.value})" for index, event in found.later)
-        return _Held(
+        return Held(
             f"the log's own {found.size} leaves have these events and "
             f"{len(later) or 'no'} later ones",
             later,
         )
+
+    def _tenant(self) -> str:
+        """Whose tenant the events are of; `story` checks that it is one."""
+        told = _known(self._told)
+        return told[0].event.tenant if told else ""
 
 
 def _known(value: _Known | None) -> _Known:

@@ -28,7 +28,8 @@ def octets(text: str | None) -> bytes | None:
 
 
 def test_the_events_file_is_what_its_script_makes() -> None:
-    assert json.loads(json.dumps(document())) == EVENTS
+    made = json.loads(json.dumps(document()))
+    assert made == EVENTS, "python -m tests.vectors.make_event_vectors writes it anew"
 
 
 @pytest.mark.parametrize("vector", EVENTS["leaves"], ids=lambda it: it["event"]["type"])

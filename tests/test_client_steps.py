@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -168,6 +169,27 @@ def test_what_an_answer_says_about_asking_again(
         assert away.value.retry_after == wish
 
 
+def test_over_real_connections_a_wait_goes_on_when_they_are_lost() -> None:
+    def lost(handler: BaseHTTPRequestHandler) -> None:
+        handler.close_connection = True
+        handler.connection.shutdown(socket.SHUT_RDWR)
+
+    stopping = give(503, problem("unavailable"), Retry_After="0")
+    for asynchronous in (False, True):
+        answers = [lost, stopping, give(200, PENDING), lost, give(200, APPROVED)]
+
+        def next_answer(handler: BaseHTTPRequestHandler) -> None:
+            answers.pop(0)(handler)  # noqa: B023 - of this round
+
+        with serving(next_answer) as server, server.client() as client:
+            if asynchronous:
+                outcome = asyncio.run(client.asynchronous().wait("req_x", timeout=60))
+            else:
+                outcome = client.wait("req_x", timeout=60)
+        assert outcome == Approved("req_x", "t")
+        assert answers == []
+
+
 # On an event loop
 
 
@@ -237,8 +259,8 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def test_a_waiting_coroutine_takes_no_thread(waiting: Waiting) -> None:
-    """As many calls wait as would fill any pool, and the application goes on."""
-    count = 100
+    """More calls wait than any pool of threads or connections has by default."""
+    count = 150
 
     async def many() -> list[str]:
         before = {thread.name for thread in threading.enumerate()}

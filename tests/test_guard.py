@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from approvals.client.steps import Plan
 
+WHO: dict[str, Any] = {"agent": "billing-agent", "user": "uma"}
+
 
 @pytest.fixture(scope="module")
 def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
@@ -400,6 +402,18 @@ def test_guards_do_not_leak_between_blocks(company: Running) -> None:
         assert balance() == 7
     ran.clear()
     refused("configuration", balance)
+
+
+def test_who_is_not_registered_is_named(company: Running) -> None:
+    for who, code, named in (
+        ({"agent": "nobody"}, "no_agent", "nobody"),
+        ({"user": "zoe"}, "no_user", "zoe"),
+        ({"user": "ben"}, "user_not_served", "ben"),
+    ):
+        with use(Guard(company.client(), company.verifier(), **{**WHO, **who})):
+            error = refused("policy", balance)
+        assert error.place == code
+        assert repr(named) in error.message
 
 
 def test_what_the_service_refuses_is_refused_with_its_code(company: Running) -> None:

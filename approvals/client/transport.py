@@ -36,6 +36,8 @@ _NEVER_SENT: Final = (
     httpx2.UnsupportedProtocol,
     httpx2.ProxyError,
 )
+# Every call that waits for people holds a connection: a limit would let the next ones not even ask.
+_LIMITS: Final = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
 
 
 class Transport:
@@ -92,7 +94,8 @@ class Transport:
         own = self._own.get(pid)
         if own is None:
             # A parent's client stays where it is: closing it would end the parent's connections.
-            own = self._own.setdefault(pid, httpx2.Client(trust_env=_trusts_environment(self.url)))
+            made = httpx2.Client(trust_env=_trusts_environment(self.url), limits=_LIMITS)
+            own = self._own.setdefault(pid, made)
         return own
 
 
@@ -147,7 +150,7 @@ class AsyncTransport:
         loop = asyncio.get_running_loop()
         own = self._own.get(loop)
         if own is None or own.pid != pid or own.http.is_closed:
-            http = httpx2.AsyncClient(trust_env=_trusts_environment(self.url))
+            http = httpx2.AsyncClient(trust_env=_trusts_environment(self.url), limits=_LIMITS)
             own = self._own[loop] = _OfLoop(pid, http, self._until_the_loop_ends(loop, http))
             await anext(own.end)
         return own.http

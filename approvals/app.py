@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 import web
 from approvals import api
+from approvals.api.account import Accounts, Routed
 from approvals.api.edge import Edge
 from approvals.config import Settings, load
 from approvals.delivery import Delivery
@@ -89,9 +90,11 @@ def build_app(service: Service, *, jobs: bool = True) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.add_middleware(Routed)
     room = api.mount(app, service)
     web.mount(app, service)
     connect.mount(app, service)
-    # Last, so that it stands around everything else.
+    # The later stands around the earlier.
     app.add_middleware(Edge, origin=service.settings.origin, max_bytes=service.settings.max_bytes)
+    app.add_middleware(Accounts, metrics=room.metrics)
     return app

@@ -11,6 +11,8 @@ and no `repr` shows the database's password.
 
 from __future__ import annotations
 
+import difflib
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -28,6 +30,24 @@ from approvals.core.errors import AssentError
 from approvals.core.mailbox import is_mailbox
 
 PREFIX: Final = "ASSENT_"
+OTHERS: Final = frozenset(
+    f"{PREFIX}{name}"
+    for name in (
+        "AGENT",
+        "BUNDLE",
+        "ENFORCER",
+        "FLOOR_FILE",
+        "JWKS_FILE",
+        "KEY_FILE",
+        "PEOPLE_FILE",
+        "TENANT",
+        "UNATTENDED",
+        "USER",
+        "WAIT",
+    )
+)
+"""Variables of the guard and of docker-compose.yml, which may stand beside the service's."""
+_KUBERNETES: Final = re.compile(r"ASSENT_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_\w+)", re.ASCII)
 DEFAULT_PORT: Final = 8420
 MAX_PORT: Final = 65_535
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -84,6 +104,12 @@ class Settings(BaseSettings):
         description="Seconds for which an idle connection is kept. It has to be longer than a "
         "proxy in front keeps its own (nginx: 60), or the proxy now and then answers 502.",
     )
+    isolated: bool = Field(
+        default=False,
+        description="Whether the host, although it is not loopback, is reached from this machine "
+        "alone: a container whose port is published on 127.0.0.1. Without it, a host that is not "
+        "loopback needs an https url.",
+    )
     approval_life: Annotated[int, Field(ge=10, le=MAX_LIFE)] = Field(
         default=300,
         description="Seconds for which an approval can be spent. Verifiers refuse more than 900.",
@@ -114,6 +140,14 @@ class Settings(BaseSettings):
         default=30,
         description="Seconds that an event may wait for its place in the log. While one waits "
         "longer, nothing is granted.",
+    )
+    metrics: Literal["off", "loopback", "token"] = Field(
+        default="off",
+        description="Who may read /metrics: off (nobody), loopback (who asks from this machine, at "
+        "localhost or 127.0.0.1, through no proxy), or token (who sends the metrics_token).",
+    )
+    metrics_token: Annotated[SecretStr, Field(min_length=16)] | None = Field(
+        default=None, description="Bearer token of whoever scrapes /metrics."
     )
     session_life: Annotated[int, Field(ge=300, le=86_400)] = Field(
         default=28_800,
@@ -244,6 +278,25 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _no_plain_http_for_others(self) -> Self:
+        plain = self.url.startswith("http://") and not urls.is_loopback(self.host)
+        if plain and not self.isolated:
+            raise ValueError(
+                f"ASSENT_HOST {self.host} is reachable from other machines, and ASSENT_URL is "
+                "plain http: anybody on the way reads and changes what is decided; set an https "
+                "address, "
+                "or ASSENT_ISOLATED=true where only this machine reaches the port (a container's, "
+                "published on 127.0.0.1)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _token_for_metrics(self) -> Self:
+        if (self.metrics == "token") != (self.metrics_token is not None):
+            raise ValueError("metrics=token and metrics_token are set together")
+        return self
+
+    @model_validator(mode="after")
     def _patience_outlasts_the_interval(self) -> Self:
         if self.log_patience <= self.log_interval:
             raise ValueError("log_patience must be longer than log_interval")
@@ -316,6 +369,7 @@ def load(**options: Any) -> Settings:
     Raises:
         AssentError: code `config`; the place is the variable that is wrong.
     """
+    _check_variables()
     given = {name: value for name, value in options.items() if value is not None}
     unknown = sorted(given.keys() - Settings.model_fields.keys())
     if unknown:
@@ -373,3 +427,18 @@ def _values(given: str | tuple[str, ...]) -> tuple[str, ...]:
 def _libpq_options() -> frozenset[str]:
     """The names that may stand after the ? of a PostgreSQL URL."""
     return frozenset(option.keyword.decode() for option in Conninfo.get_defaults())
+
+
+def _check_variables() -> None:
+    """Refuse a variable that looks like a setting and is none: a safeguard would silently be off.
+
+    Variables that Kubernetes makes for a service of that name are passed over.
+    """
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | OTHERS
+    for name in sorted(os.environ):
+        upper = name.upper()
+        if not upper.startswith(PREFIX) or upper in known or _KUBERNETES.fullmatch(upper):
+            continue
+        near = difflib.get_close_matches(upper, sorted(known), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise AssentError(f"there is no such setting{hint}", code="config", place=name)

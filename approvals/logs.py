@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
-SPEAKING: Final = ("uvicorn", "apscheduler", "alembic")
+SPEAKING: Final = ("uvicorn", "alembic")
 """Libraries whose messages tell what they do, and not what with."""
 
 FIRST_LINE: Final = ("asyncio",)

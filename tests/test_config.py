@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from approvals.cli.application import run
-from approvals.config import Settings, load
+from approvals.config import OTHERS, Settings, load
 from approvals.core.errors import AssentError
 
 if TYPE_CHECKING:
@@ -154,6 +155,51 @@ def test_a_value_out_of_its_range_is_refused_by_name(options: Mapping[str, objec
 
 def test_a_misspelt_option_is_refused() -> None:
     assert refused(prot=1).place == "prot"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("ASSENT_OPEN_PER_AGNET", "ASSENT_OPEN_PER_AGENT"),
+        ("ASSENT_VIEW_SECOND", "ASSENT_VIEW_SECONDS"),
+        ("assent_urll", "ASSENT_URL"),
+        ("ASSENT_QXZ", None),
+    ],
+)
+def test_a_misspelt_variable_is_refused_and_the_right_one_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, meant: str | None
+) -> None:
+    monkeypatch.setenv(name, "1")
+    error = refused()
+    assert error.place == name
+    assert (meant or "no such setting") in error.message
+
+
+@pytest.mark.parametrize(
+    "name", ["ASSENT_SERVICE_HOST", "ASSENT_PORT_8420_TCP_ADDR", "ASSENT_KEY_FILE", "ASSENT_BUNDLE"]
+)
+def test_variables_of_others_are_not_settings(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "10.0.0.1")
+    assert load().host == "127.0.0.1"
+
+
+def test_the_guards_variables_are_known_to_the_service() -> None:
+    text = (Path(__file__).parents[1] / "approvals/guard/environment.py").read_text("utf-8")
+    settings = {f"ASSENT_{name.upper()}" for name in Settings.model_fields}
+    guards = set(re.findall(r'"(ASSENT_[A-Z_]+)"', text)) - {"ASSENT_"}
+    assert guards <= OTHERS | settings
+    assert len(guards) > 8
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1"])  # noqa: S104 - refused
+def test_plain_http_is_for_loopback_alone(host: str) -> None:
+    assert "ASSENT_ISOLATED" in refused(host=host).message
+    assert load(host=host, isolated=True).host == host
+    assert load(host=host, url="https://assent.example").host == host
+
+
+def test_a_patience_that_is_over_before_the_next_checkpoint_is_refused() -> None:
+    assert "log_patience" in refused(log_patience=30, log_interval=30).message
 
 
 def test_every_setting_is_described_and_has_a_default() -> None:

@@ -20,6 +20,8 @@ from approvals.api import (
 )
 from approvals.api.caller import Callers
 from approvals.api.edge import Edge
+from approvals.api.metrics import Metrics
+from approvals.api.metrics import router as metrics_router
 from approvals.api.readiness import Readiness
 from approvals.api.routes import Room
 from approvals.api.waiting import Waiting
@@ -39,14 +41,17 @@ def mount(app: FastAPI, service: Service) -> Room:
 
     The caller starts and stops `Room.waiting` with the event loop that serves the application.
     """
+    waiting = Waiting(service)
     room = Room(
         service=service,
         callers=Callers(service),
-        waiting=Waiting(service),
+        waiting=waiting,
         readiness=Readiness(service),
+        metrics=Metrics(service, waiting),
     )
     app.state.api = room
     problems.install(app)
+    app.include_router(metrics_router)
     for module in ROUTED:
         app.include_router(module.router)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's own way

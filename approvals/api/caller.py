@@ -24,6 +24,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from approvals.api.account import account_of
 from approvals.core import b64, canonical, jws
 from approvals.core.errors import (
     AdmissionError,
@@ -85,11 +86,12 @@ class Callers:
         except Unavailable as error:
             # Only the tenant that every installation has may say that it has no bundle yet.
             if error.code == "no_bundle" and tenant != DEFAULT_TENANT:
-                raise Unauthenticated(_SENTENCE) from None
+                raise _stranger("unknown_tenant") from None
             raise
         digest = hashlib.sha256(token.encode("ascii")).digest()
         known = self._recall(digest, bundle.version, now)
         if known is not None:
+            account_of(request).enforcer = known.enforcer
             return known
         # 3. The signature.
         payload = _verified(token, bundle, enforcer)
@@ -99,6 +101,7 @@ class Callers:
             tenant=tenant, enforcer=enforcer, targets=bundle.enforcers[enforcer].targets
         )
         self._remember(digest, _Known(caller, ends, bundle.version))
+        account_of(request).enforcer = enforcer
         return caller
 
     def _checked(self, payload: Mapping[str, Json], *, enforcer: str, now: int) -> int:
@@ -113,9 +116,10 @@ class Callers:
             and payload.get("aud") == settings.issuer
         )
         # 5. When. `type(...) is int`: JSON's true is an int to Python.
+        if not addressed:
+            raise _stranger("issuer_or_audience")
         if (
-            not addressed
-            or type(issued) is not int
+            type(issued) is not int
             or type(ends) is not int
             or type(begins) is not int
             or not isinstance(jti, str)
@@ -124,7 +128,7 @@ class Callers:
             or max(issued, begins) > now + settings.skew
             or now >= ends + settings.skew
         ):
-            raise Unauthenticated(_SENTENCE)
+            raise _stranger("times")
         return ends + settings.skew
 
     def _recall(self, digest: bytes, bundle: str, now: int) -> Caller | None:
@@ -142,12 +146,19 @@ class Callers:
                 self._known.popitem(last=False)
 
 
+def _stranger(why: str) -> Unauthenticated:
+    """The one answer to whatever is wrong; `why` is for the operator's log alone."""
+    return Unauthenticated(_SENTENCE, why=why)
+
+
 def _bearer(request: Request) -> str:
     values = request.headers.getlist("authorization")
+    if not values:
+        raise _stranger("no_token")
     scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
     token = token.strip()
     if scheme.lower() != "bearer" or not 0 < len(token) <= MAX_TOKEN or not token.isascii():
-        raise Unauthenticated(_SENTENCE)
+        raise _stranger("not_a_bearer_token")
     return token
 
 
@@ -157,24 +168,24 @@ def _claimed(token: str) -> tuple[str, str]:
     try:
         payload = canonical.parse(b64.decode(parts[1]), max_bytes=MAX_TOKEN)
     except (IndexError, ValueError, AdmissionError):
-        raise Unauthenticated(_SENTENCE) from None
+        raise _stranger("not_a_token") from None
     if not isinstance(payload, dict):
-        raise Unauthenticated(_SENTENCE)
+        raise _stranger("not_a_token")
     tenant, enforcer = payload.get("tenant", DEFAULT_TENANT), payload.get("iss")
     # NUL is no text to a database, and a name that long is nobody's.
     for name in (tenant, enforcer):
         if not isinstance(name, str) or not 0 < len(name) <= 200 or not name.isprintable():  # noqa: PLR2004 - as Name in wire
-            raise Unauthenticated(_SENTENCE)
+            raise _stranger("not_a_token")
     return str(tenant), str(enforcer)
 
 
 def _verified(token: str, bundle: Bundle, enforcer: str) -> dict[str, Json]:
     registered = bundle.enforcers.get(enforcer)
     if registered is None:
-        raise Unauthenticated(_SENTENCE)
+        raise _stranger("unknown_enforcer")
     keys = {"keys": [dict(key) for key in registered.keys]}
     try:
         _, payload = jws.verify(token, keys=keys, typ="JWT")
     except (JwsError, KeySetError):
-        raise Unauthenticated(_SENTENCE) from None
+        raise _stranger("signature") from None
     return payload

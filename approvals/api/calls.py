@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from approvals.api import wire
+from approvals.api.account import account_of
 from approvals.api.bodies import answer, read
 from approvals.api.requests import status_answer
 from approvals.api.routes import JsonBody, caller_only, refusals, room
@@ -49,6 +50,7 @@ def submit_call(
     caller = here.callers.of(request)
     sent, value = read(wire.Submission, body, max_bytes=here.service.settings.max_bytes)
     answered = submit(here.service, caller, _submission(sent, value, idempotency_key))
+    account_of(request).about(answered.id)
     match answered:
         case Allowed():
             return answer(wire.AllowAnswer(id=answered.id, approval=answered.approval))

@@ -31,8 +31,9 @@ MAX_PATH: Final = 2_048
 MAX_QUERY: Final = 4_096
 BODY_SECONDS: Final = 20.0
 
-PROBES: Final = frozenset({"/healthz", "/readyz"})
-"""Asked by address, not by name; they tell nothing that a name would have to protect."""
+PROBES: Final = frozenset({"/healthz", "/metrics", "/readyz"})
+"""Asked by address, not by name; they tell nothing that a name would have to protect, or look at
+the name themselves (`/metrics`)."""
 
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",

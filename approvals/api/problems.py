@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from approvals.api.account import account_of
 from approvals.core.canonical import pointer
 from approvals.core.errors import (
     AdmissionError,
@@ -110,7 +111,9 @@ def install(app: FastAPI) -> None:
     """Answer every error of the application in this shape."""
 
     @app.exception_handler(AssentError)
-    async def refused(_request: Request, error: AssentError) -> Response:
+    async def refused(request: Request, error: AssentError) -> Response:
+        if isinstance(error, Unauthenticated):
+            account_of(request).why = error.why
         return problem(status_of(error), error.code, error.message, place=error.place)
 
     @app.exception_handler(HTTPException)

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from approvals.api.bodies import json_body
 from approvals.api.caller import Callers
+from approvals.api.metrics import Metrics
 from approvals.api.problems import MEDIA_TYPE
 from approvals.api.readiness import Readiness
 from approvals.api.waiting import Waiting
@@ -47,6 +48,7 @@ class Room:
     callers: Callers
     waiting: Waiting
     readiness: Readiness
+    metrics: Metrics
 
 
 def room(request: Request) -> Room:

@@ -168,6 +168,8 @@ def tested(folder: Path, *, as_json: bool) -> Bundle:
             as_json=as_json,
         )
         finding()
+    if not bundle.rules and not as_json:
+        typer.echo(f"{folder}: there is no rule, so every call is refused", err=True)
     return bundle
 
 

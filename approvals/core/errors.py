@@ -178,9 +178,23 @@ class Forbidden(AssentError):  # noqa: N818 - an outcome in the words of HTTP
 
 
 class Unauthenticated(AssentError):  # noqa: N818 - an outcome in the words of HTTP
-    """The caller did not show who they are."""
+    """The caller did not show who they are.
+
+    `why` is for the operator's log; the caller is not told, or could find out who exists.
+    """
 
     default_code = "unauthenticated"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        place: str | None = None,
+        why: str | None = None,
+    ) -> None:
+        super().__init__(message, code=code, place=place)
+        self.why = why
 
 
 class Invalid(AssentError):  # noqa: N818 - an outcome in the words of HTTP

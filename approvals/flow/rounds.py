@@ -23,7 +23,9 @@ from approvals.flow.service import DEFAULT_TENANT
 from approvals.keys.mark import Marked
 
 if TYPE_CHECKING:
-    from approvals.core.leaves import StoredCheckpoint
+    from collections.abc import Sequence
+
+    from approvals.core.leaves import Staged, StoredCheckpoint
     from approvals.flow.service import Service
     from approvals.store import Tx
 
@@ -65,15 +67,18 @@ def sequence(service: Service) -> int:
 
 
 def _batch(service: Service, identity: str, *, now: int) -> int:
-    made: list[StoredCheckpoint] = []
+    made: list[tuple[StoredCheckpoint, Sequence[Staged]]] = []
 
-    def marking(last: StoredCheckpoint | None, new: StoredCheckpoint) -> None:
-        made.append(new)
+    def marking(
+        last: StoredCheckpoint | None, new: StoredCheckpoint, batch: Sequence[Staged]
+    ) -> None:
+        made.append((new, batch))
         service.mark.signing(_marked(identity, new), after=_marked(identity, last))
 
     count = log.sequence(service.store, service.keys, now=now, marking=marking)
-    for each in made:
-        service.mark.stored(_marked(identity, each))
+    for new, batch in made:
+        service.mark.stored(_marked(identity, new))
+        service.counts.add(batch)
     return count
 
 

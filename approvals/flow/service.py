@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from approvals.core.bundle.bundle import Bundle
 from approvals.core.errors import Unavailable
 from approvals.core.events import EventType, parse_leaf
+from approvals.flow.counts import Counts
 from approvals.flow.loops import Loops
 from approvals.keys.mark import Mark
 
@@ -60,6 +61,7 @@ class Service:
     settings: Settings
     mark: Mark = field(default_factory=Mark)
     loops: Loops = field(default_factory=Loops)
+    counts: Counts = field(default_factory=Counts)
     _bundles: OrderedDict[tuple[str, str], Bundle] = field(default_factory=OrderedDict)
     _recent: dict[str, _Recent] = field(default_factory=dict)
     _introduced: set[str] = field(default_factory=set)

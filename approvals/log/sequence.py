@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from approvals.log.tables import Database, Signer, Tables
     from approvals.log.tree import Node
 
-Marking = Callable[[StoredCheckpoint | None, StoredCheckpoint], None]
+Marking = Callable[["StoredCheckpoint | None", StoredCheckpoint, "Sequence[Staged]"], None]
 
 BATCH: Final = 1024
 """Events that one transaction sequences at most: on SQLite other writers wait for it."""
@@ -53,7 +53,7 @@ def sequence(
     """Sequence up to `limit` staged events; return how many it were.
 
     Call it again at once while it returns `limit`: there may be more. `marking` is called before
-    the commit with the checkpoint that is stored and the one that will be.
+    the commit with the checkpoint that is stored, the one that will be, and the batch.
 
     Raises:
         ProofError: `log_altered` or `log_incomplete`: the stored log is not the one that was
@@ -78,7 +78,7 @@ def sequence(
         tx.log.unstage([staged.id for staged in batch])
         # 7. The mark.
         if marking is not None:
-            marking(last, signed)
+            marking(last, signed, batch)
     return len(batch)
 
 

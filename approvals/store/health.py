@@ -39,9 +39,21 @@ class Recorder:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._fault: str | None = None
+        self._spent: dict[str, tuple[int, float]] = {}
         self._committed: float | None = None
         self._faulted: float | None = None
         self._told = 0.0
+
+    def spent(self, kind: str, seconds: float) -> None:
+        """A transaction of this kind took so long, in whatever way it ended."""
+        with self._lock:
+            count, total = self._spent.get(kind, (0, 0.0))
+            self._spent[kind] = (count + 1, total + seconds)
+
+    def times(self) -> dict[str, tuple[int, float]]:
+        """How many transactions of each kind there were, and their seconds together."""
+        with self._lock:
+            return dict(self._spent)
 
     def committed(self) -> None:
         """A transaction that may write has committed."""

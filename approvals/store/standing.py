@@ -14,14 +14,23 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlmodel import Session, col
 
-from approvals.store.rows import CheckpointRow, StagedRow, StandingRow
+from approvals.core.requests import State
+from approvals.store.notices import WAITING
+from approvals.store.rows import (
+    ApprovalRow,
+    CheckpointRow,
+    NoticeRow,
+    RequestRow,
+    StagedRow,
+    StandingRow,
+)
 from approvals.store.statements import changed, insert_new
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Engine, Select
 
 _ROW: Final = 1
 _IDENTITY_BYTES: Final = 16
@@ -84,6 +93,44 @@ class Standings:
         """Let processes grant again."""
         opening = update(StandingRow).where(col(StandingRow.id) == _ROW)
         self._session.execute(opening.values(closed=None, reason=None, since=None))
+
+    def pending(self, *, most: int) -> tuple[int, int | None]:
+        """How many requests are pending, counted up to `most`, and since when the oldest is."""
+        return self._counted(
+            select(col(RequestRow.created))
+            .where(col(RequestRow.state) == State.PENDING.value)
+            .order_by(col(RequestRow.expires))
+            .limit(most)
+        )
+
+    def unspent(self, *, most: int) -> int:
+        """How many approvals were neither spent nor recorded as lapsed, counted up to `most`."""
+        waits = col(ApprovalRow.lapse_at) >= 0
+        return self._counted(select(col(ApprovalRow.created)).where(waits).limit(most))[0]
+
+    def outbox(self, channel: str, *, most: int) -> tuple[int, int | None]:
+        """How many notices wait on a channel, counted up to `most`, and since when the oldest."""
+        return self._counted(
+            select(col(NoticeRow.due))
+            .where(col(NoticeRow.channel) == channel, col(NoticeRow.state) == WAITING)
+            .order_by(col(NoticeRow.next_try))
+            .limit(most)
+        )
+
+    def waiting(self, *, most: int) -> tuple[int, int | None]:
+        """How many events wait for their place, counted up to `most`, and since when the oldest."""
+        return self._counted(select(col(StagedRow.created)).order_by(col(StagedRow.id)).limit(most))
+
+    def _counted(self, times: Select[int]) -> tuple[int, int | None]:
+        """How many times a query gives, and the first of them."""
+        found = times.subquery()
+        (time,) = found.columns
+        count, first = (
+            self._session.connection()
+            .execute(select(func.count(), func.min(time)).select_from(found))
+            .one()
+        )
+        return count, first
 
     def probe(self, *, now: int) -> None:
         """Write something, to find out whether anything can be written."""

@@ -133,7 +133,11 @@ class Store:
                 (`clock_backwards`, `clock_ahead`). Nothing was done.
             OutcomeUnknown: it was lost while it committed, and does not tell what became of it.
         """
-        with deadline.within(deadline.SECONDS), self._translated(writes=True):
+        with (
+            self._timed("write"),
+            deadline.within(deadline.SECONDS),
+            self._translated(writes=True),
+        ):
             if self._batches is not None:
                 with self._batches.join() as session:
                     tx = Tx(session, now=self._now(session))
@@ -161,7 +165,7 @@ class Store:
         go on for long, as a check of the whole log does; each of its statements has a deadline.
         No clock is so wrong that nothing can be read.
         """
-        with self._reading(self._readers) as tx:
+        with self._timed("read"), self._reading(self._readers) as tx:
             yield tx
 
     @contextlib.contextmanager
@@ -202,6 +206,10 @@ class Store:
                 self._ear.start()
         return lambda: self._listeners.remove(listener)
 
+    def spent(self) -> dict[str, tuple[int, float]]:
+        """How many transactions of each kind there were, and their seconds together."""
+        return self._recorder.times()
+
     @property
     def health(self) -> Health:
         """What was seen of the database lately, without asking it."""
@@ -239,6 +247,14 @@ class Store:
 
     def _session(self, engine: Engine) -> Session:
         return Session(engine, expire_on_commit=False, info=self._info)
+
+    @contextlib.contextmanager
+    def _timed(self, kind: str) -> Iterator[None]:
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self._recorder.spent(kind, time.monotonic() - begun)
 
     def _now(self, session: Session) -> int:
         return self._clock.read(session)

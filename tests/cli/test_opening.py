@@ -17,7 +17,7 @@ from approvals.flow.caller import Caller, Submission
 from approvals.flow.consume import consume
 from approvals.flow.rounds import sequence
 from approvals.flow.submit import Allowed, Opened, submit
-from tests.service import ENFORCER, TARGET
+from tests.service import ENFORCER, TARGET, Peopled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -233,13 +233,8 @@ def test_a_changed_host_is_refused_once_passkeys_are_bound_to_it(
     assent.initialised()
     monkeypatch.setenv("ASSENT_URL", "https://other.example")
     assert assent("people", "invite", "ada").code == 0  # nobody has a passkey yet
-    with sqlite3.connect(database(assent)) as raw:
-        raw.execute(
-            "INSERT INTO passkey (credential_id, tenant, person, public_key, sign_count, aaguid, "
-            "backup_eligible, backup_state, state, created) "
-            "VALUES ('c', 'default', 'ada', x'00', 0, x'00', 0, 0, 'active', 1)"
-        )
-    raw.close()
+    with local.service(assent.home) as service:
+        Peopled(service).enrol("ada")
     monkeypatch.setenv("ASSENT_URL", "https://third.example")
     refused(assent, "address_changed")
     assert assent("init", "--move").code == 0

@@ -238,9 +238,9 @@ def test_a_changed_host_is_refused_once_passkeys_are_bound_to_it(
     monkeypatch.setenv("ASSENT_URL", "https://third.example")
     refused(assent, "address_changed")
     assert assent("init", "--move").code == 0
-    assert assent("people", "invite", "ada").code == 0
+    assert assent("people", "invite", "uma").code == 0
     monkeypatch.setenv("ASSENT_URL", "https://third.example:8443")
-    assert assent("people", "invite", "ada").code == 0  # the same passkeys can be used
+    assert assent("people", "invite", "uma").code == 0  # the same passkeys can be used
 
 
 def test_a_clock_before_the_keys_is_refused(assent: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,11 +65,9 @@ def finish(request: Request, request_id: RequestId, session: Person, fields: Fie
     """Count the decision that the passkey signed."""
     service = service_of(request)
     look.request(service, session, request_id)
-    state = vote.finish(
-        service,
-        session,
-        text(fields, "ceremony"),
-        mapping(fields, "credential"),
-        reason=text(fields, "reason").strip() or None,
+    ceremony, credential = text(fields, "ceremony"), mapping(fields, "credential")
+    reason = text(fields, "reason").strip() or None
+    state = service.store.retry(
+        lambda: vote.finish(service, session, ceremony, credential, reason=reason)
     )
     return JSONResponse({"state": state.value})

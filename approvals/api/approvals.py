@@ -31,8 +31,10 @@ def consume_approval(request: Request, approval_id: ApprovalId, body: JsonBody) 
     here = room(request)
     caller = here.callers.of(request)
     sent, _ = read(wire.Consumption, body, max_bytes=here.service.settings.max_bytes)
-    receipt = consume(
-        here.service, caller, approval_id, call_hash=sent.call_hash, use_id=sent.use_id
+    receipt = here.service.store.retry(
+        lambda: consume(
+            here.service, caller, approval_id, call_hash=sent.call_hash, use_id=sent.use_id
+        )
     )
     return answer(wire.Receipt(receipt=receipt))
 
@@ -52,5 +54,9 @@ def report_outcome(request: Request, approval_id: ApprovalId, body: JsonBody) ->
     here = room(request)
     caller = here.callers.of(request)
     sent, _ = read(wire.OutcomeReport, body, max_bytes=here.service.settings.max_bytes)
-    report(here.service, caller, approval_id, status=sent.status, output_hash=sent.output_hash)
+    here.service.store.retry(
+        lambda: report(
+            here.service, caller, approval_id, status=sent.status, output_hash=sent.output_hash
+        )
+    )
     return Response(status_code=204)

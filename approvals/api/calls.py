@@ -49,7 +49,8 @@ def submit_call(
     here = room(request)
     caller = here.callers.of(request)
     sent, value = read(wire.Submission, body, max_bytes=here.service.settings.max_bytes)
-    answered = submit(here.service, caller, _submission(sent, value, idempotency_key))
+    submission = _submission(sent, value, idempotency_key)
+    answered = here.service.store.retry(lambda: submit(here.service, caller, submission))
     account_of(request).about(answered.id)
     match answered:
         case Allowed():

@@ -92,7 +92,8 @@ def cancel_request(request: Request, request_id: RequestId) -> Response:
     """Withdraw a pending request."""
     here = room(request)
     caller = here.callers.of(request)
-    return answer(status_answer(cancel(here.service, caller, request_id)))
+    status = here.service.store.retry(lambda: cancel(here.service, caller, request_id))
+    return answer(status_answer(status))
 
 
 @router.get(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import signal
 import subprocess
 import sys
@@ -58,3 +60,18 @@ def test_an_address_that_is_none_is_named(assent: Shell) -> None:
     ended = assent("serve", "--host", "203.0.113.1", "--json")
     assert (ended.code, ended.error["code"]) == (2, "address")
     assert assent("serve", "--port", "99999", "--json").error["code"] == "usage"
+
+
+def test_an_idle_connection_outlives_the_one_that_a_proxy_keeps(
+    served: tuple[subprocess.Popen[str], int],
+) -> None:
+    _, port = served
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    with contextlib.closing(connection):
+        connection.request("GET", "/healthz")
+        connection.getresponse().read()
+        assert connection.sock is not None
+        # uvicorn's own default is 5 seconds: by then it would have said that it is over.
+        connection.sock.settimeout(7)
+        with pytest.raises(TimeoutError):
+            connection.sock.recv(1)

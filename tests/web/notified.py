@@ -86,6 +86,7 @@ def office(
             "smtp_port": port,
             "smtp_security": "none",
             "notice_cap_agent_hour": 10_000,
+            "notice_cap_enforcer_hour": 10_000,
             "notice_cap_hour": 10_000,
             **settings,
         }

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 SHOWN = frozenset({"name", "value", "unit", "ratio", "aim", "meets"})
-NAMES = ("canonical", "policy", "verifier", "http", "waiters", "channels")
+NAMES = ("canonical", "policy", "verifier", "http", "history", "waiters", "channels")
 RESULTS = Path(__file__).with_name("results.json")
 
 

@@ -41,7 +41,6 @@ from approvals.store.rows import (
     VoteRow,
 )
 from approvals.store.seals import with_seal
-from approvals.store.statements import insert_row
 from benchmarks.servers import databases
 from tests.service import AGENTS, PEOPLE, RULES, bundle_files, start
 
@@ -57,6 +56,7 @@ SHORT, LONG = 1_000, 100_000
 ASKED: Final = 10  # of so many calls one was put to people
 DAY: Final = 86_400
 ROUNDS = 60
+BATCH: Final = 1_000
 AIM = 0.6
 
 USAGE_RULE = """
@@ -188,15 +188,16 @@ def _fill(running: Running, history: int) -> None:
         now = tx.now
         # So that what is due in a minute is not what is measured.
         tx.session.execute(NoticeRow.__table__.update().values(sent=1, next_try=NEVER))  # type: ignore[attr-defined]
-    for begin in range(0, history, 5_000):
+    for begin in range(0, history, BATCH):
+        rows: dict[type[Any], list[dict[str, Any]]] = {row: [] for row in model}
+        numbers = range(begin, min(begin + BATCH, history))
         with running.service.store.begin() as tx:
-            for row, values in _copies(
-                model, range(begin, min(begin + 5_000, history)), history, now
-            ):
-                if hasattr(row, "seal"):
-                    insert_row(tx.session, row, with_seal(tx.session, row, values))
-                else:
-                    insert_row(tx.session, row, values)
+            for row, values in _copies(model, numbers, history, now):
+                sealed = hasattr(row, "seal")
+                rows[row].append(with_seal(tx.session, row, values) if sealed else values)
+            for row, many in rows.items():
+                if many:
+                    tx.session.connection().execute(insert(row), many)
     counts: Counter[Any] = Counter()
     for number in range(history):
         counts.update(

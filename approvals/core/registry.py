@@ -136,11 +136,19 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Enforcer:
-    """Who may submit and spend: public keys (JWK) and the targets it guards."""
+    """Who may submit and spend: public keys (JWK) and the targets it guards.
+
+    `agents` are those that it may speak for; None: all.
+    """
 
     id: str
     keys: tuple[Mapping[str, Json], ...]
     targets: tuple[str, ...]
+    agents: tuple[str, ...] | None = None
+
+    def speaks_for(self, agent: str) -> bool:
+        """Whether it may submit calls of this agent."""
+        return self.agents is None or agent in self.agents
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,16 @@ Two transactions that lock the same rows in two orders wait for each other for e
 PostgreSQL ends one of them (SQLSTATE 40P01). So every transaction takes what it needs of this list
 from the top down and never goes back up:
 
-1. the agent (`tx.attention.hold`)
-2. the `Idempotency-Key` (`tx.requests.claim_key`)
-3. a challenge or an invitation that is taken (`take_ceremony`, `use_invitation`)
-4. the request (`tx.requests.get(lock=True)`, `hold`, `open_with`)
-5. its approval (`tx.approvals.get(lock=True)`): through `held`, below
-6. passkeys, in the order of their ids (`tx.people.passkey`)
-7. what belongs to a request that is held: its seats, votes and notices
-8. counters, in the order of their keys (`tx.counters.add`)
-9. the chains of events, in the order of their subjects (`tx.log.settle`, when it commits)
+1. the bundle (`tx.bundles.hold`, `hold_alone`)
+2. the agent (`tx.attention.hold`)
+3. the `Idempotency-Key` (`tx.requests.claim_key`)
+4. a challenge or an invitation that is taken (`take_ceremony`, `use_invitation`)
+5. the request (`tx.requests.get(lock=True)`, `hold`, `open_with`)
+6. its approval (`tx.approvals.get(lock=True)`): through `held`, below
+7. passkeys, in the order of their ids (`tx.people.passkey`)
+8. what belongs to a request that is held: its seats, votes and notices
+9. counters, in the order of their keys (`tx.counters.add`)
+10. the chains of events, in the order of their subjects (`tx.log.settle`, when it commits)
 
 Who takes many requests or approvals at once takes them with SKIP LOCKED, in the order of their ids:
 it waits for nobody. On SQLite there is one writer, and nothing of this is needed.

@@ -20,9 +20,8 @@ from approvals.core.verdict import Allow, Deny, Escalate
 
 if TYPE_CHECKING:
     from approvals.core.bundle.bundle import Bundle
-    from approvals.core.calls import ToolCall
     from approvals.core.quorum import Vote
-    from approvals.core.verdict import Verdict
+    from approvals.core.verdict import Facts, Verdict
     from approvals.flow.service import Service
     from approvals.store import Tx
     from approvals.store.approvals import IssuedApproval
@@ -50,7 +49,7 @@ def still_allowed(service: Service, tx: Tx, approval: IssuedApproval) -> bool:
         excluded=current.excluded,
     )
     pinned = service.bundle(tx, approval.tenant, approval.bundle)
-    if not _still_the_tool(pinned, current.bundle, facts.call, enforcer=approval.enforcer):
+    if not _still_the_tool(pinned, current.bundle, facts, enforcer=approval.enforcer):
         return False
     return _granted(policy.evaluate(current.bundle, facts), votes)
 
@@ -68,8 +67,9 @@ def _granted(verdict: Verdict, votes: tuple[Vote, ...]) -> bool:
             assert_never(verdict)
 
 
-def _still_the_tool(pinned: Bundle, current: Bundle, call: ToolCall, *, enforcer: str) -> bool:
-    """Whether the tool is the one that was decided on, and still in this enforcer's charge."""
+def _still_the_tool(pinned: Bundle, current: Bundle, facts: Facts, *, enforcer: str) -> bool:
+    """Whether tool and agent are still in this enforcer's charge, and the tool what it was."""
+    call = facts.call
     before = pinned.tool(call.target, call.tool)
     now = current.tool(call.target, call.tool)
     # A tool that came to mean something else ("rug pull") is not what people said yes to, whatever
@@ -77,7 +77,9 @@ def _still_the_tool(pinned: Bundle, current: Bundle, call: ToolCall, *, enforcer
     if before is None or now is None or before.definition_digest != now.definition_digest:
         return False
     charged = current.enforcers.get(enforcer)
-    return charged is not None and call.target in charged.targets
+    return (
+        charged is not None and call.target in charged.targets and charged.speaks_for(facts.agent)
+    )
 
 
 def _passkeys_live(tx: Tx, tenant: str, votes: tuple[Vote, ...]) -> bool:

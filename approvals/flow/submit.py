@@ -42,6 +42,7 @@ from approvals.store.counters import buckets_of_call, buckets_of_denial
 from approvals.store.requests import StoredRequest, VerdictRecord
 
 if TYPE_CHECKING:
+    from approvals.core.bundle import Bundle
     from approvals.core.canonical import Json
     from approvals.core.requirement import Requirement
     from approvals.flow.caller import Caller, Submission
@@ -91,7 +92,8 @@ def submit(service: Service, caller: Caller, submission: Submission) -> Answer:
 
     Raises:
         AdmissionError: the call holds too many values (`too_many_values`).
-        Forbidden: the enforcer does not guard the call's target (`target_not_guarded`).
+        Forbidden: the enforcer does not guard the call's target (`target_not_guarded`) or may not
+            speak for the agent (`agent_not_served`). Nothing is kept or counted.
         Invalid: the `Idempotency-Key` was used for another body (`idempotency_mismatch`).
         Unavailable: no bundle, no database, or no log that could tell of it (`closed`).
     """
@@ -107,6 +109,7 @@ def submit(service: Service, caller: Caller, submission: Submission) -> Answer:
     written = weigh.write(caller, submission)
     for tried in range(TRIES):
         sight = weigh.look(service, caller, submission, again=tried > 0)
+        _must_be_in_charge(sight.current.bundle, caller, submission)
         weighed = weigh.weigh(submission, written, sight)
         if isinstance(weighed.verdict, Deny):
             # A flood of denied calls takes no turn of those who write.
@@ -149,10 +152,7 @@ def _decide(
     confirmed = weigh.confirm(service, tx, caller, submission, weighed)
     if confirmed is None:
         return None
-    charged = confirmed.current.bundle.enforcers.get(caller.enforcer)
-    if charged is None or submission.call.target not in charged.targets:
-        # It was authenticated by a bundle of a moment ago, which is not the one that decides now.
-        raise _not_guarded(caller, submission)
+    _must_be_in_charge(confirmed.current.bundle, caller, submission)
     it = _Submitted(service, tx, caller, submission, confirmed, occasion)
     if submission.idempotency_key is not None:
         known = tx.requests.claim_key(
@@ -204,6 +204,23 @@ def _not_guarded(caller: Caller, submission: Submission) -> Forbidden:
         code="target_not_guarded",
         place="/call/target",
     )
+
+
+def _must_be_in_charge(bundle: Bundle, caller: Caller, submission: Submission) -> None:
+    """Refuse an enforcer that may not ask this, under the bundle that decides.
+
+    It was authenticated by a bundle of a moment ago, which need not be that one.
+    """
+    enforcer = bundle.enforcers.get(caller.enforcer)
+    if enforcer is None or submission.call.target not in enforcer.targets:
+        raise _not_guarded(caller, submission)
+    if not enforcer.speaks_for(submission.agent):
+        raise Forbidden(
+            f"{caller.enforcer} may not speak for the agent {submission.agent}; "
+            "its agents are in enforcers.yaml",
+            code="agent_not_served",
+            place="/agent",
+        )
 
 
 @dataclass(frozen=True, slots=True)

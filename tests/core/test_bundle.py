@@ -134,6 +134,7 @@ WRONG = [
     ("enforcers", E, "x: 11qY", "kid: mine, x: 11qY", 4, "bad_key", "thumbprint"),
     ("enforcers", E, "x: 11qY", "note: n, x: 11qY", 4, "unknown_member", "note"),
     ("enforcers", E, "[https://bank.example]", "[bank.example]", 5, "bad_target", "absolute"),
+    ("enforcers", E, "targets:", "agents: [clerk, eve]\n    targets:", 5, "unknown_agent", "eve"),
     ("enforcers", E, "enforcers:\n", "enforcers: []\nx:\n", 1, "wrong_type", "ids"),
 ]
 

@@ -10,9 +10,9 @@ from sqlalchemy import text
 
 from approvals.core import canonical, policy
 from approvals.core.calls import ToolCall
-from approvals.core.errors import Conflict
+from approvals.core.errors import Conflict, Forbidden
 from approvals.core.events import EventType
-from approvals.flow import evidence
+from approvals.flow import consume, evidence
 from approvals.flow.activate import activate
 from approvals.flow.caller import Caller, Submission
 from approvals.flow.outbox import Caps, NoticeKind, tell
@@ -145,6 +145,48 @@ def test_one_enforcers_junk_uses_up_nothing_of_anothers(running: Running) -> Non
     assert isinstance(transfer(running, running.caller, 40), Opened)
     assert isinstance(transfer(running, running.caller, 41), Opened)
     assert isinstance(send(running, running.caller, "balance", {"account": "a"}), Allowed)
+
+
+def test_an_enforcer_speaks_for_its_agents_alone(running: Running) -> None:
+    enforcers = {
+        name: {
+            "keys": [key],
+            "targets": [TARGET],
+            **({"agents": ["other-agent"]} if name == OTHER.enforcer else {}),
+        }
+        for name, key in (
+            (ENFORCER, running.enforcer_key.public_jwk()),
+            (OTHER.enforcer, public_jwk(new_key())),
+        )
+    }
+    two = AGENTS + AGENTS.replace("agents:\n", "").replace("billing-agent", "other-agent")
+    files = bundle_files(
+        running.enforcer_key.public_jwk(),
+        enforcers_yaml=json.dumps({"enforcers": enforcers}),
+        agents_yaml=two,
+    )
+    allowed = send(running, OTHER, "balance", {"account": "before"})
+    assert isinstance(allowed, Allowed)
+    activate(running.service, tenant="default", files=files, by="ops")
+    with running.service.store.read() as tx:
+        before = len(told(tx, EventType.CALL_REFUSED))
+    for tool, args in (("balance", {"account": "a"}), ("no-such-tool", {})):
+        with pytest.raises(Forbidden) as caught:
+            send(running, OTHER, tool, args)
+        assert (caught.value.code, caught.value.place) == ("agent_not_served", "/agent")
+    with running.service.store.read() as tx:
+        assert len(told(tx, EventType.CALL_REFUSED)) == before
+        approval = tx.approvals.of(tenant="default", txn=allowed.id)
+    assert isinstance(
+        send(running, OTHER, "balance", {"account": "a"}, agent="other-agent"), Allowed
+    )
+    assert isinstance(send(running, running.caller, "balance", {"account": "a"}), Allowed)
+    assert approval is not None
+    with pytest.raises(Conflict) as revoked:
+        consume.consume(
+            running.service, OTHER, approval.jti, call_hash=approval.call_hash, use_id="u"
+        )
+    assert revoked.value.code == "revoked"
 
 
 def test_agents_that_do_not_exist_share_one_quota(running: Running) -> None:

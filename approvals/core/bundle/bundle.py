@@ -180,7 +180,7 @@ def _read(files: Mapping[str, str]) -> tuple[Bundle | None, tuple[BundleProblem,
     hooks = read_hooks(cursors[HOOKS_FILE]) if HOOKS_FILE in cursors else {}
     people = read_people(cursors[PEOPLE_FILE], hooks)
     agents = read_agents(cursors["agents.yaml"], people)
-    enforcers = read_enforcers(cursors["enforcers.yaml"])
+    enforcers = read_enforcers(cursors["enforcers.yaml"], agents.keys())
     guarded = {target for enforcer in enforcers.values() for target in enforcer.targets}
     tools = read_tools(cursors["tools.yaml"], people, guarded)
     cases = [

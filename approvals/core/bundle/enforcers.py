@@ -1,4 +1,4 @@
-"""enforcers.yaml: who may submit and spend, by public key, and the targets each guards.
+"""enforcers.yaml: who may submit and spend, by public key, for which agents and targets.
 
 Keys are public JWKs (RFC 7517) for ES256 or Ed25519 (RFC 9864). A private key in a bundle would be
 one in version control, so it is refused before anything else is looked at.
@@ -14,6 +14,8 @@ from approvals.core.jwk import VerifyingKey
 from approvals.core.registry import Enforcer
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from approvals.core.bundle.cursor import Cursor
     from approvals.core.canonical import Json
 
@@ -21,14 +23,14 @@ _HOW = ": put only the public half of a key in a bundle"
 _MEMBERS = ("alg", "crv", "kid", "kty", "use", "x", "y")
 
 
-def read_enforcers(file: Cursor) -> dict[str, Enforcer]:
+def read_enforcers(file: Cursor, agents: Collection[str]) -> dict[str, Enforcer]:
     """Enforcers; no two share a key, since the key is who they are."""
     enforcers: dict[str, Enforcer] = {}
     if not file.expect_members(required=("enforcers",)) or not file.has("enforcers"):
         return enforcers
     holders: dict[str, str] = {}
     for name, enforcer in file.at("enforcers").entries():
-        enforcer.expect_members(required=("keys", "targets"))
+        enforcer.expect_members(required=("keys", "targets"), optional=("agents",))
         keys = []
         for place in enforcer.at("keys").items() if enforcer.has("keys") else ():
             key = _public_key(place)
@@ -42,7 +44,18 @@ def read_enforcers(file: Cursor) -> dict[str, Enforcer]:
         targets = enforcer.texts("targets")
         for index, target in enumerate(targets):
             check_target(enforcer.at("targets", index), target)
-        enforcers[name] = Enforcer(id=name, keys=tuple(keys), targets=tuple(sorted(targets)))
+        served = enforcer.texts("agents") if enforcer.has("agents") else None
+        for index, agent in enumerate(served or ()):
+            if agent not in agents:
+                enforcer.at("agents", index).wrong(
+                    "unknown_agent", f"{agent!r} is not in agents.yaml"
+                )
+        enforcers[name] = Enforcer(
+            id=name,
+            keys=tuple(keys),
+            targets=tuple(sorted(targets)),
+            agents=None if served is None else tuple(sorted(served)),
+        )
     return enforcers
 
 

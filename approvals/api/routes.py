@@ -35,7 +35,7 @@ _WHY: Final = {
     415: "The body is not declared as application/json.",
     421: "The Host is not this service's.",
     422: "Read, and it makes no sense here; the place says where.",
-    503: "Nothing was done; try again after Retry-After seconds.",
+    503: "Nothing was done, or with outcome_unknown perhaps; try again after Retry-After seconds.",
 }
 _EVERY: Final = (400, 413, 414, 421, 503)
 

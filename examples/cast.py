@@ -68,7 +68,7 @@ class Cast:
             self._show(url)
             if self._until(lambda: self._has_decided(person, request_id)):
                 return
-            again = str(self.stage.assent_json("people", "invite", person)["url"])
+            again = str(self.stage.assent_json("people", "invite", person, "--add")["url"])
             self._enrol_software(person, again)
             self.enrolled_again = True
             self.tell.say("A software passkey takes your part, by a new invitation.")

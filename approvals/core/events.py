@@ -71,6 +71,7 @@ class EventType(StrEnum):
     PASSKEY_REVOKED = "passkey.revoked"
     PASSKEY_USED = "passkey.used"
     SESSION_STARTED = "session.started"
+    SESSION_ENDED = "session.ended"
     ACCOUNT_LINKED = "account.linked"
     ACCOUNT_UNLINKED = "account.unlinked"
     NOTICE_GIVEN_UP = "notice.given_up"
@@ -113,16 +114,16 @@ def _shape(subjects: str | tuple[str, ...], open_: str = "", sealed: str = "") -
 
 _CALL: Final = (
     "enforcer agent user task target tool call_hash bundle rules record model prompt_hash "
-    "context_refs"
+    "context_refs idempotency answer"
 )
 _VOTE: Final = _shape(ASKED, "request_digest statement evidence", "approver reason step_up channel")
 _END: Final = _shape(ASKED, "request_digest")
-_ACCOUNT: Final = _shape(PERSON, "", "person channel team account")
+_ACCOUNT: Final = "person channel team account"
 
 SHAPES: Final[Mapping[EventType, Shape]] = {
     EventType.CALL_ALLOWED: _shape("vrd_", "verdict approval token", _CALL),
     EventType.CALL_REFUSED: _shape("vrd_", "verdict", f"{_CALL} code"),
-    EventType.REQUEST_OPENED: _shape(ASKED, "verdict request_digest", _CALL),
+    EventType.REQUEST_OPENED: _shape(ASKED, "verdict request_digest", f"{_CALL} explanation"),
     EventType.REQUEST_REPEATED: _shape(ASKED, "verdict request_digest", _CALL),
     EventType.VOTE_APPROVE: _VOTE,
     EventType.VOTE_DENY: _VOTE,
@@ -138,17 +139,19 @@ SHAPES: Final[Mapping[EventType, Shape]] = {
     EventType.APPROVAL_LAPSED: _shape(OCCASIONS, "approval"),
     EventType.OUTCOME_REPORTED: _shape(OCCASIONS, "approval", "status output_hash"),
     EventType.BUNDLE_ACTIVATED: _shape(BUNDLES, "", "bundle former by"),
-    EventType.PERSON_INVITED: _shape(PERSON, "", "person replaces"),
+    EventType.PERSON_INVITED: _shape(PERSON, "", "person replaces invitation"),
     EventType.PASSKEY_ENROLLED: _shape(
         PERSON,
         "",
-        "person credential public_key backup_eligible aaguid step_up attestation not_hardware",
+        "person credential public_key backup_eligible aaguid step_up attestation not_hardware "
+        "invitation ceremony",
     ),
     EventType.PASSKEY_USED: _shape(USE, "", "person credential purpose sign_count unseen"),
     EventType.PASSKEY_REVOKED: _shape(PERSON, "", "person credential reason"),
     EventType.SESSION_STARTED: _shape(SESSION, "", "person"),
-    EventType.ACCOUNT_LINKED: _ACCOUNT,
-    EventType.ACCOUNT_UNLINKED: _ACCOUNT,
+    EventType.SESSION_ENDED: _shape(SESSION, "", "person"),
+    EventType.ACCOUNT_LINKED: _shape(PERSON, "", f"{_ACCOUNT} code"),
+    EventType.ACCOUNT_UNLINKED: _shape(PERSON, "", _ACCOUNT),
     EventType.NOTICE_GIVEN_UP: _shape(NOTICE, "", "person channel kind error"),
     EventType.KEY_INTRODUCED: _shape(KEY, "kid alg activates"),
     EventType.KEY_RETIRED: _shape(KEY, "kid retires"),

@@ -25,10 +25,12 @@ from approvals.flow.service import DEFAULT_TENANT, token_hash
 from approvals.flow.sight import visible_to
 from approvals.flow.signin import Session
 from approvals.flow.subjects import person_subject
+from approvals.flow.told import account_must_be_told
 from approvals.flow.vote import LONGEST_REASON, count, may_vote
 from approvals.store.accounts import Account
 
 if TYPE_CHECKING:
+    from approvals.core.canonical import Json
     from approvals.core.requests import State
     from approvals.flow.challenges import Ceremony
     from approvals.flow.service import Service
@@ -105,6 +107,7 @@ def finish_link(service: Service, *, channel: str, team: str, account: str, code
             account=(channel, team, account),
             tenant=tenant,
             person=person,
+            code=token_hash(code.strip().upper()),
         )
         tell(
             tx,
@@ -172,6 +175,7 @@ def person_of(service: Service, *, channel: str, team: str, account: str) -> Ses
         person = service.current_bundle(tx, known.tenant).bundle.people.get(known.person)
         if person is None or not tx.people.passkeys(tenant=known.tenant, person=known.person):
             return None
+        account_must_be_told(tx, known)
         return Session(known.tenant, known.person, person.name)
 
 
@@ -236,9 +240,16 @@ def click(
 
 
 def _log(
-    *, kind: EventType, tx: Tx, account: tuple[str, str, str], tenant: str, person: str
+    *,
+    kind: EventType,
+    tx: Tx,
+    account: tuple[str, str, str],
+    tenant: str,
+    person: str,
+    code: str | None = None,
 ) -> None:
     channel, team, name = account
+    secret: dict[str, Json] = {"person": person, "channel": channel, "team": team, "account": name}
     log.append(
         tx,
         Event(
@@ -247,6 +258,6 @@ def _log(
             tenant=tenant,
             subject=person_subject(tx, tenant=tenant, person=person),
             public={},
-            secret={"person": person, "channel": channel, "team": team, "account": name},
+            secret=secret if code is None else {**secret, "code": code},
         ),
     )

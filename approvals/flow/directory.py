@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from approvals.core import b64, jws
 from approvals.core.directory import TOKEN_TYPE, Approver, Directory, EnrolledKey
+from approvals.flow.told import passkeys_must_be_told
 
 if TYPE_CHECKING:
     from approvals.flow.service import Service
@@ -23,10 +24,19 @@ def directory(service: Service, tenant: str) -> str:
 
 
 def directory_of(service: Service, tx: Tx, tenant: str) -> str:
-    """The directory as it is in this transaction."""
+    """The directory as it is in this transaction.
+
+    It says who has which keys and nothing else: a signed statement with a person left out would be
+    as wrong as one with a key too many, so one bad row is no directory at all.
+
+    Raises:
+        Unavailable: a passkey is not one that was enrolled and has not ended (`row_altered`).
+    """
     bundle = service.current_bundle(tx, tenant).bundle
     keys: dict[str, list[EnrolledKey]] = {}
-    for passkey in tx.people.passkeys(tenant=tenant):
+    held = tx.people.passkeys(tenant=tenant)
+    passkeys_must_be_told(tx, held, tenant=tenant)
+    for passkey in held:
         keys.setdefault(passkey.person, []).append(
             EnrolledKey(
                 credential_id=b64.decode(passkey.credential_id),

@@ -26,6 +26,7 @@ from approvals.flow.retire import Reason, retire
 from approvals.flow.service import new_token, token_hash
 from approvals.flow.signin import Session, open_session
 from approvals.flow.subjects import handle, person_subject
+from approvals.flow.told import invitation_must_be_told
 from approvals.keys.authenticators import Authenticators, read_authenticators
 from approvals.store.people import Ceremony as StoredCeremony
 from approvals.store.people import Invitation as StoredInvitation
@@ -108,7 +109,11 @@ def invite(
                 tenant=tenant,
                 subject=person_subject(tx, tenant=tenant, person=person),
                 public={},
-                secret={"person": person, "replaces": bool(replaces)},
+                secret={
+                    "person": person,
+                    "replaces": bool(replaces),
+                    "invitation": token_hash(token),
+                },
             ),
         )
         ended = (
@@ -163,6 +168,7 @@ def finish(service: Service, ceremony_id: str, credential: object) -> str:
         invited = tx.people.invitation(taken.subject)
         if invited is None or not tx.people.use_invitation(taken.subject, now=tx.now):
             raise Conflict("this invitation has been used", code="invitation_used")
+        invitation_must_be_told(tx, taken.subject, tenant=invited.tenant, person=invited.person)
         if invited.replaces:
             retire(tx, tenant=taken.tenant, person=invited.person, reason=Reason.REPLACED)
         person = _enrol(service, tx, taken, credential, authenticators)
@@ -235,6 +241,8 @@ def _open_invitation(tx: Tx, token: str) -> StoredInvitation:
         raise Conflict("this invitation has been used or replaced", code="invitation_used")
     if found.expires <= tx.now:
         raise Conflict("this invitation has expired", code="invitation_expired")
+    hashed = token_hash(token)
+    invitation_must_be_told(tx, hashed, tenant=found.tenant, person=found.person)
     return found
 
 
@@ -296,6 +304,8 @@ def _enrol(
                 if made.attestation is None
                 else canonical.digest(orjson.loads(made.attestation)),
                 "not_hardware": made.not_hardware,
+                "invitation": taken.subject,
+                "ceremony": taken.id,
             },
         ),
     )

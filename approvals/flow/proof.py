@@ -15,6 +15,7 @@ from approvals.core.events import Event, EventType
 from approvals.core.occasion import Purpose
 from approvals.flow import passkeys
 from approvals.flow.challenges import Ceremony, give, stale, take
+from approvals.flow.told import must_be_unused, passkeys_must_be_told
 
 if TYPE_CHECKING:
     from approvals.flow.passkeys import Assertion
@@ -93,7 +94,13 @@ def record_use(
 
     Where the authenticator counts its own signatures, `unseen` are those that never came here:
     made for somebody who kept them, or for another site where one counter serves all sites.
+
+    Raises:
+        Unavailable: the passkey is not enrolled any more, or the challenge was answered before,
+            and the rows say otherwise (`row_altered`).
     """
+    must_be_unused(tx, ceremony_id, tenant=used.tenant)
+    passkeys_must_be_told(tx, [used], tenant=used.tenant)
     unseen = max(0, sign_count - used.sign_count - 1) if used.sign_count else 0
     tx.people.used(
         used.credential_id,

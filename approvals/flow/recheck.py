@@ -17,6 +17,7 @@ from approvals.core.approval import APPROVAL, VERDICT
 from approvals.core.ceremony import Decision
 from approvals.core.quorum import assign
 from approvals.core.verdict import Allow, Deny, Escalate
+from approvals.flow.told import passkeys_must_be_told
 
 if TYPE_CHECKING:
     from approvals.core.bundle.bundle import Bundle
@@ -90,8 +91,11 @@ def _passkeys_live(tx: Tx, tenant: str, votes: tuple[Vote, ...]) -> bool:
         if vote.decision is Decision.APPROVE and vote.evidence is not None
     )
     # In one order for everybody: each is locked, and two spenders must not wait for each other.
+    held = []
     for credential_id, approver in used:
         passkey = tx.people.passkey(credential_id)
         if passkey is None or (passkey.tenant, passkey.person) != (tenant, approver):
             return False
+        held.append(passkey)
+    passkeys_must_be_told(tx, held, tenant=tenant)
     return True

@@ -16,7 +16,7 @@ from approvals.core.errors import NotFound
 from approvals.core.events import Event, EventType
 from approvals.core.occasion import Purpose
 from approvals.flow import passkeys, proof
-from approvals.flow.subjects import person_subject
+from approvals.flow.subjects import person_subject, session_subject
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -50,6 +50,8 @@ def retire(tx: Tx, *, tenant: str, person: str, reason: Reason, only: str | None
     """
     # In the order in which whoever answers a challenge locks them: the challenge, then the passkey.
     sessions = tx.people.end_access(tenant=tenant, person=person)
+    for hashed in sessions:
+        session_ended(tx, hashed, tenant=tenant, person=person)
     ended = tx.people.revoke(tenant=tenant, person=person, now=tx.now, only=only)
     subject = person_subject(tx, tenant=tenant, person=person)
     for passkey in ended:
@@ -68,7 +70,22 @@ def retire(tx: Tx, *, tenant: str, person: str, reason: Reason, only: str | None
                 },
             ),
         )
-    return Ended(len(ended), sessions)
+    return Ended(len(ended), len(sessions))
+
+
+def session_ended(tx: Tx, token_hash: str, *, tenant: str, person: str) -> None:
+    """Log that a browser is signed out, so that its row cannot be put back."""
+    log.append(
+        tx,
+        Event(
+            type=EventType.SESSION_ENDED,
+            time=tx.now,
+            tenant=tenant,
+            subject=session_subject(token_hash),
+            public={},
+            secret={"person": person},
+        ),
+    )
 
 
 def offboard(tx: Tx, *, tenant: str, staying: Collection[str]) -> None:

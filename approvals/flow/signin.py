@@ -13,8 +13,10 @@ from approvals.core.occasion import Purpose
 from approvals.flow import passkeys
 from approvals.flow.challenges import Ceremony, give, take
 from approvals.flow.proof import record_use
+from approvals.flow.retire import session_ended
 from approvals.flow.service import DEFAULT_TENANT, new_token, token_hash
 from approvals.flow.subjects import session_subject
+from approvals.flow.told import session_must_be_told
 
 if TYPE_CHECKING:
     from approvals.flow.service import Service
@@ -103,6 +105,7 @@ def session(service: Service, token: str) -> Session | None:
         found = tx.people.signed_in(token_hash(token), now=tx.now)
         if found is None:
             return None
+        session_must_be_told(tx, token_hash(token), tenant=found.tenant)
         known = service.current_bundle(tx, found.tenant).bundle.people.get(found.person)
         if known is None or not tx.people.passkeys(tenant=found.tenant, person=found.person):
             return None
@@ -112,4 +115,6 @@ def session(service: Service, token: str) -> Session | None:
 def end(service: Service, token: str) -> None:
     """Sign the browser out."""
     with service.store.begin() as tx:
-        tx.people.sign_out(token_hash(token))
+        ended = tx.people.sign_out(token_hash(token))
+        if ended is not None:
+            session_ended(tx, token_hash(token), tenant=ended.tenant, person=ended.person)

@@ -29,8 +29,12 @@ def handle(tx: Tx, *, tenant: str, person: str) -> bytes:
 
 def person_subject(tx: Tx, *, tenant: str, person: str) -> str:
     """The subject of the person's events."""
-    known = handle(tx, tenant=tenant, person=person)
-    return PERSON + canonical.digest(["assent/person/1", b64.encode(known)])
+    return subject_of(handle(tx, tenant=tenant, person=person))
+
+
+def subject_of(handle: bytes) -> str:
+    """The subject of the events of whoever has this handle."""
+    return PERSON + canonical.digest(["assent/person/1", b64.encode(handle)])
 
 
 def session_subject(token_hash: str) -> str:

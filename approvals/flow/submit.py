@@ -368,6 +368,8 @@ def _remember(it: _Submitted, answer: Answer) -> None:
     hashed = it.weighed.written.call_hash
     version = it.weighed.current.bundle.version
     record = it.weighed.record(refused=isinstance(answer, Denied))
+    told = orjson.dumps(_told(answer, now=it.tx.now)).decode()
+    key = submission.idempotency_key
     it.tx.requests.add_verdict(
         VerdictRecord(
             id=it.verdict,
@@ -380,7 +382,7 @@ def _remember(it: _Submitted, answer: Answer) -> None:
             call_hash=hashed,
             bundle=version,
             outcome=_OUTCOMES[type(answer)],
-            answer=orjson.dumps(_told(answer, now=it.tx.now)).decode(),
+            answer=told,
             record=record,
             created=it.tx.now,
         )
@@ -408,6 +410,8 @@ def _remember(it: _Submitted, answer: Answer) -> None:
                 "model": provenance.model,
                 "prompt_hash": provenance.prompt_hash,
                 "context_refs": list(provenance.context_refs),
+                "idempotency": None if key is None else [key, submission.body_digest],
+                "answer": canonical.digest(told),
                 **more,
             },
         ),
@@ -431,11 +435,10 @@ def _event(it: _Submitted, answer: Answer) -> tuple[EventType, dict[str, Json], 
             return EventType.CALL_REFUSED, {}, {"code": answer.code}
         case Opened():
             fresh = answer.id == f"req_{it.occasion}"
-            return (
-                EventType.REQUEST_OPENED if fresh else EventType.REQUEST_REPEATED,
-                {"request_digest": answer.status.digest},
-                {},
-            )
+            asked: dict[str, Json] = {"request_digest": answer.status.digest}
+            if not fresh:
+                return EventType.REQUEST_REPEATED, asked, {}
+            return EventType.REQUEST_OPENED, asked, {"explanation": it.submission.explanation}
         case _:
             assert_never(answer)
 

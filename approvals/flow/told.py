@@ -17,20 +17,27 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from approvals.core import canonical
+from approvals.core import b64, canonical
 from approvals.core.ceremony import Decision
 from approvals.core.errors import ProofError
 from approvals.core.events import EventType, LeafEvent
 from approvals.core.rebuild import Became, Use, follow
+from approvals.flow.subjects import session_subject, subject_of
 from approvals.store.seals import altered
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from approvals.core.canonical import Json
     from approvals.core.quorum import Vote
     from approvals.store import Tx
+    from approvals.store.accounts import Account
     from approvals.store.approvals import IssuedApproval, Spend
+    from approvals.store.leaves import Told
+    from approvals.store.people import Passkey
     from approvals.store.requests import StoredRequest
 
+_LINKS = {EventType.ACCOUNT_LINKED, EventType.ACCOUNT_UNLINKED}
 _DECISIONS = {EventType.VOTE_APPROVE: Decision.APPROVE, EventType.VOTE_DENY: Decision.DENY}
 
 
@@ -49,7 +56,10 @@ def told(tx: Tx, *, tenant: str, subject: str) -> Subject:
     Raises:
         Unavailable: some are missing, or they are not those that the service wrote (`row_altered`).
     """
-    stored = tx.log.history(tenant=tenant, subject=subject)
+    return _read(tx.log.history(tenant=tenant, subject=subject), tenant, subject)
+
+
+def _read(stored: Told, tenant: str, subject: str) -> Subject:
     try:
         followed = follow(stored.leaves)
     except ProofError as error:
@@ -101,6 +111,106 @@ def use_must_be_told(tx: Tx, approval: IssuedApproval, spend: Spend | None) -> N
     outcome = tx.approvals.outcome(tenant=approval.tenant, jti=approval.jti)
     if reported is not (outcome is not None):
         raise altered("outcome", approval.jti)
+
+
+def passkeys_must_be_told(tx: Tx, passkeys: Sequence[Passkey], *, tenant: str) -> None:
+    """Hold active passkeys of a tenant against their people's events, in one statement.
+
+    Raises:
+        Unavailable: one was not enrolled so, or has ended since (`row_altered`).
+    """
+    people = {passkey.person for passkey in passkeys}
+    handles = tx.people.handles(tenant) if len(people) > 1 else {}
+    subjects = {}
+    for person in people:
+        known = handles.get(person)
+        subjects[person] = _subject_of(tx, tenant, person) if known is None else subject_of(known)
+    histories = tx.log.histories(tenant=tenant, subjects=[*subjects.values()]) if subjects else {}
+    read = {
+        person: _read(histories[subject], tenant, subject) for person, subject in subjects.items()
+    }
+    for passkey in passkeys:
+        if _enrolled(read[passkey.person]).get(passkey.credential_id) != (
+            passkey.person,
+            b64.encode(passkey.public_key),
+        ):
+            raise altered("passkey", passkey.credential_id)
+
+
+def _subject_of(tx: Tx, tenant: str, person: str) -> str:
+    """The subject of somebody's events; whoever has any has a handle."""
+    handle = tx.people.known_handle(tenant=tenant, person=person)
+    if handle is None:
+        raise altered("handle", tenant, person)
+    return subject_of(handle)
+
+
+def _enrolled(subject: Subject) -> dict[object, tuple[Json, Json]]:
+    """(person, public key) by the id of each credential that was enrolled and has not ended."""
+    active: dict[object, tuple[Json, Json]] = {}
+    for event, opened in zip(subject.events, subject.opened, strict=True):
+        credential = opened.get("credential")
+        if event.type is EventType.PASSKEY_ENROLLED:
+            active[credential] = opened.get("person"), opened.get("public_key")
+        elif event.type is EventType.PASSKEY_REVOKED:
+            active.pop(credential, None)
+    return active
+
+
+def invitation_must_be_told(tx: Tx, token_hash: str, *, tenant: str, person: str) -> None:
+    """Hold an open invitation against the person's events.
+
+    Raises:
+        Unavailable: it is not the newest one, or somebody enrolled with it (`row_altered`).
+    """
+    subject = told(tx, tenant=tenant, subject=_subject_of(tx, tenant, person))
+    newest = None
+    for event, opened in zip(subject.events, subject.opened, strict=True):
+        if event.type is EventType.PERSON_INVITED:
+            newest = opened.get("invitation")
+        elif event.type is EventType.PASSKEY_ENROLLED and opened.get("invitation") == newest:
+            newest = None
+    if newest != token_hash:
+        raise altered("invitation", token_hash)
+
+
+def account_must_be_told(tx: Tx, account: Account) -> None:
+    """Hold a linked chat account against its person's events.
+
+    Raises:
+        Unavailable: it was not linked, or is not any more (`row_altered`).
+    """
+    whose = _subject_of(tx, account.tenant, account.person)
+    subject = told(tx, tenant=account.tenant, subject=whose)
+    linked = False
+    for event, opened in zip(subject.events, subject.opened, strict=True):
+        if event.type in _LINKS and (account.channel, account.team, account.account) == tuple(
+            opened.get(name) for name in ("channel", "team", "account")
+        ):
+            linked = event.type is EventType.ACCOUNT_LINKED
+    if not linked:
+        raise altered("account", account.channel, account.team, account.account)
+
+
+def session_must_be_told(tx: Tx, token_hash: str, *, tenant: str) -> None:
+    """Hold a signed-in browser against its events.
+
+    Raises:
+        Unavailable: it was not signed in, or has been signed out (`row_altered`).
+    """
+    subject = told(tx, tenant=tenant, subject=session_subject(token_hash))
+    if [event.type for event in subject.events] != [EventType.SESSION_STARTED]:
+        raise altered("session", token_hash)
+
+
+def must_be_unused(tx: Tx, ceremony_id: str, *, tenant: str) -> None:
+    """Refuse a challenge that a passkey has answered before, although its row says otherwise.
+
+    Raises:
+        Unavailable: it has been answered (`row_altered`).
+    """
+    if told(tx, tenant=tenant, subject=ceremony_id).events:
+        raise altered("ceremony", ceremony_id)
 
 
 def _vote(vote: Vote) -> tuple[Decision, int, str | None, str | None]:

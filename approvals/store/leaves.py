@@ -38,7 +38,7 @@ from approvals.store.seals import check, with_seal
 from approvals.store.statements import insert_or_lock, insert_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from sqlmodel import Session
 
@@ -213,7 +213,11 @@ class Leaves:
         ]
 
     def history(self, *, tenant: str, subject: str) -> Told:
-        """The events of one subject, first to last, and where its chain says that they end.
+        """As `histories`, of one subject."""
+        return self.histories(tenant=tenant, subjects=[subject])[subject]
+
+    def histories(self, *, tenant: str, subjects: Collection[str]) -> dict[str, Told]:
+        """The events of each subject, first to last, and where its chain says that they end.
 
         One statement, so that no event moves from the line to its place while it is read.
 
@@ -221,23 +225,25 @@ class Leaves:
             Unavailable: the chain is not as the service wrote it (`row_altered`).
         """
         rows = self._session.connection().execute(
-            _HISTORY, {"of_tenant": tenant, "of_subject": subject}
+            _HISTORIES, {"of_tenant": tenant, "of_subjects": [*subjects]}
         )
-        count, head, events = 0, None, []
-        for kind, number, octets, sealed, opening in rows:
+        ends: dict[str, tuple[int, bytes | None]] = {}
+        events: dict[str, list[tuple[int, int, bytes, str]]] = {name: [] for name in subjects}
+        for kind, subject, number, octets, sealed, opening in rows:
             if kind == _END:
-                count, head = number, octets
-                values = {"tenant": tenant, "subject": subject, "count": count, "head": head}
+                values = {"tenant": tenant, "subject": subject, "count": number, "head": octets}
                 check(self._session, ChainRow, {**values, "seal": sealed})
+                ends[subject] = number, octets
             else:
-                events.append((kind, number, _octets(octets), opening))
-        events.sort(key=itemgetter(0, 1))
-        return Told(
-            count=count,
-            head=head,
-            leaves=tuple(leaf for _, _, leaf, _ in events),
-            openings=tuple(opening for _, _, _, opening in events),
-        )
+                events[subject].append((kind, number, _octets(octets), opening))
+        return {
+            subject: Told(
+                *ends.get(subject, (0, None)),
+                leaves=tuple(leaf for _, _, leaf, _ in sorted(those, key=itemgetter(0, 1))),
+                openings=tuple(opening for *_, opening in sorted(those, key=itemgetter(0, 1))),
+            )
+            for subject, those in events.items()
+        }
 
     def leaf_count(self) -> int:
         """How many rows the leaf table holds."""
@@ -348,14 +354,18 @@ def _part(
 ) -> Any:
     return select_columns(
         literal_column(str(kind)).label("kind"),
+        row.subject.label("subject"),
         cast(number, BigInteger).label("number"),
         cast(octets, LargeBinary).label("octets"),
         cast(null() if seal is None else seal, LargeBinary).label("seal"),
         cast(null() if opening is None else opening, Text).label("opening"),
-    ).where(row.tenant == bindparam("of_tenant"), row.subject == bindparam("of_subject"))
+    ).where(
+        row.tenant == bindparam("of_tenant"),
+        row.subject.in_(bindparam("of_subjects", expanding=True)),
+    )
 
 
-_HISTORY: Final = union_all(
+_HISTORIES: Final = union_all(
     _part(_PLACED, LeafRow, LeafRow.index, LeafRow.leaf, opening=LeafRow.opening),
     _part(_IN_LINE, StagedRow, StagedRow.id, StagedRow.leaf, opening=StagedRow.opening),
     _part(_END, ChainRow, ChainRow.count, ChainRow.head, seal=ChainRow.seal),

@@ -20,7 +20,6 @@ from approvals.store.rows import (
     SessionRow,
 )
 from approvals.store.seals import add, add_new, change, sound
-from approvals.store.statements import changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,6 +115,11 @@ class People:
         """The handle, if the person has one."""
         row = self._session.get(HandleRow, (tenant, person))
         return None if row is None else row.handle
+
+    def handles(self, tenant: str) -> dict[str, bytes]:
+        """Everybody's handle."""
+        rows = self._session.exec(select(HandleRow).where(HandleRow.tenant == tenant))
+        return {row.person: row.handle for row in rows}
 
     def enrol(self, passkey: Passkey) -> None:
         """Add a passkey.
@@ -220,8 +224,8 @@ class People:
         change(self._session, *active, state="revoked", ended=now)
         return ended
 
-    def end_access(self, *, tenant: str, person: str) -> int:
-        """End a person's signed-in browsers and open challenges; gives how many browsers."""
+    def end_access(self, *, tenant: str, person: str) -> list[str]:
+        """End a person's signed-in browsers and open challenges; gives the browsers' hashes."""
         given = sound(
             self._session,
             select(CeremonyRow)
@@ -235,14 +239,13 @@ class People:
             .execution_options(populate_existing=True),
         )
         change(self._session, *given, state="used")
-        return changed(
-            self._session.execute(
-                delete(SessionRow).where(
-                    col(SessionRow.tenant) == tenant, col(SessionRow.person) == person
-                ),
-                execution_options=_UNSEEN,
-            )
+        ended = self._session.execute(
+            delete(SessionRow)
+            .where(col(SessionRow.tenant) == tenant, col(SessionRow.person) == person)
+            .returning(col(SessionRow.token_hash)),
+            execution_options=_UNSEEN,
         )
+        return sorted(ended.scalars())
 
     def end_invitations_of(self, *, tenant: str, person: str) -> None:
         """End a person's open invitations."""
@@ -397,12 +400,14 @@ class People:
             return None
         return SignedIn(row.tenant, row.person, row.signed_in, row.expires)
 
-    def sign_out(self, token_hash: str) -> None:
-        """Forget a browser."""
+    def sign_out(self, token_hash: str) -> SignedIn | None:
+        """Forget a browser; gives who was signed in with it."""
         row = self._session.get(SessionRow, token_hash)
-        if row is not None:
-            self._session.delete(row)
-            self._session.flush()
+        if row is None:
+            return None
+        self._session.delete(row)
+        self._session.flush()
+        return SignedIn(row.tenant, row.person, row.signed_in, row.expires)
 
 
 def _fields(value: Passkey | Ceremony) -> dict[str, Any]:

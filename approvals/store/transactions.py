@@ -39,6 +39,7 @@ from approvals.store.leaves import Leaves
 from approvals.store.notices import Notices
 from approvals.store.people import People
 from approvals.store.place import Place
+from approvals.store.records import Records
 from approvals.store.requests import Requests
 from approvals.store.seals import Seals
 from approvals.store.sqlite import MEMORY, Served
@@ -76,6 +77,7 @@ class Tx:
         self.standing = Standings(session)
         self.notices = Notices(session)
         self.accounts = Accounts(session)
+        self.records = Records(session)
         self.announced: list[str] = []
 
     def announce(self, topic: str) -> None:

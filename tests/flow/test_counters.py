@@ -95,7 +95,7 @@ def test_a_counter_that_was_edited_is_found(running: Running) -> None:
             tx.session.execute(text(statement))
         found = audit.audit(running.service)
         assert found, statement
-        assert all(it.code == "state_differs" and "counter" in it.place for it in found)
+        assert all(it.code == "row_differs" and "counter" in it.place for it in found)
         with running.service.store.begin() as tx:
             tx.session.execute(text("DELETE FROM count"))
             tx.session.execute(text("INSERT INTO count SELECT * FROM was"))

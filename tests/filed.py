@@ -63,6 +63,8 @@ SUBMITTED: dict[str, Any] = {
     "model": "a-model",
     "prompt_hash": None,
     "context_refs": [],
+    "idempotency": None,
+    "answer": digest_of("answer"),
 }
 
 
@@ -173,6 +175,7 @@ def evidence(
             EventType.REQUEST_OPENED,
             document.created,
             {**about, "verdict": f"vrd_{OCCASION}"},
+            explanation=None,
             **SUBMITTED,
         ),
         event(

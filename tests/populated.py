@@ -102,6 +102,9 @@ class Life:
         answer = running.passkeys["cleo"].authenticate(begun.options)
         chat.unlink(service, running.session("cleo"), "slack", begun.id, answer)
         yield "unlinked"
+        begun = signin.begin(service)
+        signin.finish(service, begun.id, running.passkeys["ben"].authenticate(begun.options))
+        yield "signed in twice"
         signin.end(service, running.tokens["ben"])
         yield "signed out"
         begun = enrol.begin_further(service, running.session("ada"))

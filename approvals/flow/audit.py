@@ -36,6 +36,7 @@ from approvals.flow.contents import (
     expect,
     of_document,
     of_token,
+    texts_of_document,
     used,
 )
 from approvals.flow.subjects import session_subject, subject_of
@@ -129,20 +130,24 @@ class _Audit:
 
     def _compare(self, expected: Expected) -> None:
         self.nameless += expected.nameless
+        requests: dict[Key, Record] = {}
         for table, rows in expected.rows.items():
             records = self.tx.records.some(table, rows.keys())
             self.told[table] += len(records)
+            requests = records if table == "request" else requests
             for key, columns in rows.items():
                 record = records.get(key)
                 if record is None:
                     self.found("row_missing", place(table, key), "the log tells of it")
                     continue
                 self._hold(record, columns)
-                if table == "request":
-                    self._within(record, "document", of_document)
+                if table == "request_text":
+                    self._within(record, "document", texts_of_document, record)
                     self._seats(record)
+                    if key in requests:
+                        self._within(record, "document", of_document, requests[key])
                 elif table == "approval":
-                    self._within(record, "token", of_token)
+                    self._within(record, "token", of_token, record)
 
     def _hold(self, record: Record, columns: dict[str, object]) -> None:
         for name in differing(record.table, columns, record.values):
@@ -152,8 +157,8 @@ class _Audit:
                 f"{name} is {_shown(record.values[name])}, the log tells {_shown(columns[name])}",
             )
 
-    def _within(self, record: Record, name: str, columns: Any) -> None:
-        """Hold a row against its own document, which is the one that the log names."""
+    def _within(self, record: Record, name: str, columns: Any, held: Record) -> None:
+        """Hold a row against a document in one of its kind, which is the one that the log names."""
         try:
             text = record.values[name]
             document = orjson.loads(b64.decode(text.split(".")[1]) if name == "token" else text)
@@ -161,16 +166,16 @@ class _Audit:
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):
             self.found("row_differs", record.place, f"{name} cannot be read")
             return
-        self._hold(record, said)
+        self._hold(held, said)
 
-    def _seats(self, request: Record) -> None:
+    def _seats(self, texts: Record) -> None:
         """Whoever the document asks has a seat, and nobody else."""
         try:
-            requirements = orjson.loads(request.values["document"])["requirements"]
+            requirements = orjson.loads(texts.values["document"])["requirements"]
             asked = {person for each in requirements for person in each["eligible"]}
         except (KeyError, TypeError, ValueError):
             return  # found above
-        keys: set[Key] = {(request.values["id"], person) for person in asked}
+        keys: set[Key] = {(texts.values["request"], person) for person in asked}
         seats = self.tx.records.some("seat", keys)
         self.told["seat"] += len(seats)
         for key in sorted(keys - seats.keys(), key=str):

@@ -107,9 +107,9 @@ def _octets(value: bytes) -> str:
 
 
 _COMPARED: Final[Mapping[tuple[str, str], Callable[[Any], object]]] = {
-    ("request", "document"): _document,
-    ("request", "call"): _call,
-    ("request", "display"): lambda text: displays.digest(orjson.loads(text)),
+    ("request_text", "document"): _document,
+    ("request_text", "call"): _call,
+    ("request_text", "display"): lambda text: displays.digest(orjson.loads(text)),
     ("verdict", "record"): lambda text: b64.encode(sha256(text.encode()).digest()),
     ("verdict", "answer"): canonical.digest,
     ("vote", "statement"): _document,
@@ -263,18 +263,20 @@ def _request(
         "tenant": event.tenant,
         "person": told["user"],
         "state": state.value,
-        "document": event.public["request_digest"],
         "digest": event.public["request_digest"],
-        "call": told["call_hash"],
         "created": event.time,
         "decided": None if state is State.PENDING else decided[-1],
         "repeats": sum(each.event.type is EventType.REQUEST_REPEATED for each in events),
-        **{
-            name: told[name]
-            for name in ("enforcer", "agent", "target", "tool", "call_hash", "explanation")
-        },
+        **{name: told[name] for name in ("enforcer", "agent", "target", "tool", "call_hash")},
     }
     expected.add("request", (subject,), columns)
+    texts: Columns = {
+        "tenant": event.tenant,
+        "document": event.public["request_digest"],
+        "call": told["call_hash"],
+        "explanation": told["explanation"],
+    }
+    expected.add("request_text", (subject,), texts)
 
 
 def of_document(document: Mapping[str, Any]) -> Columns:
@@ -285,10 +287,17 @@ def of_document(document: Mapping[str, Any]) -> Columns:
         "agent": document["agent"],
         "person": document["user"],
         "call_hash": document["call_hash"],
-        "call": document["call_hash"],
-        "display": document["display_digest"],
         "created": document["created"],
         "expires": document["expires"],
+    }
+
+
+def texts_of_document(document: Mapping[str, Any]) -> Columns:
+    """What the other texts of a request hold, by its document."""
+    return {
+        "tenant": document["tenant"],
+        "call": document["call_hash"],
+        "display": document["display_digest"],
     }
 
 

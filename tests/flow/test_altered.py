@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tests.service import Running
 
 REQUEST = table_of(rows.RequestRow)
+TEXTS = table_of(rows.RequestTextRow)
 VOTE = table_of(rows.VoteRow)
 APPROVAL = table_of(rows.ApprovalRow)
 SPEND = table_of(rows.SpendRow)
@@ -78,22 +79,24 @@ def use(running: Running, request_id: str, use_id: str = "once") -> str:
 
 def test_a_quorum_that_was_lowered_lets_nobody_decide(running: Running, intruder: Intruder) -> None:
     request_id = running.opened("900.00")
-    row = the(intruder, REQUEST, id=request_id)
+    row = the(intruder, TEXTS, request=request_id)
     lowered = row["document"].replace('"quorum":2', '"quorum":1')
     assert lowered != row["document"]
-    intruder.edit(REQUEST, row, document=lowered)
+    intruder.edit(TEXTS, row, document=lowered)
     row_altered(lambda: running.decide("ada", request_id))
     row_altered(lambda: look.request(running.service, running.session("ada"), request_id))
     row_altered(lambda: status(running.service, running.caller, request_id))
-    intruder.edit(REQUEST, row, document=row["document"])
+    intruder.edit(TEXTS, row, document=row["document"])
     assert running.decide("ada", request_id).value == "pending"
 
 
 def test_another_display_is_not_shown(running: Running, intruder: Intruder) -> None:
     request_id = running.opened("20.00")
-    row = the(intruder, REQUEST, id=request_id)
-    intruder.edit(REQUEST, row, display=row["display"].replace("vendor@", "friend@"))
+    row = the(intruder, TEXTS, request=request_id)
+    intruder.edit(TEXTS, row, display=row["display"].replace("vendor@", "friend@"))
     row_altered(lambda: look.request(running.service, running.session("ada"), request_id))
+    row = the(intruder, REQUEST, id=request_id)
+    intruder.edit(REQUEST, row, gist=row["gist"].replace("20.00", "2.00"))
     assert look.inbox(running.service, running.session("ada")) == []
 
 
@@ -189,7 +192,7 @@ def test_an_altered_row_is_no_reason_to_refuse_another(
     running: Running, intruder: Intruder
 ) -> None:
     bad, good = running.opened("20.00"), running.opened("21.00")
-    intruder.edit(REQUEST, the(intruder, REQUEST, id=bad), explanation="Ada said so")
+    intruder.edit(REQUEST, the(intruder, REQUEST, id=bad), tool="balance")
     assert [card.id for card in look.inbox(running.service, running.session("ada"))] == [good]
     running.decide("ada", good)
     use(running, good)

@@ -84,5 +84,9 @@ def test_what_the_database_lost_or_the_log_never_told_is_found(running: Running)
     sequence(running)
     change(running, "DELETE FROM seat")
     change(running, "DELETE FROM request_text")
+    change(running, "DELETE FROM request_text")
     change(running, "DELETE FROM request")
-    assert found(running) == [("row_missing", f"request {request}", "the log tells of it")]
+    assert found(running) == [
+        ("row_missing", f"request {request}", "the log tells of it"),
+        ("row_missing", f"request_text {request}", "the log tells of it"),
+    ]

@@ -41,6 +41,7 @@ def figures_now(service: Service) -> FiguresNow:
     Raises:
         Unavailable: the database does not answer in time.
     """
+    marked = service.mark.marked
     with service.store.glance() as tx:
         pending, oldest = tx.standing.pending(most=MOST)
         waiting, staged = tx.standing.waiting(most=MOST)
@@ -51,7 +52,7 @@ def figures_now(service: Service) -> FiguresNow:
             for count, due in [tx.standing.outbox(channel, most=MOST)]
         }
         return FiguresNow(
-            closed=closed(service, tx) is not None,
+            closed=closed(service, tx, marked=marked) is not None,
             pending=pending,
             oldest_pending=0 if oldest is None else max(0, tx.now - oldest),
             unspent=tx.standing.unspent(most=MOST),

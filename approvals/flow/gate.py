@@ -50,10 +50,13 @@ class Closed:
         return REMEDIES.get(self.code, "run assent log check")
 
 
-def closed(service: Service, tx: Tx) -> Closed | None:
-    """Why nothing may be granted in this transaction; None: it may."""
+def closed(service: Service, tx: Tx, *, marked: Marked | None = None) -> Closed | None:
+    """Why nothing may be granted in this transaction; None: it may.
+
+    A transaction that only reads has a snapshot: it gives the `marked` from before it began.
+    """
     # Read before the database is: what was committed before the mark moved is visible after it.
-    marked = service.mark.marked
+    marked = marked or service.mark.marked
     moved = service.store.moved()
     if moved is not None:
         return Closed("database_moved", f"{moved} is not the file that this process writes")

@@ -50,9 +50,12 @@ def sequence(service: Service) -> int:
             "is not the file that this process writes", code="database_moved", place=str(moved)
         )
     try:
+        # Read before the database is, since other threads and processes sequence as well: what was
+        # committed before the mark moved is in a snapshot that begins after it.
+        marked = service.mark.marked
         with service.store.read() as tx:
             now = tx.now
-            identity, waiting = _verified(service, tx)
+            identity, waiting = _verified(service, tx, marked)
         done = 0
         while waiting:
             count = _batch(service, identity, now=now)
@@ -82,17 +85,16 @@ def _batch(service: Service, identity: str, *, now: int) -> int:
     return count
 
 
-def _verified(service: Service, tx: Tx) -> tuple[str, bool]:
+def _verified(service: Service, tx: Tx, marked: Marked | None) -> tuple[str, bool]:
     """The identity of the database, and whether events wait; moves the mark on where it can."""
-    marked = service.mark.marked
     standing = tx.standing.look()
     if standing is None:
         raise ProofError("the row that identifies the database is gone", code="database_changed")
     if standing.closed is not None:
         raise Unavailable(standing.reason or "the service is closed", code=standing.closed)
-    if marked is not None and marked.identity != standing.identity:
-        service.mark.reload()  # perhaps an operator accepted this database in another process
-        marked = service.mark.marked
+    if marked is not None and marked.identity != standing.identity and service.mark.reload():
+        # An operator accepted a database in another process: the next round looks at it.
+        return standing.identity, False
     if marked is None:
         marked = Marked(standing.identity, 0, EMPTY_ROOT, "")
     if marked.identity != standing.identity:

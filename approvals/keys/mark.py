@@ -69,16 +69,19 @@ class Mark:
         """Whether the folder has lost its mark: it is made together with the keys."""
         return self._folder is not None and not (self._folder / FILE).exists()
 
-    def reload(self) -> None:
-        """Take in what another process of the folder has marked or accepted."""
+    def reload(self) -> bool:
+        """Take in what another process of the folder has marked or accepted; whether it is news."""
         with self._lock:
             found = self._read()
-            if found is None:
-                return
-            self._stored = found
-            ours = self._marked
-            if ours is None or ours.identity != found.identity or ours.size < found.size:
-                self._marked = found
+            return found is not None and self._take(found)
+
+    def _take(self, found: Marked) -> bool:
+        self._stored = found
+        ours = self._marked
+        if ours is None or ours.identity != found.identity or ours.size < found.size:
+            self._marked = found
+            return True
+        return False
 
     def signing(self, checkpoint: Marked, *, after: Marked) -> None:
         """Mark what is about to be stored, after `after`, which is; durable on return.
@@ -99,12 +102,15 @@ class Mark:
     def keep(self) -> None:
         """Write the mark where the file does not have it yet; durable on return.
 
+        Another process of the folder may have marked a newer checkpoint meanwhile, or an operator
+        accepted another database. Then that is taken in, and nothing is written.
+
         Raises:
-            ProofError, AssentError: as `signing`.
+            AssentError: the mark cannot be written.
         """
         with self._lock:
             if self._marked is not None and self._marked != self._stored:
-                self._write(self._marked)
+                self._write(self._marked, yielding=True)
 
     def accept(self, checkpoint: Marked) -> None:
         """Take this as the mark although it is older: an operator has said so."""
@@ -114,12 +120,23 @@ class Mark:
             self._marked = checkpoint
 
     def _write(
-        self, checkpoint: Marked, *, signing: Marked | None = None, forward: bool = True
+        self,
+        checkpoint: Marked,
+        *,
+        signing: Marked | None = None,
+        forward: bool = True,
+        yielding: bool = False,
     ) -> None:
         if self._folder is None:
             return
         with files.locked(self._folder):
             found = self._read()
+            ahead = found is not None and (
+                found.identity != checkpoint.identity or found.size > checkpoint.size
+            )
+            if found is not None and yielding and ahead:
+                self._take(found)
+                return
             if found is not None and forward:
                 if found.identity != checkpoint.identity:
                     raise ProofError(

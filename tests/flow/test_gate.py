@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from approvals.core.errors import AssentError, ProofError, Unavailable
 from approvals.flow.consume import consume
 from approvals.flow.rounds import FINDINGS, sequence
 from approvals.flow.service import Service
+from approvals.keys.mark import Mark, Marked
 from approvals.store import open_store
 from approvals.store.rows import ApprovalRow, RequestRow, SpendRow, VerdictRow, VoteRow
 from tests.service import TARGET, Running
@@ -302,7 +304,7 @@ def test_what_grants_is_reached_through_the_gate_alone() -> None:
         ("issue.py", "issue"),
         ("consume.py", "consume"),
         ("vote.py", "count"),
-        ("submit.py", "submit"),
+        ("submit.py", "_decide"),
     ):
         (found,) = (
             node
@@ -315,3 +317,45 @@ def test_what_grants_is_reached_through_the_gate_alone() -> None:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         ]
         assert "require_open" in calls
+
+
+def test_threads_and_processes_that_sequence_at_once_find_nothing(
+    running: Running,
+) -> None:
+    """What one has just signed is not missing for another whose snapshot is a moment older."""
+    folder = running.service.keys.folder
+    here = running.service
+    services = [Service(here.store, here.keys, here.settings, Mark(folder)) for _ in range(2)]
+    found: list[str] = []
+    running.submit("0", tool="balance")
+
+    def rounds(service: Service) -> None:
+        for _ in range(40):
+            try:
+                sequence(service)
+            except AssentError as error:
+                found.append(error.code)
+
+    threads = [
+        threading.Thread(target=rounds, args=(service,)) for service in services for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for number in range(1, 15):
+        running.submit(str(number), tool="balance")
+    for thread in threads:
+        thread.join()
+    assert found == []
+    assert Mark(folder).marked is not None
+
+
+def test_a_mark_that_another_process_moved_on_is_taken_in(running: Running) -> None:
+    folder = running.service.keys.folder
+    ours, theirs = Mark(folder), Mark(folder)
+    first, second = (Marked("one", size, bytes(32), "note") for size in (1, 2))
+    ours.stored(first)
+    theirs.stored(second)
+    theirs.keep()
+    ours.keep()
+    assert ours.marked == second
+    assert Mark(folder).marked == second

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from pysqlite3 import dbapi2 as sqlite
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
 
 OLDEST_SAFE: Final = (3, 51, 3)
+LEAVING_SECONDS: Final = 3.0
+"""For which a former process that is just being ended may still hold the file."""
+
 MEMORY: Final = frozenset({None, "", ":memory:"})
 
 
@@ -101,16 +105,24 @@ class Served:
         """
         path = f"{database}.serving"
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        ends = time.monotonic() + LEAVING_SECONDS
+        while not self._taken() and time.monotonic() < ends:
+            time.sleep(0.05)
+        if not self._taken():
             os.close(self._file)
             raise Unavailable(
                 "another process serves this SQLite file: stop it first, or use PostgreSQL "
                 "for several processes",
                 code="database_served",
                 place=database,
-            ) from error
+            )
+
+    def _taken(self) -> bool:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def release(self) -> None:
         """Let another process serve the file."""

@@ -31,6 +31,8 @@ def main() -> None:
         bury()
         child = os.fork()
         if child == 0:
+            # Its log: the output is the launcher's protocol.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             settings = load(
                 home=home,
                 database=database,

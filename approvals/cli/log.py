@@ -47,7 +47,7 @@ def check(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check every leaf, proof node and checkpoint, and the state of every request and approval.
+    """Check every leaf, proof node and checkpoint, and every row that grants something.
 
     The service may keep running.
     """

@@ -121,7 +121,10 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool as registered: where it is, what it takes, how risky it is, how a call is shown."""
+    """A tool as registered: where it is, what it takes, how risky it is, how a call is shown.
+
+    `definition` is the digest of the whole entry, all of which people and rules relied on.
+    """
 
     name: str
     target: str
@@ -131,7 +134,7 @@ class Tool:
     owner: str
     opaque: bool
     display: tuple[Field, ...]
-    definition_digest: str
+    definition: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ def _still_the_tool(pinned: Bundle, current: Bundle, facts: Facts, *, enforcer: 
     now = current.tool(call.target, call.tool)
     # A tool that came to mean something else ("rug pull") is not what people said yes to, whatever
     # a looser rule makes of it now.
-    if before is None or now is None or before.definition_digest != now.definition_digest:
+    if before is None or now is None or before.definition != now.definition:
         return False
     charged = current.enforcers.get(enforcer)
     return (

@@ -248,7 +248,7 @@ class _Submitted:
         tool = self.weighed.tool()
         return RequestDocument(
             call_hash=self.weighed.written.call_hash,
-            tool_definition="" if tool is None else tool.definition_digest,
+            tool_definition="" if tool is None else tool.definition,
             tenant=self.caller.tenant,
             user=self.submission.user,
             agent=self.submission.agent,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -74,12 +76,84 @@ def test_enforcer_keys_are_ready_for_a_key_set() -> None:
     assert KeySet.from_jwks({"keys": [dict(key)]}).get(str(key["kid"])) is not None
 
 
-def test_a_tool_definition_changes_with_its_schema_and_not_with_its_display() -> None:
-    first = small.load().tools["transfer"].definition_digest
-    shown = small.load(tools=small.TOOLS.replace("label: Amount", "label: Sum"))
-    typed = small.load(tools=small.TOOLS.replace("to: {type: string}", "to: {type: integer}"))
-    assert shown.tools["transfer"].definition_digest == first
-    assert typed.tools["transfer"].definition_digest != first
+TRANSFER: dict[str, Any] = {
+    "name": "transfer",
+    "target": small.TARGET,
+    "title": "Transfer",
+    "groups": ["money"],
+    "owner": "dan",
+    "opaque": False,
+    "schema": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["amount", "to"],
+        "properties": {"amount": {"type": "string"}, "to": {"type": "string"}},
+    },
+    "display": [{"path": "/to", "label": "To", "kind": "text", "summary": False}],
+    "definition_digest": "sha256:1",
+}
+# Every member of a tool's entry, and of one of its displayed fields, as something else.
+REDEFINED: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"name": "transfer2"}, {}),
+    ({"target": "https://other.example"}, {}),
+    ({"title": "Transfer money"}, {}),
+    ({"groups": ["money", "abroad"]}, {}),
+    ({"owner": "managers"}, {}),
+    ({"opaque": True}, {}),
+    ({"schema": {**TRANSFER["schema"], "required": ["to"]}}, {}),
+    ({"definition_digest": "sha256:2"}, {}),
+    ({}, {"path": "/amount"}),
+    ({}, {"label": "Payee"}),
+    ({}, {"kind": "address"}),
+    ({}, {"summary": True}),
+    ({}, {"kind": "money", "currency": "EUR"}),
+    ({}, {"kind": "money", "currency_path": "/amount"}),
+]
+
+
+def tools_file(tool: dict[str, Any], **shown: Any) -> str:
+    """A tools.yaml of this tool, its field displayed so."""
+    (line,) = tool["display"]
+    changed = {**tool, "display": [{**line, **shown}]}
+    risks = {"money": "Moving money", "abroad": "Abroad"}
+    return json.dumps({"risk_groups": risks, "tools": [changed]})
+
+
+@pytest.mark.parametrize(("tool", "shown"), REDEFINED)
+def test_whatever_of_a_tools_entry_changes_it_is_another_tool(
+    tool: dict[str, Any], shown: dict[str, Any]
+) -> None:
+    enforcers = small.ENFORCERS.replace("example]", "example, https://other.example]")
+    (first,) = small.load(
+        rules=small.PERMIT, tools=tools_file(TRANSFER), enforcers=enforcers
+    ).tools.values()
+    bundle = small.load(
+        rules=small.PERMIT, tools=tools_file({**TRANSFER, **tool}, **shown), enforcers=enforcers
+    )
+    (changed,) = bundle.tools.values()
+    assert changed.definition != first.definition
+
+
+def test_each_member_of_a_tools_entry_was_changed_above() -> None:
+    def known(text: str) -> set[str]:
+        (problem,) = check(small.files(rules=small.PERMIT, tools=text))
+        return set(re.split("known: ", problem.message)[1].split(", "))
+
+    members = {name for tool, _ in REDEFINED for name in tool} | {"display"}
+    assert members == set(TRANSFER) == known(tools_file({**TRANSFER, "unknown": 1}))
+    shown = {name for _, changes in REDEFINED for name in changes}
+    assert shown == known(tools_file(TRANSFER, unknown=1))
+
+
+def test_a_tools_definition_is_the_digest_of_its_entry_and_of_nothing_else() -> None:
+    (tool,) = small.load(rules=small.PERMIT, tools=tools_file(TRANSFER)).tools.values()
+    assert tool.definition == canonical.digest(TRANSFER)
+    # Another writing of the same entry is the same entry, and other files do not matter.
+    pretty = json.dumps(json.loads(tools_file(TRANSFER)), indent=1, sort_keys=True)
+    (again,) = small.load(
+        rules=small.PERMIT, tools=pretty, people=small.PEOPLE.replace("Ada", "Ada Lund")
+    ).tools.values()
+    assert again.definition == tool.definition
 
 
 P, A, T, E = small.PEOPLE, small.AGENTS, small.TOOLS, small.ENFORCERS

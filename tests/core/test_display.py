@@ -44,7 +44,7 @@ def tool(*fields: Field, title: str = "Send") -> Tool:
         owner="ada",
         opaque=False,
         display=fields,
-        definition_digest="-",
+        definition="-",
     )
 
 

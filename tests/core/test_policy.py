@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -332,7 +333,41 @@ def test_an_opaque_tool_is_not_approved_by_a_click() -> None:
         rules = small.PERMIT + asks("r", "ada", more=f'@step_up("{step_up}")')
         verdict = verdict_on(rules, tools=OPAQUE)
         assert isinstance(verdict, Escalate)
-        assert [r.step_up.value for r in verdict.requirements] == [expected]
+        asked = {r.rule: r.step_up.value for r in verdict.requirements}
+        assert asked == {"opaque": "passkey", "r": expected}
+
+
+@pytest.mark.parametrize(
+    ("rules", "facts"),
+    [
+        (asks("r", "ada"), {}),
+        (asks("r", "ada", more='@step_up("session")'), {}),
+        (asks("r", "ada") + asks("s", "cleo"), {}),
+        (asks("r", "ada", when='when { context has task && context.task == "t" }'), {"task": "t"}),
+        (
+            asks("r", "finance", more='@quorum("2")', when="when { context.args has memo }"),
+            {"memo": "x"},
+        ),
+    ],
+)
+def test_a_rule_that_asks_adds_to_the_owner_of_an_opaque_tool(
+    rules: str, facts: dict[str, Any]
+) -> None:
+    given = small.facts({k: v for k, v in facts.items() if k == "memo"}, task=facts.get("task"))
+    verdict = verdict_on(small.PERMIT + rules, given, tools=OPAQUE)
+    assert isinstance(verdict, Escalate)
+    asked = {requirement.rule: requirement for requirement in verdict.requirements}
+    assert asked.keys() == {"opaque", *re.findall(r'@id\("(\w)"\)', rules)}
+    assert (asked["opaque"].eligible, asked["opaque"].step_up) == (("dan",), StepUp.PASSKEY)
+    assert list(asked) == sorted(asked)
+
+
+def test_an_owner_whom_a_rule_asks_by_a_passkey_anyway_is_asked_once() -> None:
+    for more in ("", '@step_up("session")', '@step_up("hardware-passkey")'):
+        verdict = verdict_on(small.PERMIT + asks("r", "dan", more=more), tools=OPAQUE)
+        assert isinstance(verdict, Escalate)
+        assert [(r.rule, r.eligible) for r in verdict.requirements] == [("r", ("dan",))]
+        assert all(r.step_up.covers(StepUp.PASSKEY) for r in verdict.requirements)
 
 
 def test_an_opaque_tool_that_is_forbidden_stays_forbidden() -> None:

@@ -61,9 +61,42 @@ def test_nor_what_policy_allowed(running: Running) -> None:
     assert spend(running, issued.jti, issued.call_hash) == "revoked"
 
 
-def test_another_title_is_no_other_tool(running: Running) -> None:
+@pytest.mark.parametrize(
+    ("former", "new"),
+    [
+        ("title: Transfer money", "title: Send money"),
+        ("label: To,", "label: Payee,"),
+        ("path: /to, label: To, kind: address", "path: /memo, label: To, kind: text"),
+        ("kind: address", "kind: text"),
+        ("currency: EUR", "currency: USD"),
+        ("kind: address}", "kind: address, summary: true}"),
+        ("groups: [money-movement]", "groups: [money-movement, reading]"),
+        ("owner: finance", "owner: managers"),
+        ("title: Transfer money", "title: Transfer money\n    definition_digest: v2"),
+    ],
+)
+def test_a_tool_that_is_shown_classed_or_owned_otherwise_is_not_what_was_approved(
+    running: Running, former: str, new: str
+) -> None:
     jti, call_hash = approved(running)
-    change(running, tools_yaml=TOOLS.replace("title: Transfer money", "title: Send money"))
+    change(running, tools_yaml=TOOLS.replace(former, new, 1))
+    assert spend(running, jti, call_hash) == "revoked"
+    # The call is asked again, of people who are shown it as it now is.
+    again = running.opened()
+    assert again != "req_" + jti[4:]
+    with running.service.store.read() as tx:
+        former_request = tx.requests.get(tenant="default", request_id="req_" + jti[4:])
+        request = tx.requests.get(tenant="default", request_id=again)
+    assert request is not None
+    assert former_request is not None
+    assert (
+        request.request.document.tool_definition != former_request.request.document.tool_definition
+    )
+
+
+def test_what_is_not_in_the_tools_entry_makes_no_other_tool(running: Running) -> None:
+    jti, call_hash = approved(running)
+    change(running, tools_yaml=TOOLS.replace("title: Read a balance", "title: Look at a balance"))
     assert spend(running, jti, call_hash) == "receipt"
 
 

@@ -1,7 +1,8 @@
 """tools.yaml: risk groups and the tools in them.
 
 A tool's name is its Cedar action, so it is unique in a bundle. Its display is checked against its
-schema: a path that no argument can have would show an approver an empty line instead of a fact.
+schema: a path that no argument can have would show an approver an empty line instead of a fact. The
+digest of the whole entry is the tool's definition: whatever of it changes, it is another tool.
 """
 
 from __future__ import annotations
@@ -80,7 +81,6 @@ def _read_tool(place: Cursor, found: Tools, people: People, guarded: Collection[
     arguments = _arguments(place.at("schema"), schema, opaque=opaque)
     if arguments is not None:
         found.arguments[name] = arguments
-    computed = canonical.digest({"target": target, "tool": name, "schema": schema})
     found.tools[name] = Tool(
         name=name,
         target=target,
@@ -90,8 +90,18 @@ def _read_tool(place: Cursor, found: Tools, people: People, guarded: Collection[
         owner=owner,
         opaque=opaque,
         display=tuple(_display(place)) if place.has("display") else (),
-        definition_digest=place.text("definition_digest", default=computed),
+        definition=_definition(place),
     )
+
+
+def _definition(place: Cursor) -> str:
+    """The digest of the whole entry as it is written: a title or label is what people were shown.
+
+    A `definition_digest` of the author's own is one of its members, so it adds to the others and
+    stands for none of them.
+    """
+    place.optional_text("definition_digest")
+    return canonical.digest(place.value)
 
 
 def _check_name(place: Cursor, name: str) -> None:

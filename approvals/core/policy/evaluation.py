@@ -8,7 +8,8 @@ The steps, numbered as in the code:
 4. Every rule is evaluated twice over, for the agent and for the user as principal, with `approved`
    false. Both allow: `Allow`.
 5. A principal that was denied is asked again with `approved` true. Still denied: `Deny`. If not,
-   each rule that forbade the first time is a requirement; those of both principals add up.
+   each rule that forbade the first time is a requirement; those of both principals add up. An
+   opaque tool is never simply allowed: its owner is a requirement, whichever others there are.
 6. Whoever is away at the time of the call has their place filled by their stand-in, if that is
    somebody who may approve this call.
 7. Distinct people who are eligible can fill all places at once. If nobody could: `Deny`.
@@ -16,6 +17,9 @@ The steps, numbered as in the code:
 What holds: nothing here raises for a bad call; an evaluation error in any rule denies, because
 Cedar skips a rule that fails and a skipped forbid would allow; approval can only remove the rules
 that ask for it, which loading the bundle has shown; equal inputs give equal verdicts anywhere.
+Requirements only add up: no rule that fires takes away what another rule or the tool asks, and what
+a caller says beside the call (its task) can make a verdict stricter and never looser, which loading
+the bundle has shown of every rule (`core.bundle.monotone`).
 """
 
 from __future__ import annotations
@@ -249,21 +253,7 @@ def _rules(answer: cedarpy.AuthzResult) -> Iterable[str]:
 
 def _allowed(occasion: _Occasion, answers: Sequence[cedarpy.AuthzResult]) -> Verdict:
     if occasion.tool.opaque:
-        # What rules could not look into is decided by the tool's owner, whatever permitted it.
-        owner = occasion.tool.owner
-        eligible, stand_ins = _present(
-            occasion, occasion.bundle.members(owner), occasion.excluded()
-        )
-        requirement = Requirement(
-            rule=OPAQUE,
-            reason="Rules cannot look into this tool's arguments, so its owner decides",
-            approvers=(owner,),
-            eligible=eligible,
-            quorum=1,
-            step_up=StepUp.PASSKEY,
-            stand_ins=stand_ins,
-        )
-        return _escalate((requirement,), ttl=DEFAULT_TTL)
+        return _escalated(occasion, answers)
     return Allow(rules=tuple(sorted({rule for answer in answers for rule in _rules(answer)})))
 
 
@@ -288,13 +278,49 @@ def _refused(
 
 
 def _escalated(occasion: _Occasion, answers: Sequence[cedarpy.AuthzResult]) -> Verdict:
-    """The rules that forbade and fell away, as requirements; one that fired for both is one."""
+    """Everything that is asked: by the rules that forbade and fell away, and by the tool itself.
+
+    A rule that fired for both principals asks once.
+    """
     asking = {rule for answer in answers if not answer.allowed for rule in _rules(answer)}
     found = [occasion.bundle.rules[rule] for rule in sorted(asking)]
     asked = [(rule, rule.asks) for rule in found if rule.asks is not None]
-    return _escalate(
-        tuple(_requirement(occasion, rule, asks) for rule, asks in asked),
-        ttl=min(asks.ttl for _, asks in asked),
+    requirements = [_requirement(occasion, rule, asks) for rule, asks in asked]
+    times = [asks.ttl for _, asks in asked]
+    if occasion.tool.opaque:
+        owner = _owner(occasion)
+        if not any(_implies(requirement, owner) for requirement in requirements):
+            requirements.append(owner)
+            times.append(DEFAULT_TTL)
+    requirements.sort(key=lambda requirement: requirement.rule)
+    return _escalate(tuple(requirements), ttl=min(times))
+
+
+def _owner(occasion: _Occasion) -> Requirement:
+    """What rules could not look into is decided by the tool's owner, whatever they permit or ask.
+
+    It is added to what they ask and replaced by none of it: else an argument or a task that makes a
+    weaker rule ask would choose who decides.
+    """
+    owner = occasion.tool.owner
+    eligible, stand_ins = _present(occasion, occasion.bundle.members(owner), occasion.excluded())
+    return Requirement(
+        rule=OPAQUE,
+        reason="Rules cannot look into this tool's arguments, so its owner decides",
+        approvers=(owner,),
+        eligible=eligible,
+        quorum=1,
+        step_up=StepUp.PASSKEY,
+        stand_ins=stand_ins,
+    )
+
+
+def _implies(asked: Requirement, other: Requirement) -> bool:
+    """Whether a vote that fills a place of `asked` would fill one of `other`, which has one."""
+    return (
+        bool(asked.eligible)
+        and set(asked.eligible) <= set(other.eligible)
+        and asked.step_up.covers(other.step_up)
     )
 
 

@@ -157,7 +157,7 @@ def commands() -> dict[tuple[str, ...], set[str]]:
     found: dict[tuple[str, ...], set[str]] = {}
 
     def walk(command: Any, words: tuple[str, ...]) -> None:
-        found[words] = {option for each in command.params for option in each.opts}
+        found[words] = {o for each in command.params for o in (*each.opts, *each.secondary_opts)}
         for name, inner in getattr(command, "commands", {}).items():
             walk(inner, (*words, name))
 

@@ -33,22 +33,34 @@ FRAMES: Final = 8
 
 
 class _Output(logging.StreamHandler[TextIO]):
-    """Writes to what standard output is now, not to what it was when logs were configured."""
+    """Writes to what standard error is now, not to what it was when logs were configured."""
 
     def __init__(self) -> None:
-        super().__init__(sys.stdout)
+        super().__init__(sys.stderr)
 
     @property
     def stream(self) -> TextIO:
-        return sys.stdout
+        return sys.stderr
 
     @stream.setter
     def stream(self, _value: TextIO) -> None:
         pass
 
 
+class _Line:
+    """Writes one of our own lines to what standard error is now."""
+
+    def msg(self, line: str) -> None:
+        sys.stderr.write(line + "\n")
+
+    debug = info = warning = error = critical = msg
+
+
 def configure_logs() -> None:
-    """Write all logs as JSON, one event a line, so that no value can pretend to be another line."""
+    """Write all logs as JSON to standard error, one event a line: no value looks like another line.
+
+    Standard output is for what a command answers, which programs read.
+    """
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -59,6 +71,7 @@ def configure_logs() -> None:
             *shared,
             structlog.processors.JSONRenderer(),
         ],
+        logger_factory=lambda *_: _Line(),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import Phase, settings
 
+from approvals.logs import configure_logs
 from approvals.store import open_store
 from tests.draws import Draws
 from tests.postgres import cluster, database
@@ -68,6 +69,12 @@ def _no_settings_from_outside() -> Iterator[None]:
         for name in [name for name in os.environ if name.startswith("ASSENT_")]:
             patch.delenv(name)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _logs_as_in_service() -> None:
+    """Logs go where the service writes them, so that what a program prints is its own."""
+    configure_logs()
 
 
 @pytest.fixture(scope="session")

@@ -256,6 +256,7 @@ def test_the_protocol_lists_every_problem_that_the_api_can_answer_with() -> None
         "enrol.py",
         "passkeys.py",
         "proof.py",
+        "repair.py",
         "signin.py",
         "vote.py",
     }

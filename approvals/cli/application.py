@@ -24,7 +24,7 @@ FAMILIES: Final = {
     "people": "Who can decide, and invitations.",
     "keys": "Signing keys, enforcers' key pairs, and what to pin.",
     "token": "Print a bearer token for curl; it lives five minutes and names one enforcer.",
-    "verify": "Check an evidence file offline against pinned keys, and say where it fails.",
+    "verify": "Check an evidence file against pinned keys, offline unless --log is given.",
     "evidence": "Get the evidence of a call that an enforcer submitted, for `assent verify`.",
     "log": "The transparency log.",
 }

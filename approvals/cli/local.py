@@ -13,6 +13,7 @@ from approvals.config import Settings, load
 from approvals.flow.opening import open_service
 from approvals.flow.service import Service
 from approvals.keys import Keyring
+from approvals.logs import configure_logs
 
 
 def now() -> int:
@@ -31,6 +32,7 @@ def service(home: Path | None, *, checked: bool = True) -> Iterator[Service]:
 
     Unless `checked` is false, keys and database have to belong together.
     """
+    configure_logs()
     opened = open_service(load(home=home), now=now(), create=False, checked=checked)
     try:
         yield opened

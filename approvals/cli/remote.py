@@ -1,13 +1,33 @@
 """The service reached over HTTP, in the name of an enforcer."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from approvals.cli import files
 from approvals.client import Client
-from approvals.config import load
+from approvals.core import urls
 from approvals.core.errors import AssentError
+
+DEFAULT_ADDRESS = "http://localhost:8420"
+
+
+def address(url: str | None, *, option: str = "--url") -> str:
+    """The service's address: as given, or ASSENT_URL, or this machine.
+
+    `option` is the option that it was given by. It is read here and not with the service's
+    settings: an auditor's machine has none of their libraries.
+
+    Raises:
+        AssentError: `config`; it is not an address.
+    """
+    place = option if url is not None else "ASSENT_URL"
+    given = url or os.environ.get("ASSENT_URL") or DEFAULT_ADDRESS
+    try:
+        return urls.origin(given).origin
+    except urls.UrlError as wrong:
+        raise AssentError(wrong.message, code="config", place=place) from wrong
 
 
 @contextmanager
@@ -21,7 +41,7 @@ def client(
             "asking the service takes both --enforcer and --key", code="usage", place=missing
         )
     opened = Client(
-        load(url=url).url, enforcer=enforcer, key=files.read_secret_object(key), tenant=tenant
+        address(url), enforcer=enforcer, key=files.read_secret_object(key), tenant=tenant
     )
     try:
         yield opened

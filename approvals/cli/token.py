@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
-from approvals.cli import files
+from approvals.cli import files, remote
 from approvals.cli.options import AsJson, Tenant
 from approvals.cli.output import EPILOG, emit
 from approvals.client import mint_token
-from approvals.config import load
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +33,7 @@ def token(
 
     Example: curl -H "Authorization: Bearer $(assent token --key k.json --enforcer gw)" …
     """
-    service = load(url=audience).url
+    service = remote.address(audience, option="--audience")
     minted = mint_token(
         enforcer=enforcer,
         key=files.read_secret_object(key),

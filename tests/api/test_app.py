@@ -124,7 +124,7 @@ def test_logs_are_one_json_object_a_line(
 ) -> None:
     with TestClient(create_app(Settings(home=tmp_path / "home", url=URL)), base_url=URL):
         structlog.get_logger("test").warning("event", value="a\nb\x1b[31m")
-    lines = [line for line in capsys.readouterr().out.splitlines() if line]
+    lines = [line for line in capsys.readouterr().err.splitlines() if line]
     assert any('"value": "a\\nb\\u001b[31m"' in line for line in lines)
     assert all(line.startswith("{") and line.endswith("}") for line in lines)
     assert logging.getLogger("approvals").level <= logging.INFO

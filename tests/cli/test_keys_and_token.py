@@ -114,7 +114,7 @@ def test_a_token_is_not_made_for_plain_http(assent: Shell) -> None:
     ended = assent(
         "token", "--key", path, "--enforcer", "gw", "--audience", "http://a.example", "--json"
     )
-    assert (ended.code, ended.error["code"], ended.error["place"]) == (2, "config", "ASSENT_URL")
+    assert (ended.code, ended.error["code"], ended.error["place"]) == (2, "config", "--audience")
 
 
 def test_a_missing_file_and_a_missing_option_are_named(assent: Shell) -> None:

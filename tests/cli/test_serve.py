@@ -57,7 +57,7 @@ def test_a_second_one_on_the_same_port_says_so(
 
 
 def test_an_address_that_is_none_is_named(assent: Shell) -> None:
-    ended = assent("serve", "--host", "203.0.113.1", "--json")
+    ended = assent("serve", "--host", "203.0.113.1", "--url", "https://a.example", "--json")
     assert (ended.code, ended.error["code"]) == (2, "address")
     assert assent("serve", "--port", "99999", "--json").error["code"] == "usage"
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCKS = ("base", "server", "build", "demo", "dev")
+LOCKS = ("base", "cli", "server", "build", "demo", "dev")
 TEST_TOOLS = (
     *("pytest", "pluggy", "iniconfig", "packaging", "pygments"),
     *("hypothesis", "sortedcontainers"),
@@ -193,7 +193,7 @@ def test_a_lock_names_versions_and_hashes_and_no_place(lock: str) -> None:
     assert not re.search(r"://|file:|find-links|index-url|/home/|/tmp/", text)
 
 
-@pytest.mark.parametrize("lock", ["base", "server", "build", "demo"])
+@pytest.mark.parametrize("lock", ["base", "cli", "server", "build", "demo"])
 def test_what_is_deployed_is_what_was_tested(lock: str) -> None:
     assert read(lock).items() <= read("dev").items()
 
@@ -206,6 +206,7 @@ def test_the_locks_hold_every_declared_dependency(project: dict[str, Any]) -> No
     base = names(project["project"]["dependencies"])
     server = names([*extras["server"], *extras["slack"]])
     assert base <= read("base").keys()
+    assert base | names(extras["cli"]) <= read("cli").keys()
     assert base | server <= read("server").keys()
     for group in ("build", "demo"):
         assert names(groups[group]) <= read(group).keys()

@@ -7,18 +7,18 @@ one of `approvals.cli.output.ExitCode`, so that a script can tell a finding from
 
 import sys
 
-_EXTRA = ("typer", "rich", "pydantic_settings", "sqlmodel", "uvicorn")
+_EXTRA = ("typer", "rich")
 
 
 def main() -> None:
     """Run the command line and leave the process with its exit code."""
     try:
-        from approvals.cli.application import run  # noqa: PLC0415 - a base install lacks typer
+        from approvals.cli.application import run
     except ModuleNotFoundError as missing:
         if missing.name not in _EXTRA:
             raise
         sys.exit(
             f"assent: the command line needs {missing.name!r}, which is not installed; "
-            "install it with: pip install 'assent[server]'"
+            "install it with: pip install 'assent[cli]', or 'assent[server]' for the service"
         )
     sys.exit(run(sys.argv[1:]))

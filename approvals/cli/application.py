@@ -28,6 +28,7 @@ FAMILIES: Final = {
     "evidence": "Get the evidence of a call that an enforcer submitted, for `assent verify`.",
     "log": "The transparency log.",
 }
+OURS: Final = frozenset({"approvals", "web", "integrations"})
 SERVER_ERROR: Final = 500
 FRAMES: Final = 8
 
@@ -68,31 +69,38 @@ def run(arguments: Sequence[str]) -> int:
         )
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else ExitCode.BAD_INPUT
-    except typer.TyperException as wrong:
-        # Only with --json: a program gets its usage errors in the same shape as all others.
-        complain(code="usage", message=wrong.format_message(), place=None, as_json=True)
-        return ExitCode.BAD_INPUT
-    except AssentError as wrong:
-        complain(code=wrong.code, message=wrong.message, place=wrong.place, as_json=as_json)
-        return _exit_code(wrong)
-    except OSError as wrong:
-        place = None if wrong.filename is None else str(wrong.filename)
-        reason = wrong.strerror or str(wrong)
-        complain(code="file", message=reason, place=place, as_json=as_json)
-        return ExitCode.BAD_INPUT
     except Exception as wrong:  # noqa: BLE001 - the last wall: a message may quote what it was about
-        where = " ".join(
-            f"{Path(frame.filename).name}:{frame.lineno}"
-            for frame in traceback.extract_tb(wrong.__traceback__)[-FRAMES:]
-        )
-        message = f"this is a fault of Assent itself: {type(wrong).__name__} at {where}"
-        complain(code="unexpected", message=message, place=None, as_json=as_json)
-        return ExitCode.BAD_INPUT
+        return _tell(wrong, as_json=as_json)
     return result if isinstance(result, int) else ExitCode.OK
 
 
+def _tell(wrong: Exception, *, as_json: bool) -> ExitCode:
+    """Say in a sentence what went wrong, and give the exit code."""
+    code, place, ends = "unexpected", None, ExitCode.BAD_INPUT
+    match wrong:
+        case typer.TyperException():
+            # Only with --json: a program gets its usage errors in the same shape as all others.
+            code, message = "usage", wrong.format_message()
+        case AssentError():
+            code, message, place, ends = wrong.code, wrong.message, wrong.place, _exit_code(wrong)
+        case ModuleNotFoundError() if (wrong.name or "").partition(".")[0] not in OURS:
+            code = "not_installed"
+            message = f"this needs {wrong.name!r}; install it with: pip install 'assent[server]'"
+        case OSError():
+            code, message = "file", wrong.strerror or str(wrong)
+            place = None if wrong.filename is None else str(wrong.filename)
+        case _:
+            where = " ".join(
+                f"{Path(frame.filename).name}:{frame.lineno}"
+                for frame in traceback.extract_tb(wrong.__traceback__)[-FRAMES:]
+            )
+            message = f"this is a fault of Assent itself: {type(wrong).__name__} at {where}"
+    complain(code=code, message=message, place=place, as_json=as_json)
+    return ends
+
+
 def _exit_code(wrong: AssentError) -> ExitCode:
-    from approvals.client import ServiceAway, ServiceError  # noqa: PLC0415 - costs help its speed
+    from approvals.client import ServiceAway, ServiceError
 
     match wrong:
         case Unavailable() | OutcomeUnknown() | ServiceAway():

@@ -10,9 +10,6 @@ from approvals.cli import local, remote
 from approvals.cli.options import AsJson, EnforcerId, EnforcerKey, Home, Tenant, Url
 from approvals.cli.output import EPILOG, emit, out, plain
 from approvals.core.errors import AssentError
-from approvals.flow.caller import Caller
-from approvals.flow.evidence import evidence as collect
-from approvals.flow.evidence import submitter
 
 
 def register(app: typer.Typer) -> None:
@@ -45,6 +42,10 @@ def evidence(
             except ValueError as wrong:
                 raise AssentError("this is no id", code="not_found", place=subject) from wrong
     else:
+        from approvals.flow.caller import Caller
+        from approvals.flow.evidence import evidence as collect
+        from approvals.flow.evidence import submitter
+
         with local.service(home) as service:
             caller = (
                 submitter(service, tenant=tenant, subject=subject)

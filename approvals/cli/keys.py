@@ -13,10 +13,7 @@ from jwcrypto.jwk import JWK
 from approvals.cli import files, local, remote
 from approvals.cli.options import AsJson, EnforcerId, EnforcerKey, Home, Tenant, Url
 from approvals.cli.output import EPILOG, emit, moment, out, plain, table
-from approvals.config import load
 from approvals.core.jws import SigningKey
-from approvals.flow.directory import directory as signed_directory
-from approvals.flow.introduce import introduce
 
 if TYPE_CHECKING:
     from approvals.core.canonical import Json
@@ -59,7 +56,7 @@ def enforcer(
 @_group.command("list", epilog=EPILOG)
 def list_(*, home: Home = None, as_json: AsJson = False) -> None:
     """List the service's signing keys, their states, and the log's key."""
-    keys = local.keyring(load(home=home))
+    keys = local.keyring(home)
     at = local.now()
     rows = [
         {
@@ -100,6 +97,8 @@ def rotate(
     The delay is the time in which enforcers that keep the keys fetch them again. A rotation that
     has not come into effect is withdrawn when this one does so earlier: --delay 0 always works.
     """
+    from approvals.flow.introduce import introduce
+
     with local.service(home) as service:
         done = service.keys.rotate(local.now(), delay=delay)
         introduce(service)
@@ -148,6 +147,8 @@ def directory(
         with remote.client(url=url, enforcer=enforcer_id, key=key, tenant=tenant) as client:
             jwks, people = client.jwks(), client.directory()
     else:
+        from approvals.flow.directory import directory as signed_directory
+
         with local.service(home) as service:
             jwks = json.loads(json.dumps(service.keys.jwks(local.now())))
             people, vkey = signed_directory(service, tenant), service.keys.vkey

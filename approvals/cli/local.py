@@ -1,19 +1,22 @@
 """The rooms of the service, opened in this process.
 
 Commands that an operator runs on the machine with the home folder read the same environment as the
-server does, so that they act on what it serves.
+server does, so that they act on what it serves. What they need of the service is imported when they
+open it: other commands of the same module run where none of it is installed.
 """
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from __future__ import annotations
 
-from approvals.config import Settings, load
-from approvals.flow.opening import open_service
-from approvals.flow.service import Service
-from approvals.keys import Keyring
-from approvals.logs import configure_logs
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from approvals.flow.service import Service
+    from approvals.keys import Keyring
 
 
 def now() -> int:
@@ -21,8 +24,12 @@ def now() -> int:
     return int(time.time())
 
 
-def keyring(settings: Settings) -> Keyring:
+def keyring(home: Path | None) -> Keyring:
     """The keys in the home folder, which must have been made."""
+    from approvals.config import load
+    from approvals.keys import Keyring
+
+    settings = load(home=home)
     return Keyring.open(settings.home, now=now(), create=False, origin=settings.log_origin)
 
 
@@ -32,6 +39,10 @@ def service(home: Path | None, *, checked: bool = True) -> Iterator[Service]:
 
     Unless `checked` is false, keys and database have to belong together.
     """
+    from approvals.config import load
+    from approvals.flow.opening import open_service
+    from approvals.logs import configure_logs
+
     configure_logs()
     opened = open_service(load(home=home), now=now(), create=False, checked=checked)
     try:

@@ -10,20 +10,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from approvals import log as transparency_log
-from approvals.cli import fetched, files, local
+from approvals.cli import fetched, files, local, remote
 from approvals.cli.options import AsJson, Home, Url
 from approvals.cli.output import EPILOG, emit, err, finding, moment, out, plain, table
-from approvals.config import load
 from approvals.core import b64
-from approvals.flow import restore
-from approvals.flow.repair import repair_clock as repair
-from approvals.log import Report
+from approvals.core.checkpoint import read_vkey
+from approvals.core.errors import AssentError, ProofError
+from approvals.core.published import verify_published
+
+if TYPE_CHECKING:
+    from approvals.log import Report
 
 _group = typer.Typer(help="The transparency log.", no_args_is_help=True, epilog=EPILOG)
 
@@ -44,14 +45,30 @@ def check(
             dir_okay=False,
         ),
     ] = None,
+    published: Annotated[
+        str | None,
+        typer.Option(
+            "--log", help="A published log instead of the home's: its address, or a fetched folder."
+        ),
+    ] = None,
+    log_key: Annotated[
+        Path | None,
+        typer.Option(help="Pinned: the published log's verifier key.", dir_okay=False),
+    ] = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """Check every leaf, proof node and checkpoint, and every row that grants something.
 
-    The service may keep running.
+    The service may keep running. With --log and --log-key it checks what everybody can fetch: the
+    leaves, in order and whole, under a checkpoint that the log signed.
     """
     kept = [files.read_text(path) for path in remembered or ()]
+    if published is not None or log_key is not None:
+        _check_published(published, log_key, kept, as_json=as_json)
+        return
+    from approvals.flow import restore
+
     with local.service(home, checked=False) as service, _progress(shown=not as_json) as advance:
         report = restore.checked(service, remembered=kept, advance=advance)
     value = {
@@ -72,6 +89,8 @@ def check(
 @_group.command(epilog=EPILOG)
 def checkpoint(*, home: Home = None, as_json: AsJson = False) -> None:
     """Print the last signed checkpoint; keep it elsewhere and give it to `log check` later."""
+    from approvals import log as transparency_log
+
     with local.service(home, checked=False) as service, service.store.read() as tx:
         note = transparency_log.checkpoint(tx)
         vkey = service.keys.vkey
@@ -86,6 +105,8 @@ def reopen(
     as_json: AsJson = False,
 ) -> None:
     """Let the service grant again after it was closed, if the whole log is found in order now."""
+    from approvals.flow import restore
+
     with local.service(home, checked=False) as service:
         report = restore.reopen(service, reason=reason)
     value = {"reopened": report.ok, "findings": _findings(report)}
@@ -115,6 +136,8 @@ def accept_restore(
     Everything that could be spent or used a second time ends: pending requests, approvals that
     were not spent, invitations, sessions and codes.
     """
+    from approvals.flow import restore
+
     with local.service(home, checked=False) as service:
         lost = restore.accept(service, reason=reason) if yes else restore.loss(service)
     value = {"accepted": yes, **asdict(lost)}
@@ -152,7 +175,7 @@ def fetch(
 
     The checkpoint is written last, so that a folder with one has the leaves that it covers.
     """
-    with fetched.reader(load(url=url).url) as read:
+    with fetched.reader(remote.address(url)) as read:
         note = fetched.note(read)
         size = fetched.unverified_size(note)
         for path in fetched.paths(size):
@@ -177,6 +200,8 @@ def repair_clock(
     as_json: AsJson = False,
 ) -> None:
     """Let the service write again after it ran on a clock that was ahead. Set the clock first."""
+    from approvals.flow.repair import repair_clock as repair
+
     with local.service(home, checked=False) as service:
         done = repair(service, reason=reason)
 
@@ -185,6 +210,43 @@ def repair_clock(
         out.print("Restart the service: it goes on from here.")
 
     emit(asdict(done), draw, as_json=as_json)
+
+
+def _check_published(
+    place: str | None, log_key: Path | None, kept: Sequence[str], *, as_json: bool
+) -> None:
+    if place is None or log_key is None:
+        missing = "--log" if place is None else "--log-key"
+        raise AssentError(
+            "checking a published log takes both --log and --log-key", code="usage", place=missing
+        )
+    vkey = files.read_text(log_key).strip()
+    read_vkey(vkey)
+    try:
+        with fetched.reader(place) as read:
+            found = verify_published(
+                fetched.whole(read, vkeys=[vkey]), vkeys=[vkey], remembered=kept
+            )
+    except ProofError as wrong:
+        said = f"{wrong} [{wrong.code}]"
+        emit(
+            {"ok": False, "code": wrong.code, "message": str(wrong)},
+            lambda: out.print(plain(said, "bold red")),
+            as_json=as_json,
+        )
+        finding()
+    earlier = f" and {len(kept)} kept earlier" if kept else ""
+    emit(
+        {"ok": True, "size": found.size, "root": b64.encode(found.root), "remembered": len(kept)},
+        lambda: out.print(
+            plain(
+                f"The log is whole: {found.size} leaves under its checkpoint{earlier}, each after "
+                "the one before it of its subject.",
+                "bold green",
+            )
+        ),
+        as_json=as_json,
+    )
 
 
 @contextmanager
@@ -207,14 +269,14 @@ def _progress(*, shown: bool) -> Iterator[Callable[[int, int], None]]:
         yield advance
 
 
-def _findings(report: Report) -> list[dict[str, str]]:
+def _findings(report: "Report") -> list[dict[str, str]]:
     return [
         {"code": found.code, "place": found.place, "message": found.message}
         for found in report.findings
     ]
 
 
-def _draw_findings(report: Report) -> None:
+def _draw_findings(report: "Report") -> None:
     drawn = table("where", "what", "code")
     for found in report.findings:
         drawn.add_row(plain(found.place, "bold"), plain(found.message), plain(found.code))
@@ -223,7 +285,7 @@ def _draw_findings(report: Report) -> None:
     out.print(plain(f"Not as it was signed: {count} findings.", "bold red"))
 
 
-def _draw(report: Report, kept: Sequence[str]) -> None:
+def _draw(report: "Report", kept: Sequence[str]) -> None:
     if report.findings:
         _draw_findings(report)
         return

@@ -1,7 +1,7 @@
 """The service put together: settings, keys, database, routes, pages, jobs.
 
-`uvicorn approvals.app:create_app --factory` runs it; nothing is opened when this module is
-imported. What cannot be opened stops the start with its reason, before a port is bound.
+`approvals.api.server` serves it; nothing is opened when this module is imported. What cannot be
+opened stops the start with its reason, before a port is bound.
 """
 
 from __future__ import annotations
@@ -97,4 +97,10 @@ def build_app(service: Service, *, jobs: bool = True) -> FastAPI:
     # The later stands around the earlier.
     app.add_middleware(Edge, origin=service.settings.origin, max_bytes=service.settings.max_bytes)
     app.add_middleware(Accounts, metrics=room.metrics)
+
+    def leave() -> None:
+        room.waiting.leave()
+        app.state.web.hub.leave()
+
+    app.state.leave = leave  # for the server, before it waits for those who wait
     return app

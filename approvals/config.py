@@ -14,6 +14,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -103,6 +104,23 @@ class Settings(BaseSettings):
         default=75,
         description="Seconds for which an idle connection is kept. It has to be longer than a "
         "proxy in front keeps its own (nginx: 60), or the proxy now and then answers 502.",
+    )
+    max_connections: Annotated[int, Field(ge=16, le=1_000_000)] = Field(
+        default=20_000,
+        description="Connections that the process holds at one time. It holds fewer where it may "
+        "not open so many descriptors (`ulimit -n`). Three quarters of them may be callers that "
+        "wait for people.",
+    )
+    connections_per_address: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=1024,
+        description="Connections of one address. Not counted for the trusted_proxies, who limit it "
+        "themselves.",
+    )
+    trusted_proxies: str = Field(
+        default="127.0.0.1,::1",
+        description="Addresses or networks of the proxies in front, separated by commas, or none. "
+        "Who connects from there is whoever `X-Forwarded-For` names last; from elsewhere that "
+        "header is not read.",
     )
     isolated: bool = Field(
         default=False,
@@ -244,6 +262,18 @@ class Settings(BaseSettings):
         description="The group of people.yaml whose members see the figures page.",
     )
 
+    @field_validator("trusted_proxies", mode="after")
+    @classmethod
+    def _networks(cls, proxies: str) -> str:
+        try:
+            for each in _listed(proxies):
+                ip_network(each)
+        except ValueError:
+            raise ValueError(
+                "must be addresses or networks, separated by commas, or none"
+            ) from None
+        return proxies
+
     @field_validator("smtp_host", mode="after")
     @classmethod
     def _plain_host(cls, host: str | None) -> str | None:
@@ -333,6 +363,11 @@ class Settings(BaseSettings):
         return DEFAULT_PORT if address.is_tls else address.port
 
     @property
+    def proxies(self) -> tuple[str, ...]:
+        """The networks from which `X-Forwarded-For` is believed."""
+        return _listed(self.trusted_proxies)
+
+    @property
     def issuer(self) -> str:
         """The issuer of approvals: `url`, which has no trailing slash."""
         return self.url
@@ -382,6 +417,11 @@ def load(**options: Any) -> Settings:
         place = f"{PREFIX}{str(first['loc'][0]).upper()}" if first["loc"] else "settings"
         message = first["msg"].removeprefix("Value error, ")
         raise AssentError(message, code="config", place=place) from None
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """The parts of a list with commas; `none` and an empty list have no parts."""
+    return () if text in {"", "none"} else tuple(part.strip() for part in text.split(","))
 
 
 def _database_url(url: str) -> str:

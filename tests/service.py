@@ -9,8 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import uvicorn
-
+from approvals.api.server import Server
 from approvals.config import load
 from approvals.core import canonical
 from approvals.core.calls import ToolCall
@@ -190,11 +189,7 @@ def open_service(settings: Settings) -> Service:
 @contextlib.contextmanager
 def serving(app: FastAPI, listening: socket.socket) -> Iterator[None]:
     """The application behind a real server, until the block ends."""
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, log_level="error", access_log=False, timeout_graceful_shutdown=1, lifespan="on"
-        )
-    )
+    server = Server(app, app.state.api.service.settings)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:

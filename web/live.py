@@ -47,6 +47,7 @@ class Hub:
     def __init__(self, listen: Callable[[Callable[[str], None]], Callable[[], None]]) -> None:
         self._ears: set[_Ear] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._leaving = False
         listen(self._heard)  # for as long as the application lives
 
     def _heard(self, topic: str) -> None:
@@ -70,17 +71,28 @@ class Hub:
         try:
             yield "retry: 2000\n\n"
             end = self._loop.time() + LIFE
-            while (left := end - self._loop.time()) > 0:
+            while not self._is_leaving() and (left := end - self._loop.time()) > 0:
                 try:
                     await asyncio.wait_for(ear.changed.wait(), min(HEARTBEAT, left))
                 except TimeoutError:
                     yield ":\n\n"  # finds out that a browser has gone
                     continue
+                if self._is_leaving():
+                    return
                 await asyncio.sleep(QUIET)
                 ear.changed.clear()
                 yield "event: changed\ndata: 1\n\n"
         finally:
             self._ears.discard(ear)
+
+    def _is_leaving(self) -> bool:
+        return self._leaving
+
+    def leave(self) -> None:
+        """End every stream, as the service stops; the browsers come back to what follows it."""
+        self._leaving = True
+        for ear in self._ears:
+            ear.changed.set()
 
     def count(self, person: tuple[str, str]) -> int:
         """How many streams the person holds."""

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import anyio.to_thread
 
-from approvals.core.errors import AssentError
+from approvals.core.errors import AssentError, Unavailable
 from approvals.core.requests import State
 from approvals.flow.status import RequestStatus, status
 
@@ -67,6 +67,7 @@ class Waiting:
         self._places: dict[tuple[str, str, str], _Place] = {}
         self._by_request: dict[str, set[tuple[str, str, str]]] = {}
         self._parked = 0
+        self._leaving = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: Callable[[], None] | None = None
         self._limiter: anyio.CapacityLimiter | None = None
@@ -79,11 +80,19 @@ class Waiting:
         self._stop = self._service.store.listen(self._heard)
 
     def stop(self) -> None:
-        """Listen no more, and answer who still waits with what is known."""
+        """Listen no more."""
         if self._stop is not None:
             self._stop()
             self._stop = None
         self._loop = None
+        self.leave()
+
+    def leave(self) -> None:
+        """Let go of all who wait: they ask again, and another process answers. None may wait now.
+
+        Each gets 503 `stopping`.
+        """
+        self._leaving = True
         for place in tuple(self._places.values()):
             for future in place.futures:
                 future.cancel()
@@ -106,9 +115,12 @@ class Waiting:
 
         Raises:
             NotFound: it is not a request of this caller.
+            Unavailable: the service stops (`stopping`).
         """
-        if seconds <= 0 or self._parked >= MAX_PARKED:
+        if seconds <= 0:
             return await self.read(caller, request_id)
+        if self._leaving:
+            raise _stopping()
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         gone = asyncio.ensure_future(_disconnected(receive))
@@ -125,8 +137,10 @@ class Waiting:
                         timeout=min(left, expiry, LOOK_SECONDS * random.uniform(0.8, 1.2)),  # noqa: S311 - spreads them
                         return_when=asyncio.FIRST_COMPLETED,
                     )
-                    if decided.cancelled() or gone.done():
-                        break  # the service stops, or nobody listens any more
+                    if decided.cancelled():
+                        raise _stopping()
+                    if gone.done():
+                        break  # nobody listens any more
                     found = (
                         decided.result() if decided.done() else await self.read(caller, request_id)
                     )
@@ -197,6 +211,10 @@ class Waiting:
                     return
         finally:
             place.reading = None
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("the service is being stopped; ask again", code="stopping")
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -11,15 +11,14 @@ import sys
 from typing import Annotated, Final
 
 import typer
-import uvicorn
 
+from approvals.api.server import Server
 from approvals.app import create_app
 from approvals.cli.options import AsJson, Home, Url
 from approvals.cli.output import EPILOG, emit, out, plain
 from approvals.config import Settings, load
 from approvals.core.errors import AssentError
 
-GRACE: Final = 5
 BACKLOG: Final = 2048
 
 
@@ -39,18 +38,7 @@ def serve(
     """Run the service: one process, pages and API on one address. Ctrl-C stops it in order."""
     settings = load(home=home, url=url, host=host, port=port)
     with _listening(settings) as listening:
-        config = uvicorn.Config(
-            create_app(settings),
-            loop="uvloop",
-            http="httptools",
-            log_config=None,
-            server_header=False,
-            access_log=False,
-            # Callers hold connections for their decision and pages hold theirs for news: neither is
-            # waited for longer than this when the service stops. A caller simply asks again.
-            timeout_graceful_shutdown=GRACE,
-            timeout_keep_alive=settings.keep_alive,
-        )
+        server = Server(create_app(settings), settings)
         address = f"{settings.host}:{settings.listen_port}"
         value = {"url": settings.url, "host": settings.host, "port": settings.listen_port}
         emit(
@@ -60,7 +48,7 @@ def serve(
         )
         sys.stdout.flush()
         with contextlib.suppress(KeyboardInterrupt):  # raised again after everything has ended
-            uvicorn.Server(config).run(sockets=[listening])
+            server.run(sockets=[listening])
 
 
 def _why(wrong: OSError) -> str:

@@ -15,6 +15,7 @@ from approvals.api.waiting import Waiting
 from approvals.client import Approved, Cancelled, Denied, Expired, Pending
 from approvals.core.calls import ToolCall
 from approvals.core.ceremony import Decision
+from approvals.core.errors import Unavailable
 from approvals.core.requests import State
 from approvals.flow.caller import Caller, Submission
 from approvals.flow.submit import submit
@@ -186,18 +187,24 @@ def test_stopping_answers_whoever_waits(tmp_path: Path) -> None:
     company = open_company(tmp_path / "home", url="http://localhost:8420")
     caller = Caller("default", "gateway", (TARGET,))
 
-    async def stop() -> State:
+    async def stop() -> None:
         waiting = Waiting(company.service)
         waiting.start()
         held = asyncio.ensure_future(
             waiting.until_decided(caller, request_id, seconds=LONG, receive=stay)
         )
         await asyncio.to_thread(until, lambda: waiting.parked == 1)
-        waiting.stop()
-        return (await held).state
+        waiting.leave()
+        with pytest.raises(Unavailable) as told:
+            await held
+        assert told.value.code == "stopping"
+        with pytest.raises(Unavailable):  # nobody waits for a service that ends
+            await waiting.until_decided(caller, request_id, seconds=LONG, receive=stay)
+        assert (await waiting.read(caller, request_id)).state is State.PENDING
+        assert waiting.parked == 0
 
     request_id = open_request(company, caller)
-    assert asyncio.run(stop()) is State.PENDING
+    asyncio.run(stop())
     company.service.store.close()
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import sys
 
-import uvicorn
-
+from approvals.api.server import Server
 from approvals.app import create_app
 from approvals.config import load
 
@@ -41,9 +41,8 @@ def main() -> None:
                 open_per_agent=5000,
                 open_per_tool=5000,
             )
-            uvicorn.run(
-                create_app(settings), host="127.0.0.1", port=int(port), log_level="critical"
-            )
+            with socket.create_server(("127.0.0.1", int(port))) as listening:
+                Server(create_app(settings), settings).run(sockets=[listening])
             os._exit(0)
         print(child, flush=True)  # noqa: T201 - its output is its protocol
 

@@ -106,7 +106,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self.cycle.disconnected = True  # whatever is still answered goes nowhere
         self.cycle.message_event.set()
-        if self.cycle.scope["method"] in _SAFE:
+        if self.cycle.more_body or self.cycle.scope["method"] in _SAFE:
             answer = problem(503, "stopping", "the service is being stopped; ask again")
         else:
             answer = problem(

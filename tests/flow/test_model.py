@@ -4,6 +4,9 @@ The laws: a request ends once and in one way; an approval exists exactly if peop
 distinct and other than its user, filled every place in time; it is spent at most once and never
 late; whatever happened is in the log, from which every state can be rebuilt. The bug it would
 catch: any path on which two of these disagree.
+
+The sequencer runs whenever time has passed, as it does in a service: without it nothing is granted.
+One service serves every example, so the clock goes on from one to the next.
 """
 
 from __future__ import annotations
@@ -42,6 +45,7 @@ class Requests(RuleBasedStateMachine):
     """One request for two of finance, made for one of its members."""
 
     running: Running
+    began = 1_900_000_000
 
     @initialize(user=st.sampled_from(PEOPLE))
     def begin(self, user: str) -> None:
@@ -49,6 +53,7 @@ class Requests(RuleBasedStateMachine):
         self.user = user
         store = self.running.service.store
         store._now = self.now  # type: ignore[method-assign]
+        self.sequence()
         counter = type(self)._counter = getattr(type(self), "_counter", 0) + 1
         self.request = self.running.opened(f"{500 + counter}.00", user=user)
         self.jti = "apr_" + self.request[4:]
@@ -60,7 +65,12 @@ class Requests(RuleBasedStateMachine):
         self.spent: str | None = None
 
     def now(self, session: object) -> int:  # noqa: ARG002 - the shape of the real one
-        return 1_900_000_000 + self.offset
+        return self.began + self.offset
+
+    def sequence(self) -> None:
+        service = self.running.service
+        while log.sequence(service.store, service.keys, now=self.began + self.offset):
+            pass
 
     def seen(self) -> status.RequestStatus:
         return status.status(self.running.service, self.running.caller, self.request)
@@ -75,6 +85,7 @@ class Requests(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 60, 299, 300, 301, 899, 900]))
     def time_passes(self, seconds: int) -> None:
         self.offset += seconds
+        self.sequence()
         if self.state == "pending" and self.offset >= REQUEST_LIFE:
             self.state = "expired"
 
@@ -124,9 +135,7 @@ class Requests(RuleBasedStateMachine):
     @rule()
     def jobs_run(self) -> None:
         expire.expire(self.running.service)
-        log.sequence(
-            self.running.service.store, self.running.service.keys, now=1_900_000_000 + self.offset
-        )
+        self.sequence()
 
     @precondition(lambda self: hasattr(self, "state"))
     @invariant()
@@ -140,7 +149,8 @@ class Requests(RuleBasedStateMachine):
             return
         service = self.running.service
         expire.expire(service)
-        log.sequence(service.store, service.keys, now=1_900_000_000 + self.offset)
+        self.sequence()
+        type(self).began += self.offset
         assert audit(service) == ()
         with service.store.read() as tx:
             about = tx.log.about(tenant="default", subject=self.request)

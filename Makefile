@@ -8,7 +8,7 @@ INPUTS := pyproject.toml .ci/environment
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := list
-.PHONY: list demo serve test check bench mutate lock system-packages clean
+.PHONY: list demo serve test check faults bench mutate lock system-packages clean
 export CI
 
 list: ## this list
@@ -31,6 +31,9 @@ check: $(DEV_READY) ## static checks: lint, format, types, who may import whom
 
 bench: $(DEV_READY) system-packages ## measure, and write benchmarks/results.json
 	$(BIN)/python -m benchmarks
+
+faults: $(DEV_READY) system-packages ## every fault instead of the sample that make test draws; takes hours
+	$(BIN)/pytest tests/faults tests/crash --complete $(FAULTS_ARGS)
 
 mutate: $(DEV_READY) ## change the security core in many small ways and list the changes no test notices
 	$(BIN)/mutmut run

@@ -36,6 +36,7 @@ LEASE_SECONDS = 120
 SEND_SECONDS = 30
 """The longest that a channel may take to send one message."""
 FIRST_DELAY, LONGEST_DELAY = 2.0, 900.0
+_MOST_DOUBLINGS = 16
 PATIENCE = 86_400
 """Seconds after which a notice that cannot be delivered is given up, for all to see."""
 
@@ -116,7 +117,7 @@ def deliver(service: Service, channel: Channel, *, worker: str, limit: int = 20)
     for notice in taken:
         if time.monotonic() - begun > LEASE_SECONDS - SEND_SECONDS:
             # The rest could still be under way when another may take it: leave it to the next.
-            _put_off(service, notice, lease, code="busy", after=0, counts=False)
+            _put_off(service, notice, lease, code="busy", after=None, counts=False)
             continue
         try:
             message = compose(service, notice)
@@ -200,6 +201,19 @@ def _digest(tx: Tx, notice: Notice) -> tuple[str, ...]:
     )
 
 
+def pause(attempts: int, *, after: int | None, spread: float) -> int:
+    """Seconds until a notice is tried again that could not be sent `attempts` times.
+
+    Twice as long after each attempt, up to `LONGEST_DELAY`, times `spread`, so that what failed
+    together is not tried together. `after` is how long the channel asks to wait: it can make the
+    pause longer, never shorter, so that a peer that says 0 is not asked without end.
+    """
+    # The exponent is bounded before the power is taken: a float ends at 2**1023.
+    grown = FIRST_DELAY * 2 ** min(max(attempts, 1), _MOST_DOUBLINGS)
+    own = min(LONGEST_DELAY, grown) * spread
+    return max(1, int(max(own, min(after or 0, LONGEST_DELAY))))
+
+
 def _put_off(
     service: Service,
     notice: Notice,
@@ -216,15 +230,13 @@ def _put_off(
                 tx, notice, code, done=tx.notices.give_up(notice.id, lease=lease, error=code)
             )
             return
-        # Jitter: what failed together is not tried together.
-        backoff = min(LONGEST_DELAY, FIRST_DELAY * 2**attempts) * random.uniform(0.5, 1.5)  # noqa: S311
-        delay = backoff if after is None else min(after, LONGEST_DELAY)
+        delay = (
+            pause(attempts, after=after, spread=random.uniform(0.5, 1.5))  # noqa: S311
+            if counts
+            else 0
+        )
         tx.notices.put_off(
-            notice.id,
-            lease=lease,
-            error=code,
-            attempts=attempts,
-            next_try=tx.now + int(delay),
+            notice.id, lease=lease, error=code, attempts=attempts, next_try=tx.now + delay
         )
 
 

@@ -5,6 +5,7 @@ What holds:
 - Pure: who sends, from which service and when are arguments.
 - No header holds a character that the letter's drawing or a strict pattern did not let through; an
   address is one mailbox of plain ASCII, without a display name that would have to be quoted.
+- A header decodes to exactly the text that was meant (`headers`).
 - `Message-ID` is made of the notice's id and which of its letters this is: a second attempt has the
   same one, so that who receives two copies can drop one.
 - All mails about one request refer to one root, so that updates fall under the first.
@@ -19,7 +20,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email import policy
 from email.message import EmailMessage
 from email.utils import format_datetime
 from pathlib import Path
@@ -31,6 +31,7 @@ from approvals.core import urls
 from approvals.core.errors import AssentError
 from approvals.core.mailbox import is_mailbox
 from integrations.email import letter as letters
+from integrations.email.headers import exact_policy
 from integrations.email.text import columns, wrapped
 
 if TYPE_CHECKING:
@@ -40,10 +41,13 @@ if TYPE_CHECKING:
 
 WIDTH: Final = 76
 _LABELS: Final = 14
-_LINE: Final = 78
-_LONGEST_LINE: Final = 998
 
 _ID: Final = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
+
+SUPPRESSED: Final = "DR, RN, NRN, OOF, AutoReply"
+"""What Exchange and Outlook are asked not to send back (MS-OXCMAIL 2.2.3.2.14): receipts of
+delivery and of reading, absences, automatic answers. Not `All`: that would also keep back the
+report that a mail could not be delivered, which an operator needs."""
 
 FIRST, LAST = 1, 2
 """Which letter of a notice it is. Not its revision, which may move on between two attempts."""
@@ -130,13 +134,14 @@ def _mail(
     if not _is_page(safe.url, sender.origin):
         raise ValueError("a mail leads to a page of the service and nowhere else")
     preferences = f"<{sender.origin}/me>"
-    made = EmailMessage(policy=_policy(message_id(message, sender), preferences))
+    made = EmailMessage(policy=exact_policy())
     made["From"] = address(sender.address)
     made["To"] = address(message.recipient.address or "")
     made["Subject"] = safe.subject
     made["Date"] = format_datetime(datetime.fromtimestamp(now, UTC))
     made["Message-ID"] = message_id(message, sender, which)
     made["Auto-Submitted"] = "auto-generated"
+    made["X-Auto-Response-Suppress"] = SUPPRESSED
     made["List-Id"] = f"Approvals <approvals.{sender.domain}>"
     made["List-Unsubscribe"] = preferences
     made["X-Assent-Notice"] = _exact(_ID, message.id)
@@ -168,12 +173,6 @@ def _thread(mail: EmailMessage, *references: str, answers: str | None = None) ->
 def _root(brief: Brief, sender: Sender) -> str:
     """An id that no mail has and every mail about the request refers to."""
     return f"<{_exact(_ID, brief.request_id)}@{sender.domain}>"
-
-
-def _policy(*longest: str) -> policy.EmailPolicy[EmailMessage]:
-    # What cannot be folded would be encoded as if it were prose, and an encoded id is no id.
-    needed = max(map(len, longest)) + 1
-    return policy.SMTP.clone(max_line_length=min(max(_LINE, needed), _LONGEST_LINE))
 
 
 def _exact(pattern: re.Pattern[str], text: str) -> str:

@@ -11,6 +11,8 @@ What holds:
 
 from __future__ import annotations
 
+import base64
+import hmac
 import smtplib
 import socket
 import ssl
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn
 from approvals.flow.deliver import SEND_SECONDS, GiveUp, TryAgain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from approvals.config import Settings
 
@@ -33,8 +35,49 @@ LONG: Final = 900
 """Seconds until it is tried again where an operator has to change something first."""
 
 _OK, _READY, _GOES_ON = 250, 220, 251
+_CHALLENGE: Final = 334
+_LOGGED_IN: Final = frozenset({235, 503})
+_MOST_CHALLENGES: Final = 5
 # Said to any recipient by a server that wants to know first who is speaking: nobody's address.
 _WANTS_AUTH: Final = frozenset({503, 530, 534, 535, 538})
+
+
+class _Speaker(smtplib.SMTP):
+    """The library's client, with passwords in UTF-8, which it takes in ASCII only.
+
+    UTF-8 is what RFC 4616 says for PLAIN, and what servers store for LOGIN and CRAM-MD5, whose
+    definitions name no encoding.
+    """
+
+    def auth(
+        self,
+        mechanism: str,
+        authobject: Callable[..., str | None],
+        *,
+        initial_response_ok: bool = True,
+    ) -> tuple[int, bytes]:
+        """Do one exchange (RFC 4954). `authobject` gives text; it goes out as UTF-8 in base64."""
+        first = authobject() if initial_response_ok else None
+        self._auth_challenge_count = 0 if first is None else 1
+        said = mechanism.upper() if first is None else f"{mechanism.upper()} {_base64(first)}"
+        code, answer = self.docmd("AUTH", said)
+        while code == _CHALLENGE and self._auth_challenge_count < _MOST_CHALLENGES:
+            self._auth_challenge_count += 1
+            challenge = base64.b64decode(answer)
+            code, answer = self.docmd(_base64(authobject(challenge) or ""))
+        if code not in _LOGGED_IN:
+            raise smtplib.SMTPAuthenticationError(code, answer)
+        return code, answer
+
+    def auth_cram_md5(self, challenge: bytes | None = None) -> str | None:  # type: ignore[override]
+        """The answer to a challenge, under the password (RFC 2195)."""
+        if challenge is None:
+            return None
+        return f"{self.user} {hmac.digest(self.password.encode(), challenge, 'md5').hex()}"
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 class Fault(Enum):
@@ -94,7 +137,7 @@ def hand_over(server: Server, *, sender: str, to: str, mail: bytes) -> None:
 @contextmanager
 def _connected(server: Server) -> Iterator[smtplib.SMTP]:
     """A server that said hello, over TLS unless it is on this machine; every failure explained."""
-    smtp = smtplib.SMTP(local_hostname=server.hello, timeout=STEP_SECONDS)
+    smtp = _Speaker(local_hostname=server.hello, timeout=STEP_SECONDS)
     cutoff = _Cutoff(smtp)
     try:
         cutoff.start()

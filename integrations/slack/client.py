@@ -43,6 +43,7 @@ LONGEST_WAIT: Final = 900
 DEFAULT_WAIT: Final = 30
 
 _CHUNK: Final = 65_536
+_DIGITS: Final = 4
 _ERROR = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _TOO_MANY: Final = 429
 _OK: Final = 200
@@ -197,5 +198,6 @@ def _wait(headers: Mapping[str, str]) -> int:
     for name, value in headers.items():
         if name.lower() == "retry-after" and value.isascii() and value.isdigit():
             # Compared by length of the text first: thousands of digits are not made a number.
-            return min(int(value), LONGEST_WAIT) if len(value) <= len("9999") else LONGEST_WAIT
+            short = value.lstrip("0")
+            return min(int(short or "1"), LONGEST_WAIT) if len(short) <= _DIGITS else LONGEST_WAIT
     return DEFAULT_WAIT

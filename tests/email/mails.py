@@ -214,12 +214,13 @@ def mail_server(
     starttls: ssl.SSLContext | None = None,
     implicit: ssl.SSLContext | None = None,
     login: bool = False,
+    password: str = PASSWORD,
     breaking: bool = False,
 ) -> Iterator[int]:
     """Run a mail server; gives its port."""
 
     def authenticate(*given: Any) -> AuthResult:
-        right = given[-1] == LoginPassword(USER.encode(), PASSWORD.encode())
+        right = given[-1] == LoginPassword(USER.encode(), password.encode())
         return AuthResult(success=right, handled=False)
 
     options: dict[str, Any] = {"hostname": "127.0.0.1", "port": 0, "ssl_context": implicit}

@@ -308,7 +308,14 @@ def check(mail: EmailMessage, url: str) -> None:
     names = {name.lower() for name in mail.keys()}  # noqa: SIM118 - a mail is no mapping
     assert names == {
         *("from", "to", "subject", "date", "message-id", "auto-submitted", "list-id"),
-        *("list-unsubscribe", "x-assent-notice", "mime-version", "content-type", "references"),
+        *(
+            "list-unsubscribe",
+            "x-assent-notice",
+            "x-auto-response-suppress",
+            "mime-version",
+            "content-type",
+            "references",
+        ),
     }
     assert mail.defects == []
     assert mail["To"] == "ada@example.com"

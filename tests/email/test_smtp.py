@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 import json
 import socket
 import threading
+from base64 import b64decode, b64encode
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +142,93 @@ def test_starttls_and_a_password(tmp_path: Path) -> None:
             smtp_password=PASSWORD,
         ).send(message(), None)
     assert post.peers == [(True, True)]
+
+
+@pytest.mark.parametrize("password", ["pässwörd", "пароль", "\U0001f511 und 密码", "naïve"])
+def test_a_password_outside_ascii_is_sent_as_utf_8(tmp_path: Path, password: str) -> None:
+    server, client = contexts(tmp_path)
+    post = Post()
+    with mail_server(post, starttls=server, login=True, password=password) as port:
+        options: dict[str, Any] = {
+            "smtp_host": "localhost",
+            "smtp_security": "starttls",
+            "smtp_username": USER,
+        }
+        channel(port, client, **options, smtp_password=password).send(message(), None)
+        try_again(channel(port, client, **options, smtp_password=f"{password}x"), "smtp_auth")
+    assert post.peers == [(True, True)]
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "CRAM-MD5"])
+def test_every_mechanism_takes_a_name_and_a_password_outside_ascii(
+    tmp_path: Path, mechanism: str
+) -> None:
+    server, client = contexts(tmp_path)
+    name, password, challenge = "jürgen", "пароль", b"<1.2@mail.example>"
+    heard: list[bytes] = []
+
+    def log_in(connection: socket.socket) -> None:
+        with server.wrap_socket(connection, server_side=True) as secure:
+            lines = secure.makefile("rb")
+            secure.sendall(b"220 hello\r\n")
+            lines.readline()
+            secure.sendall(f"250-hello\r\n250 AUTH {mechanism}\r\n".encode())
+            said = lines.readline().split()
+            assert said[:2] == [b"AUTH", mechanism.encode()]
+            heard.extend(b64decode(each) for each in said[2:])
+            if mechanism != "PLAIN":
+                secure.sendall(b"334 " + b64encode(challenge) + b"\r\n")
+                heard.append(b64decode(lines.readline()))
+            secure.sendall(b"235 come in\r\n")
+            lines.readline()
+
+    with speaking(log_in) as port:
+        sending = channel(
+            port,
+            client,
+            smtp_host="localhost",
+            smtp_security="tls",
+            smtp_username=name,
+            smtp_password=password,
+        )
+        try_again(sending, "smtp_away")  # it hangs up once it let us in
+    answered = hmac.digest(password.encode(), challenge, "md5").hex()
+    assert (
+        heard
+        == {
+            "PLAIN": [f"\0{name}\0{password}".encode()],
+            "LOGIN": [name.encode(), password.encode()],
+            "CRAM-MD5": [f"{name} {answered}".encode()],
+        }[mechanism]
+    )
+
+
+def test_a_server_that_keeps_asking_is_not_let_ask_for_ever(tmp_path: Path) -> None:
+    server, client = contexts(tmp_path)
+    asked = 0
+
+    def ask(connection: socket.socket) -> None:
+        nonlocal asked
+        with server.wrap_socket(connection, server_side=True) as secure:
+            lines = secure.makefile("rb")
+            secure.sendall(b"220 hello\r\n")
+            lines.readline()
+            secure.sendall(b"250-hello\r\n250 AUTH LOGIN\r\n")
+            while lines.readline():
+                asked += 1
+                secure.sendall(b"334 YQ==\r\n")
+
+    with speaking(ask) as port:
+        sending = channel(
+            port,
+            client,
+            smtp_host="localhost",
+            smtp_security="tls",
+            smtp_username=USER,
+            smtp_password=PASSWORD,
+        )
+        assert try_again(sending, "smtp_auth").after == smtp.LONG
+    assert 1 < asked < 10
 
 
 def test_tls_from_the_first_byte(tmp_path: Path) -> None:

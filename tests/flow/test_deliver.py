@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from sqlalchemy import text
 
 from approvals.core.ceremony import Decision
 from approvals.core.errors import AssentError
@@ -13,7 +16,16 @@ from approvals.core.events import EventType, parse_leaf
 from approvals.core.requests import State
 from approvals.flow import chat
 from approvals.flow.activate import activate
-from approvals.flow.deliver import LEASE_SECONDS, PATIENCE, GiveUp, Message, TryAgain, deliver
+from approvals.flow.deliver import (
+    LEASE_SECONDS,
+    LONGEST_DELAY,
+    PATIENCE,
+    GiveUp,
+    Message,
+    TryAgain,
+    deliver,
+    pause,
+)
 from approvals.flow.outbox import stir
 from tests.logged import told
 from tests.service import PEOPLE, RULES, TOOLS, bundle_files, start
@@ -99,6 +111,48 @@ def test_a_channel_that_is_away_is_tried_again_and_loses_nothing(
     later(700)
     drain(mailing, channel)
     assert len({message.recipient.id for message, _ in channel.sent}) == 2
+
+
+@given(
+    attempts=st.integers(min_value=0, max_value=10**9),
+    after=st.none() | st.integers(min_value=-(10**30), max_value=10**30),
+    spread=st.floats(min_value=0.5, max_value=1.5),
+)
+@example(attempts=1024, after=None, spread=1.0)
+@example(attempts=1, after=0, spread=0.5)
+def test_a_pause_is_never_none_and_never_longer_than_is_said(
+    attempts: int, after: int | None, spread: float
+) -> None:
+    seconds = pause(attempts, after=after, spread=spread)
+    assert 1 <= seconds <= LONGEST_DELAY * 1.5
+    assert seconds >= min(after or 0, LONGEST_DELAY)
+    assert seconds >= pause(attempts, after=None, spread=spread)
+    assert pause(attempts + 1, after=after, spread=spread) >= seconds
+
+
+def test_a_channel_that_says_at_once_is_asked_less_and_less_often(
+    mailing: Running, later: Callable[[int], None]
+) -> None:
+    mailing.opened()
+    channel = Recorder(fails=[TryAgain("away", after=0)] * 2_000)
+    for _ in range(600):
+        drain(mailing, channel)
+        later(1)
+    # Two notices; each is tried after 2, 4, 8, … seconds, whatever the channel says.
+    assert 8 <= 2_000 - len(channel.fails) <= 2 * 11
+
+
+def test_a_notice_after_a_thousand_attempts_is_still_put_off(
+    mailing: Running, later: Callable[[int], None]
+) -> None:
+    mailing.opened()
+    channel = Recorder(fails=[TryAgain("away"), TryAgain("away")])
+    with mailing.service.store.begin() as tx:
+        tx.session.execute(text("UPDATE notice SET attempts = 5000"))
+    assert drain(mailing, channel) == 2
+    later(int(LONGEST_DELAY * 1.5) + 1)
+    drain(mailing, channel)
+    assert len(channel.sent) == 2
 
 
 def test_what_can_never_be_sent_is_given_up_for_all_to_see(

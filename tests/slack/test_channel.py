@@ -192,6 +192,9 @@ def outcome(channel: SlackChannel, message: Message, reference: str | None = Non
         (Fault(429, b"", {"Retry-After": "17"}), "slack_ratelimited", 17),
         (Fault(429, b"slow down", {"retry-after": "9" * 5000}), "slack_ratelimited", 900),
         (Fault(429, b"", {"Retry-After": "soon"}), "slack_ratelimited", 30),
+        (Fault(429, b"", {"Retry-After": "0"}), "slack_ratelimited", 1),
+        (Fault(429, b"", {"Retry-After": "00000000000000017"}), "slack_ratelimited", 17),
+        (Fault(429, b"", {"Retry-After": "-5"}), "slack_ratelimited", 30),
         (Fault(429), "slack_ratelimited", 30),
         (refusal("ratelimited", headers={"Retry-After": "4"}), "slack_ratelimited", 4),
         (Fault(500, b"<html>oops</html>"), "slack_status_500", None),
@@ -221,7 +224,7 @@ def outcome(channel: SlackChannel, message: Message, reference: str | None = Non
         (refusal("account_inactive"), "slack_account_inactive", 600),
         (refusal("missing_scope"), "slack_missing_scope", 600),
     ],
-    ids=range(31),
+    ids=range(34),
 )  # fmt: skip
 def test_what_may_pass_is_tried_again(
     slack: Counterpart, fault: Fault, code: str, after: int | None

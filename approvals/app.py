@@ -16,6 +16,7 @@ from fastapi import FastAPI
 import web
 from approvals import api
 from approvals.api.account import Accounts, Routed
+from approvals.api.connections import most_connections
 from approvals.api.edge import Edge
 from approvals.config import Settings, load
 from approvals.delivery import Delivery
@@ -92,7 +93,7 @@ def build_app(service: Service, *, jobs: bool = True) -> FastAPI:
     )
     app.add_middleware(Routed)
     room = api.mount(app, service)
-    web.mount(app, service)
+    web.mount(app, service, streams=most_connections(service.settings) // 8)
     connect.mount(app, service)
     # The later stands around the earlier.
     app.add_middleware(Edge, origin=service.settings.origin, max_bytes=service.settings.max_bytes)

@@ -45,9 +45,12 @@ class _OwnFiles(StaticFiles):
         return answer
 
 
-def mount(app: FastAPI, service: Service) -> None:
-    """Add the pages, their files, their headers and their error pages to `app`."""
-    app.state.web = Web(service, Hub(service.store.listen))
+def mount(app: FastAPI, service: Service, *, streams: int) -> None:
+    """Add the pages, their files, their headers and their error pages to `app`.
+
+    At most `streams` pages hear of changes at one time.
+    """
+    app.state.web = Web(service, Hub(service.store.listen, total=streams))
     for each in (inbox, requests, enrol, signin, me, live, figures):
         app.include_router(each.router, dependencies=[Depends(same_origin)])
     app.mount("/static", _OwnFiles(directory=FOLDER / "static"), name="static")

@@ -6,7 +6,9 @@ page, through the same checks as any visit.
 
 What holds: a waiting browser costs no thread and asks the database nothing; many changes in a
 short time are one event; whoever falls behind misses no last change, since what waits is a flag
-and not a queue. Standard: server-sent events, WHATWG HTML.
+and not a queue. A person has at most `EACH` streams, and all people together have a limit of which
+each has a share (`approvals.flow.places`); both are exact, however many come at one moment.
+Standard: server-sent events, WHATWG HTML.
 """
 
 import asyncio
@@ -19,9 +21,10 @@ from fastapi import APIRouter, Depends, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
-from approvals.core.errors import Unavailable
 from approvals.flow import look
+from approvals.flow.places import Places
 from approvals.flow.signin import Session
 from web.paths import ID
 from web.session import service_of, signed_in
@@ -29,14 +32,13 @@ from web.session import service_of, signed_in
 HEARTBEAT = 20.0  # seconds; below the idle limit of every common proxy
 LIFE = 600.0  # seconds; then the browser comes back, and its session is looked at again
 QUIET = 0.25  # seconds; changes closer together are one event
-MOST = 16  # streams of one person: tabs, not a flood
+EACH = 16  # streams of one person: tabs, not a flood
 
 
 @dataclass(eq=False, slots=True)
 class _Ear:
-    """One open stream: whose it is, the topic it is about, whether something came."""
+    """One open stream: the topic it is about, whether something came."""
 
-    person: tuple[str, str]
     topic: str
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -44,7 +46,12 @@ class _Ear:
 class Hub:
     """Wakes the streams of this process when the store tells of a commit."""
 
-    def __init__(self, listen: Callable[[Callable[[str], None]], Callable[[], None]]) -> None:
+    def __init__(
+        self, listen: Callable[[Callable[[str], None]], Callable[[], None]], *, total: int
+    ) -> None:
+        self.places: Places[tuple[str, str]] = Places(
+            total, each=EACH, code="too_many_streams", message="too many open pages"
+        )
         self._ears: set[_Ear] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._leaving = False
@@ -63,10 +70,10 @@ class Hub:
             if topic in {"", ear.topic}:
                 ear.changed.set()
 
-    async def stream(self, person: tuple[str, str], topic: str) -> AsyncIterator[str]:
+    async def stream(self, topic: str) -> AsyncIterator[str]:
         """The events for one browser, as text/event-stream."""
         self._loop = asyncio.get_running_loop()
-        ear = _Ear(person, topic)
+        ear = _Ear(topic)
         self._ears.add(ear)
         try:
             yield "retry: 2000\n\n"
@@ -94,9 +101,22 @@ class Hub:
         for ear in self._ears:
             ear.changed.set()
 
-    def count(self, person: tuple[str, str]) -> int:
-        """How many streams the person holds."""
-        return sum(ear.person == person for ear in self._ears)
+
+class _Stream(StreamingResponse):
+    """A stream that holds a place from before its first byte until after its last."""
+
+    def __init__(self, hub: Hub, session: Session, topic: str) -> None:
+        super().__init__(
+            hub.stream(topic),
+            media_type="text/event-stream",
+            headers={"X-Accel-Buffering": "no"},
+        )
+        self._place = hub.places.take((session.tenant, session.person))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or raise Unavailable (`too_many_streams`) before anything is sent."""
+        with self._place:
+            await super().__call__(scope, receive, send)
 
 
 router = APIRouter(include_in_schema=False)
@@ -115,11 +135,4 @@ async def live(
         await run_in_threadpool(look.request, service_of(request), session, about)
         topic = about
     hub: Hub = request.app.state.web.hub
-    person = (session.tenant, session.person)
-    if hub.count(person) >= MOST:
-        raise Unavailable("too many open pages", code="too_many_streams")
-    return StreamingResponse(
-        hub.stream(person, topic),
-        media_type="text/event-stream",
-        headers={"X-Accel-Buffering": "no"},
-    )
+    return _Stream(hub, session, topic)

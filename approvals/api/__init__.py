@@ -19,6 +19,7 @@ from approvals.api import (
     transparency,
 )
 from approvals.api.caller import Callers
+from approvals.api.connections import most_connections
 from approvals.api.edge import Edge
 from approvals.api.metrics import Metrics
 from approvals.api.metrics import router as metrics_router
@@ -41,7 +42,8 @@ def mount(app: FastAPI, service: Service) -> Room:
 
     The caller starts and stops `Room.waiting` with the event loop that serves the application.
     """
-    waiting = Waiting(service)
+    # What is left of the connections is for everybody else's requests.
+    waiting = Waiting(service, total=most_connections(service.settings) * 3 // 4)
     room = Room(
         service=service,
         callers=Callers(service),

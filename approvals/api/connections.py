@@ -55,13 +55,18 @@ def places(most: int, *, of: int) -> int:
     return min(most, max(of - _OURS, of // 2))
 
 
+def most_connections(settings: Settings) -> int:
+    """How many connections this process holds at one time."""
+    return places(settings.max_connections, of=descriptors())
+
+
 class Connections(ServerState):
     """The connections of one server."""
 
-    def __init__(self, settings: Settings, *, descriptors: int) -> None:
+    def __init__(self, settings: Settings) -> None:
         """Hold none."""
         super().__init__()
-        self.most = places(settings.max_connections, of=descriptors)
+        self.most = most_connections(settings)
         self._per_address = settings.connections_per_address
         self._proxies = tuple(ip_network(each) for each in settings.proxies)
         self._held: dict[Held, str] = {}

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
-from approvals.api.connections import Connections, descriptors
+from approvals.api.connections import Connections
 from approvals.api.protocol import BoundedProtocol
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Server(uvicorn.Server):
                 timeout_keep_alive=settings.keep_alive,
             )
         )
-        self.server_state = Connections(settings, descriptors=descriptors())
+        self.server_state = Connections(settings)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

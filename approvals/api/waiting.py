@@ -9,6 +9,8 @@ What holds:
 2. A wait ends when it is decided, when the wait or the request's own time is over, or when the
    caller has gone; each of these frees the place.
 3. Several callers that wait for one request cost one read.
+4. No enforcer can take all places: each has a share (`approvals.flow.places`). Who finds none is
+   told 503 `too_many_waiting`, not an early "pending", which would be asked again at once.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import anyio.to_thread
 
 from approvals.core.errors import AssentError, Unavailable
 from approvals.core.requests import State
+from approvals.flow.places import Places
 from approvals.flow.status import RequestStatus, status
 
 if TYPE_CHECKING:
@@ -36,9 +39,6 @@ if TYPE_CHECKING:
     from approvals.flow.service import Service
 
 MAX_WAIT: Final = 60
-MAX_PARKED: Final = 20_000
-"""Places for waiting callers; who comes when all are taken is answered at once."""
-
 _READERS: Final = 8
 LOOK_SECONDS: Final = 25.0
 """A caller looks by itself after about this time, in case that a word was lost on the way."""
@@ -61,12 +61,16 @@ class _Place:
 class Waiting:
     """The places of one process. Used from one event loop; woken from any thread."""
 
-    def __init__(self, service: Service) -> None:
-        """Prepare; `start` begins to listen."""
+    def __init__(self, service: Service, *, total: int) -> None:
+        """Prepare for `total` callers; `start` begins to listen."""
         self._service = service
+        self._shares: Places[tuple[str, str]] = Places(
+            total,
+            code="too_many_waiting",
+            message="too many callers of this enforcer wait for decisions; ask again",
+        )
         self._places: dict[tuple[str, str, str], _Place] = {}
         self._by_request: dict[str, set[tuple[str, str, str]]] = {}
-        self._parked = 0
         self._leaving = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: Callable[[], None] | None = None
@@ -100,7 +104,7 @@ class Waiting:
     @property
     def parked(self) -> int:
         """How many callers wait."""
-        return self._parked
+        return self._shares.taken
 
     async def read(self, caller: Caller, request_id: str) -> RequestStatus:
         """The status of a request, read in a thread."""
@@ -115,7 +119,8 @@ class Waiting:
 
         Raises:
             NotFound: it is not a request of this caller.
-            Unavailable: the service stops (`stopping`).
+            Unavailable: the enforcer has its share of places (`too_many_waiting`), or the service
+                stops (`stopping`).
         """
         if seconds <= 0:
             return await self.read(caller, request_id)
@@ -125,7 +130,10 @@ class Waiting:
         end = loop.time() + seconds
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
-            with self._parking(caller, request_id) as decided:
+            with (
+                self._shares.take((caller.tenant, caller.enforcer)),
+                self._parking(caller, request_id) as decided,
+            ):
                 # 1. Registered, so read now: whatever is decided from here on wakes us.
                 found = await self.read(caller, request_id)
                 while found.state is State.PENDING and (left := end - loop.time()) > 0:
@@ -157,11 +165,9 @@ class Waiting:
             self._by_request.setdefault(request_id, set()).add(key)
         future: asyncio.Future[RequestStatus] = asyncio.get_running_loop().create_future()
         place.futures.add(future)
-        self._parked += 1
         try:
             yield future
         finally:
-            self._parked -= 1
             place.futures.discard(future)
             if not future.cancel() and not future.cancelled():
                 future.exception()  # looked at, or asyncio would complain that nobody did

@@ -25,7 +25,7 @@ class Line:
 
 def room(**settings: object) -> Connections:
     options = {"max_connections": 16, "connections_per_address": 4, **settings}
-    return Connections(load(**options), descriptors=100_000)
+    return Connections(load(**options))
 
 
 def fill(held: Connections, *, count: int, first: int = 0) -> list[Line]:

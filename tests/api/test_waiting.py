@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import pytest
 
 from approvals.api import waiting as waiting_room
 from approvals.api.waiting import Waiting
-from approvals.client import Approved, Cancelled, Denied, Expired, Pending
+from approvals.client import Approved, Cancelled, Denied, Expired, Pending, ServiceAway
 from approvals.core.calls import ToolCall
 from approvals.core.ceremony import Decision
 from approvals.core.errors import Unavailable
@@ -145,7 +146,7 @@ def test_a_decision_between_reading_and_parking_is_not_missed(tmp_path: Path) ->
     caller = Caller("default", "gateway", (TARGET,))
 
     async def race() -> State:
-        waiting = Waiting(company.service)
+        waiting = Waiting(company.service, total=16)
         waiting.start()
         real = waiting.read
 
@@ -172,7 +173,7 @@ def test_a_wait_ends_with_the_request(tmp_path: Path) -> None:
     caller = Caller("default", "gateway", (TARGET,))
 
     async def wait() -> State:
-        waiting = Waiting(company.service)
+        waiting = Waiting(company.service, total=16)
         waiting.start()
         found = await waiting.until_decided(caller, request_id, seconds=LONG, receive=stay)
         waiting.stop()
@@ -188,7 +189,7 @@ def test_stopping_answers_whoever_waits(tmp_path: Path) -> None:
     caller = Caller("default", "gateway", (TARGET,))
 
     async def stop() -> None:
-        waiting = Waiting(company.service)
+        waiting = Waiting(company.service, total=16)
         waiting.start()
         held = asyncio.ensure_future(
             waiting.until_decided(caller, request_id, seconds=LONG, receive=stay)
@@ -206,6 +207,34 @@ def test_stopping_answers_whoever_waits(tmp_path: Path) -> None:
     request_id = open_request(company, caller)
     asyncio.run(stop())
     company.service.store.close()
+
+
+def test_no_enforcer_takes_all_the_places(tmp_path: Path) -> None:
+    with (
+        served(tmp_path / "home", max_connections=32) as company,
+        contextlib.closing(company.client()) as mine,
+        contextlib.closing(company.client("other")) as theirs,
+        ThreadPoolExecutor(24) as pool,
+    ):
+        request_id = ask(company, 1)
+        call = ToolCall(TARGET, "transfer", {**TRANSFER.args, "amount": 2})
+        other_id = theirs.submit(call, agent="billing-agent", user="uma").id
+        held = [pool.submit(mine.look, request_id, wait=LONG) for _ in range(20)]
+        # Of 24 places one enforcer gets half; who gets none is told so and when to come back.
+        until(lambda: parked(company) == 12 and sum(each.done() for each in held) == 8)
+        for each in held:
+            if each.done():
+                with pytest.raises(ServiceAway) as away:
+                    each.result()
+                assert "too many callers" in away.value.message
+                assert away.value.retry_after
+        asked = pool.submit(theirs.look, other_id, wait=LONG)
+        until(lambda: parked(company) == 13)
+        assert isinstance(mine.look(request_id), Pending)  # asking without waiting takes no place
+        company.approve(request_id)
+        company.approve(other_id)
+        assert isinstance(asked.result(), Approved)
+        assert sum(not each.exception() for each in held) == 12
 
 
 def test_the_client_says_that_a_request_expired(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
@@ -12,6 +15,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 import web
+from tests.progress import PATIENCE
 from tests.web.site import Site, everything, running_site
 from tests.web.visits import HTML, Visit
 
@@ -366,15 +370,31 @@ def test_the_stream_says_only_that_something_changed(
 
 
 def test_one_person_cannot_hold_streams_without_end(ada: Visit) -> None:
-    held = [ada.http.stream("GET", "/live") for _ in range(web.live.MOST)]
-    try:
-        for stream in held:
-            assert stream.__enter__().status_code == 200
-        answer = ada.http.get("/live")
-        assert (answer.status_code, answer.json()["code"]) == (503, "too_many_streams")
-    finally:
-        for stream in held:
-            stream.__exit__(None, None, None)
+    """However many are opened at one moment."""
+    most = web.live.EACH
+
+    async def opened(client: httpx2.AsyncClient, held: contextlib.AsyncExitStack) -> int:
+        answer = await held.enter_async_context(client.stream("GET", "/live"))
+        if answer.status_code != 200:
+            await answer.aread()
+            assert answer.json()["code"] == "too_many_streams"
+            assert "retry-after" in answer.headers
+        return answer.status_code
+
+    async def at_once() -> list[int]:
+        async with (
+            httpx2.AsyncClient(
+                base_url=ada.http.base_url,
+                cookies=ada.http.cookies,
+                limits=httpx2.Limits(max_connections=None),
+                timeout=PATIENCE,
+                trust_env=False,
+            ) as client,
+            contextlib.AsyncExitStack() as held,
+        ):
+            return await asyncio.gather(*(opened(client, held) for _ in range(80)))
+
+    assert Counter(asyncio.run(at_once())) == {200: most, 503: 80 - most}
 
 
 def test_figures_are_for_operators_and_otherwise_not_there(ada: Visit, arrive: Arrive) -> None:

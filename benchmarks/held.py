@@ -14,16 +14,17 @@ import contextlib
 import json
 import os
 import resource
+import socket
 import sys
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import uvicorn
 from sqlalchemy import event
 from sqlmodel import Session
 
+from approvals.api.server import Server
 from approvals.app import build_app
 from benchmarks.http import caller_token
 from tests.service import Running, start
@@ -46,21 +47,12 @@ def main() -> None:
     company = start(Path(home), database, people=("ada",), url=url)
     ids = [company.opened("10.00", args={"memo": str(number)}) for number in range(int(count))]
     app = build_app(company.service)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host="127.0.0.1",
-            port=int(port),
-            loop="uvloop",
-            http="httptools",
-            access_log=False,
-            log_level="error",
-        )
-    )
+    server = Server(app, company.service.settings)
+    listening = socket.create_server(("127.0.0.1", int(port)), backlog=2048)
     said = {"token": caller_token(company.enforcer_key, audience=url), "ids": ids}
     threading.Thread(target=_obey, args=(company, app, said), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):  # how it is told to end
-        server.run()
+        server.run(sockets=[listening])
 
 
 def _obey(company: Running, app: FastAPI, said: dict[str, object]) -> None:

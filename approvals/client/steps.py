@@ -1,4 +1,4 @@
-"""What a client does, said as steps that do no I/O, so that it is said once for both ways to do it.
+"""What a client does, as steps that do no I/O: one text for blocking callers and coroutines.
 
 A plan is a generator: it yields what to send and how long to pause, is given the answer or the
 error, and returns its result. `drive` performs a plan by blocking, `drive_async` on an event loop,
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
 from approvals.core.errors import AssentError
 
@@ -53,45 +53,46 @@ Step: TypeAlias = Send | Pause
 Plan: TypeAlias = Generator[Step, bytes, T]
 
 
+@dataclass(frozen=True, slots=True)
+class _Result(Generic[T]):
+    """What a plan returned."""
+
+    value: T
+
+
+def _advance(plan: Plan[T], answer: bytes | AssentError | None) -> Step | _Result[T]:
+    """Give a plan the answer to its last step (None before the first); the next step or its end."""
+    try:
+        if answer is None:
+            return next(plan)
+        return plan.throw(answer) if isinstance(answer, AssentError) else plan.send(answer)
+    except StopIteration as done:
+        return _Result(done.value)
+
+
 def drive(plan: Plan[T], perform: Callable[[Step], bytes]) -> T:
     """Perform the steps of a plan one after the other and return its result."""
-    answer: bytes | AssentError = b""
-    started = False
+    answer: bytes | AssentError | None = None
     try:
-        while True:
-            try:
-                if isinstance(answer, AssentError):
-                    step = plan.throw(answer)
-                else:
-                    step = plan.send(answer) if started else next(plan)
-            except StopIteration as done:
-                return done.value  # type: ignore[no-any-return]
-            started = True
+        while not isinstance(step := _advance(plan, answer), _Result):
             try:
                 answer = perform(step)
             except AssentError as error:
                 answer = error
+        return step.value
     finally:
         plan.close()
 
 
 async def drive_async(plan: Plan[T], perform: Callable[[Step], Awaitable[bytes]]) -> T:
     """Perform the steps of a plan on the running event loop and return its result."""
-    answer: bytes | AssentError = b""
-    started = False
+    answer: bytes | AssentError | None = None
     try:
-        while True:
-            try:
-                if isinstance(answer, AssentError):
-                    step = plan.throw(answer)
-                else:
-                    step = plan.send(answer) if started else next(plan)
-            except StopIteration as done:
-                return done.value  # type: ignore[no-any-return]
-            started = True
+        while not isinstance(step := _advance(plan, answer), _Result):
             try:
                 answer = await perform(step)
             except AssentError as error:
                 answer = error
+        return step.value
     finally:
         plan.close()

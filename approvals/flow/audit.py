@@ -41,6 +41,7 @@ from approvals.flow.contents import (
 )
 from approvals.flow.subjects import session_subject, subject_of
 from approvals.flow.tally import recount
+from approvals.flow.told import opened as read_opening
 from approvals.store.records import place
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class _Audit:
         for subject, leaves in self.tx.records.subjects():
             try:
                 followed = follow(leaf for leaf, _ in leaves)
-                opened = tuple(_opened(opening) for _, opening in leaves)
+                opened = tuple(read_opening(opening) for _, opening in leaves)
             except (ProofError, ValueError, KeyError, TypeError) as error:
                 code = error.code if isinstance(error, ProofError) else "opening_altered"
                 self.found(code, subject, str(error))
@@ -235,7 +236,7 @@ class _Audit:
                 if handle is None:
                     continue
                 history = self.tx.log.history(tenant=values["tenant"], subject=subject_of(handle))
-                if any(_opened(each).get(name) == values[key] for each in history.openings):
+                if any(read_opening(each).get(name) == values[key] for each in history.openings):
                     self.found(
                         "row_differs",
                         record.place,
@@ -266,11 +267,6 @@ def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
             batch = []
     if batch:
         yield batch
-
-
-def _opened(opening: str) -> dict[str, Json]:
-    """The secret values of an event, as far as they are kept; `log.check` verified them."""
-    return {name: member["value"] for name, member in orjson.loads(opening).items()}
 
 
 def _type(leaf: bytes) -> str:

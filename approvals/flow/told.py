@@ -68,7 +68,7 @@ def _read(stored: Told, tenant: str, subject: str) -> Subject:
         raise altered("chain", tenant, subject)
     return Subject(
         events=followed.events,
-        opened=tuple(_opened(opening) for opening in stored.openings),
+        opened=tuple(opened(opening) for opening in stored.openings),
         became=followed.became,
     )
 
@@ -223,7 +223,7 @@ def _vote(vote: Vote) -> tuple[Decision, int, str | None, str | None]:
     )
 
 
-def _opened(opening: str) -> dict[str, Json]:
-    """The secret values of an event, as far as they are still kept."""
+def opened(opening: str) -> dict[str, Json]:
+    """Read an opening: the secret values of an event by name, without those that were erased."""
     members: dict[str, dict[str, Json]] = orjson.loads(opening)
     return {name: member["value"] for name, member in members.items()}

@@ -141,9 +141,7 @@ def look(service: Service, caller: Caller, submission: Submission, *, again: boo
         if not current.bundle.engine.rules_use_usage:
             return Sight(current, now, _NOTHING_USED)
     with service.store.read() as tx:
-        current = service.current_bundle(tx, caller.tenant)
-        usage = _usage(tx, caller, submission) if _by_rules(current) else _NOTHING_USED
-        return Sight(current, tx.now, usage)
+        return look_within(service, tx, caller, submission)
 
 
 def look_within(service: Service, tx: Tx, caller: Caller, submission: Submission) -> Sight:

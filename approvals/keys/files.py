@@ -1,7 +1,7 @@
 """The files of keys: `log.json`, `seal.json`, `webhook.json`, one `approval-<kid>.json` each.
 
 What holds:
-- a file is written whole and durable or not at all, and never changed afterwards;
+- a file is written whole and durable or not at all; those of keys never change afterwards;
 - the folder is filled for the first time by one rename, so of two processes that start at once one
   wins and both go on with its keys;
 - folder and files are readable by their owner alone, or reading refuses;
@@ -143,13 +143,13 @@ def initialise(home: Path, folder: Path, *, now: int, origin: str) -> None:
         making.mkdir(mode=0o700)
         with locked(making):
             log = JWK.generate(kty="OKP", crv="Ed25519").export(as_dict=True)
-            _write(making / _LOG, {"jwk": log, "created": now, "origin": origin})
+            write(making / _LOG, {"jwk": log, "created": now, "origin": origin})
             _write_seal_key(making, created=now)
             write_webhook_key(making, created=now)
             kid = write_approval_key(making, created=now, activates=now)
             write_index(making, {kid: None})
             # From the beginning, so that a folder without a mark is one that lost it.
-            _write(making / MARK, UNBOUND)
+            write(making / MARK, UNBOUND)
             _take_place(making, folder)
         _sync(home)
     except (OSError, AssentError) as error:
@@ -185,7 +185,7 @@ def write_approval_key(
         "withdraws": sorted(withdraws),
     }
     kid: str = jwk.thumbprint()
-    _write(folder / f"{_PREFIX}{kid}.json", document)
+    write(folder / f"{_PREFIX}{kid}.json", document)
     return kid
 
 
@@ -194,19 +194,19 @@ def write_index(folder: Path, ends: Mapping[str, int | None]) -> None:
 
     A key file that was removed is missed by this.
     """
-    replace(folder / _INDEX, {"keys": dict(ends)})
+    write(folder / _INDEX, {"keys": dict(ends)})
 
 
 def indexed(folder: Path) -> dict[str, int | None] | None:
     """The ends of the keys as they were kept last; None: they were not."""
-    document = read_document(folder / _INDEX, {"keys"}, missing_ok=True)
-    match document:
-        case None:
-            return None
+    path = folder / _INDEX
+    if not path.exists():
+        return None
+    match read_document(path, {"keys"}):
         case {"keys": dict(ends)}:
             return ends
         case _:
-            raise _damaged(folder / _INDEX)
+            raise _damaged(path)
 
 
 def missing(folder: Path, *, now: int) -> list[Path]:
@@ -222,21 +222,22 @@ def missing(folder: Path, *, now: int) -> list[Path]:
 def write_webhook_key(folder: Path, *, created: int) -> None:
     """Make the Ed25519 key that signs webhooks and write its file."""
     jwk = JWK.generate(kty="OKP", crv="Ed25519").export(as_dict=True)
-    _write(folder / _WEBHOOK, {"jwk": jwk, "created": created})
-
-
-def replace(path: Path, document: Mapping[str, object]) -> None:
-    """Write the one file here that changes, the mark, in place of what it was."""
-    _write(path, document)
+    write(folder / _WEBHOOK, {"jwk": jwk, "created": created})
 
 
 def _write_seal_key(folder: Path, *, created: int) -> None:
     """Make the HMAC-SHA-256 key that seals the database's rows and write its file."""
     key = b64.encode(secrets.token_bytes(_SEAL_BYTES))
-    _write(folder / _SEAL, {"jwk": {"kty": "oct", "k": key}, "created": created})
+    write(folder / _SEAL, {"jwk": {"kty": "oct", "k": key}, "created": created})
 
 
-def _write(path: Path, document: Mapping[str, object]) -> None:
+def write(path: Path, document: Mapping[str, object]) -> None:
+    """Write a private JSON file whole and durable, in place of what was there.
+
+    Raises:
+        AssentError: `keys_unreadable`: nothing was written; `keys_not_durable`: it was, and its
+            folder could not be flushed.
+    """
     temporary = path.with_name(f"{_MAKING}{secrets.token_hex(8)}")
     try:
         _write_whole(temporary, document)
@@ -357,7 +358,7 @@ def read(folder: Path) -> KeyFolder:
 
 
 def _read_log_key(path: Path) -> tuple[Ed25519PrivateKey, str]:
-    match _read_document(path, {"jwk", "created", "origin"}):
+    match read_document(path, {"jwk", "created", "origin"}):
         case {"jwk": dict(jwk), "created": int(), "origin": str(origin)} if origin:
             return _ed25519(path, jwk), origin
         case _:
@@ -365,7 +366,7 @@ def _read_log_key(path: Path) -> tuple[Ed25519PrivateKey, str]:
 
 
 def _read_seal_key(path: Path) -> bytes:
-    match _read_document(path, {"jwk", "created"}):
+    match read_document(path, {"jwk", "created"}):
         case {"jwk": {"kty": "oct", "k": str(encoded), **rest}, "created": int()} if not rest:
             try:
                 key = b64.decode(encoded)
@@ -379,7 +380,7 @@ def _read_seal_key(path: Path) -> bytes:
 
 
 def _read_webhook_key(path: Path) -> Ed25519PrivateKey:
-    match _read_document(path, {"jwk", "created"}):
+    match read_document(path, {"jwk", "created"}):
         case {"jwk": dict(jwk), "created": int()}:
             return _ed25519(path, jwk)
         case _:
@@ -402,7 +403,7 @@ def _ed25519(path: Path, jwk: Mapping[str, object]) -> Ed25519PrivateKey:
 
 
 def _read_approval_key(path: Path) -> ApprovalKeyFile:
-    match _read_document(path, {"jwk", "created", "activates", "withdraws"}):
+    match read_document(path, {"jwk", "created", "activates", "withdraws"}):
         case {
             "jwk": dict(jwk),
             "created": int(created),
@@ -420,16 +421,8 @@ def _read_approval_key(path: Path) -> ApprovalKeyFile:
     raise _damaged(path)
 
 
-def read_document(
-    path: Path, members: set[str], *, missing_ok: bool = False
-) -> dict[str, object] | None:
+def read_document(path: Path, members: set[str]) -> dict[str, object]:
     """The JSON object in a private file, which has these members and no others."""
-    if missing_ok and not path.exists():
-        return None
-    return _read_document(path, members)
-
-
-def _read_document(path: Path, members: set[str]) -> dict[str, object]:
     _check_private(path, 0o600)
     try:
         document = json.loads(path.read_bytes())

@@ -148,7 +148,7 @@ class Mark:
                         f"{checkpoint.size}",
                         code="log_rolled_back",
                     )
-            files.replace(
+            files.write(
                 self._folder / FILE,
                 {
                     "identity": checkpoint.identity,
@@ -162,10 +162,9 @@ class Mark:
         if self._folder is None:
             return None
         path = self._folder / FILE
-        found = files.read_document(path, {"identity", "signed", "signing"}, missing_ok=True)
-        match found:
-            case None:
-                return None
+        if not path.exists():
+            return None
+        match files.read_document(path, {"identity", "signed", "signing"}):
             case {
                 "identity": str(identity),
                 "signed": {"size": int(size), "root": str(root), "note": str(note)},

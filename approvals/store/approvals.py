@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import case, update
 from sqlalchemy import select as select_columns
+from sqlalchemy import update
 from sqlmodel import col, select
 
 from approvals.store.rows import ApprovalRow, OutcomeRow, SpendRow
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
 LIVE = "live"
-SPENT = "spent"
 LAPSED = "lapsed"
 
 
@@ -70,7 +69,10 @@ class Approvals:
         add(self._session, ApprovalRow, {**values, "lapse_at": approval.expires})
 
     def get(self, *, tenant: str, jti: str, lock: bool = False) -> IssuedApproval | None:
-        """The approval with this id. With `lock`, it is spent or ended here or not at all."""
+        """The approval with this id.
+
+        `lock=True` takes a row lock: no other transaction can spend or end it meanwhile.
+        """
         query = select(ApprovalRow).where(ApprovalRow.tenant == tenant, ApprovalRow.jti == jti)
         if lock:
             # Read anew: what this transaction read before it had the lock may be old by now.
@@ -190,16 +192,6 @@ class Approvals:
             )
         )
         return ((jti, token) for jti, token in rows)
-
-    def states(self) -> dict[str, str]:
-        """The state of every approval of every tenant, by its id: spent, or that of its row."""
-        rows = self._session.execute(
-            select_columns(
-                col(ApprovalRow.jti),
-                case((col(SpendRow.jti).is_not(None), SPENT), else_=col(ApprovalRow.state)),
-            ).outerjoin(SpendRow, col(SpendRow.jti) == col(ApprovalRow.jti))
-        )
-        return dict(iter(rows))
 
 
 def _issued(row: ApprovalRow) -> IssuedApproval:

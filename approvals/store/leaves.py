@@ -150,11 +150,6 @@ class Leaves:
         ).first()
         return Chain() if row is None else Chain(row.count, row.head)
 
-    def chains(self) -> dict[str, tuple[int, bytes | None]]:
-        """How far each subject's events go, by tenant and subject in one text."""
-        rows = self._session.exec(select(ChainRow))
-        return {f"{row.tenant}/{row.subject}": (row.count, row.head) for row in rows}
-
     def staged(self, *, limit: int) -> list[Staged]:
         """The oldest events in line."""
         rows = self._session.exec(select(StagedRow).order_by(col(StagedRow.id)).limit(limit))

@@ -413,11 +413,6 @@ class Requests:
         )
         return frozenset(rows)
 
-    def states(self) -> dict[str, str]:
-        """The state of every request of every tenant, by its id."""
-        rows = self._session.exec(select(RequestRow.id, RequestRow.state))
-        return dict(rows.all())
-
     # -- seats ------------------------------------------------------------------------------
 
     def has_seat(self, *, request_id: str, person: str) -> bool:

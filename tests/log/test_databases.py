@@ -148,9 +148,7 @@ def chained(store: Store) -> dict[str, int]:
             chain = chains.setdefault(event_.subject, Chain())
             assert event_.link == chain.next()
             chain.add(leaf.leaf)
-        assert tx.log.chains() == {
-            f"default/{name}": (chain.count, chain.head) for name, chain in chains.items()
-        }
+        assert chains == {name: tx.log.chain(tenant="default", subject=name) for name in chains}
     return {name: chain.count for name, chain in chains.items()}
 
 

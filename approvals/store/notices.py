@@ -132,7 +132,7 @@ class Notices:
         due = (
             select(NoticeRow.id)
             .where(
-                _on(channel),
+                on_channel(channel),
                 NoticeRow.state == WAITING,
                 col(NoticeRow.revision) > col(NoticeRow.sent),
                 col(NoticeRow.next_try) <= now,
@@ -208,17 +208,6 @@ class Notices:
         )
         return [_notice(row) for row in rows]
 
-    def due_count(self, *, channel: str) -> int:
-        """How many notices wait on a channel."""
-        return self._session.exec(
-            select(func.count()).where(
-                _on(channel),
-                NoticeRow.state == WAITING,
-                col(NoticeRow.next_try) < NEVER,
-                col(NoticeRow.revision) > col(NoticeRow.sent),
-            )
-        ).one()
-
     def _held(self, notice_id: str, lease: str, values: dict[str, object]) -> bool:
         return (
             changed(
@@ -232,7 +221,7 @@ class Notices:
         )
 
 
-def _on(channel: str) -> ColumnElement[bool]:
+def on_channel(channel: str) -> ColumnElement[bool]:
     """The channel itself, and its parts: `webhook` has `webhook:NAME`."""
     return or_(col(NoticeRow.channel) == channel, col(NoticeRow.channel).startswith(f"{channel}:"))
 

@@ -18,7 +18,7 @@ from sqlalchemy import bindparam, func, select, update
 from sqlmodel import Session, col
 
 from approvals.core.requests import State
-from approvals.store.notices import WAITING
+from approvals.store.notices import NEVER, WAITING, on_channel
 from approvals.store.rows import (
     ApprovalRow,
     CheckpointRow,
@@ -112,7 +112,12 @@ class Standings:
         """How many notices wait on a channel, counted up to `most`, and since when the oldest."""
         return self._counted(
             select(col(NoticeRow.due))
-            .where(col(NoticeRow.channel) == channel, col(NoticeRow.state) == WAITING)
+            # A delivered notice keeps its state: more may be told of its subject. It is not due.
+            .where(
+                on_channel(channel),
+                col(NoticeRow.state) == WAITING,
+                col(NoticeRow.next_try) < NEVER,
+            )
             .order_by(col(NoticeRow.next_try))
             .limit(most)
         )

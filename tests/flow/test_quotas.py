@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -265,11 +266,14 @@ def test_what_was_delivered_is_looked_at_no_more(running: Running) -> None:
             due=tx.now,
         )
         tx.notices.put(made)
+        tx.notices.put(replace(made, id="ntc_2", channel="webhook:ops"))
+        assert tx.standing.outbox("email", most=9) == (1, tx.now)
+        assert tx.standing.outbox("webhook", most=9) == (1, tx.now)
         claim: dict[str, Any] = {"channel": "email", "lease": "l", "limit": 9}
         (claimed,) = tx.notices.claim(**claim, now=tx.now, until=tx.now + 9)
         assert tx.notices.settle(claimed.id, lease="l", sent=1, reference=None)
-        assert tx.notices.due_count(channel="email") == 0
-        next_try = text("SELECT next_try FROM notice")
+        assert tx.standing.outbox("email", most=1) == (0, None)
+        next_try = text("SELECT next_try FROM notice WHERE id = 'ntc_1'")
         assert tx.session.execute(next_try).scalar_one() == NEVER
         assert tx.notices.stir(tenant="default", kind="request", subject="req_1", now=tx.now) == 1
         assert len(tx.notices.claim(**claim, now=tx.now, until=tx.now + 9)) == 1

@@ -266,7 +266,7 @@ def test_what_was_delivered_is_looked_at_no_more(running: Running) -> None:
             due=tx.now,
         )
         tx.notices.put(made)
-        tx.notices.put(replace(made, id="ntc_2", channel="webhook:ops"))
+        tx.notices.put(replace(made, id="ntc_2", channel="webhook:ops", subject="req_2"))
         assert tx.standing.outbox("email", most=9) == (1, tx.now)
         assert tx.standing.outbox("webhook", most=9) == (1, tx.now)
         claim: dict[str, Any] = {"channel": "email", "lease": "l", "limit": 9}

@@ -78,6 +78,7 @@ class Waiting:
 
     def start(self) -> None:
         """Listen to the store, on the running loop."""
+        self._leaving = False
         self._loop = asyncio.get_running_loop()
         # Its own few threads: a flood of submissions must not hold back those who wait.
         self._limiter = anyio.CapacityLimiter(_READERS)

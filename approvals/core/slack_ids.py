@@ -10,3 +10,4 @@ from typing import Final
 
 ACCOUNT: Final = re.compile(r"[UW][A-Z0-9]{2,31}", re.ASCII)
 TEAM: Final = re.compile(r"[TE][A-Z0-9]{2,31}", re.ASCII)
+ORGANIZATION: Final = re.compile(r"E[A-Z0-9]{2,31}", re.ASCII)

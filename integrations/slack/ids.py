@@ -6,9 +6,9 @@ import re
 from typing import Final
 
 from approvals.core import approval
-from approvals.core.slack_ids import ACCOUNT, TEAM
+from approvals.core.slack_ids import ACCOUNT, ORGANIZATION, TEAM
 
-__all__ = ["ACCOUNT", "ENVELOPE", "REQUEST", "TEAM", "TRIGGER"]
+__all__ = ["ACCOUNT", "ENVELOPE", "ORGANIZATION", "REQUEST", "TEAM", "TRIGGER"]
 
 REQUEST: Final = re.compile(f"{approval.REQUEST}{approval.OCCASION_PATTERN}", re.ASCII)
 ENVELOPE: Final = re.compile(r"[A-Za-z0-9-]{1,128}", re.ASCII)

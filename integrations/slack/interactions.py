@@ -2,7 +2,8 @@
 
 1. Whatever comes in here was signed by Slack, or came over Slack's own connection, and was taken
    once. It is read into exactly what is needed; what cannot be read is refused.
-2. The account is looked up by team and id. One that is nobody's is told how to link it.
+2. The account is looked up by its home and id (`linking.Who`). One that is nobody's is told how to
+   link it.
 3. The use case decides what the person may do. What it refuses becomes a sentence for the person
    who clicked, and changes nothing.
 4. What has to be asked of Slack for it comes afterwards (`Answer.then`): Slack waits three seconds.
@@ -29,7 +30,7 @@ from integrations.slack import ids, notes, reply
 from integrations.slack.blocks import APPROVE, DENY
 from integrations.slack.channel import CHANNEL
 from integrations.slack.client import SlackError, ask
-from integrations.slack.linking import check_member
+from integrations.slack.linking import Who, check_member
 from integrations.slack.signature import refused
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ _REFUSALS = (NotFound, Conflict, Forbidden, TransitionError, Invalid)
 _SENTENCES: Final = {
     "account_deactivated": "This account is deactivated; it cannot be linked.",
     "account_is_bot": "A bot's account cannot be linked.",
-    "account_is_foreign": "Only members of this app's own workspace can link their account.",
+    "account_is_foreign": "Only members of this app's own workspace or organization can link their "
+    "account. One that is here through Slack Connect cannot; use the page.",
     "account_is_guest": "A guest's account cannot be linked.",
     "account_linked": "This account, or this person, is linked already. Unlink it on the page "
     "first.",
@@ -79,14 +81,6 @@ class Answer:
     then: Callable[[], None] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Who:
-    """The account that clicked or typed, by the ids that an account is linked by."""
-
-    team: str
-    account: str
-
-
 class Interactions:
     """What Slack tells the service, done. Safe to share between threads."""
 
@@ -114,14 +108,18 @@ class Interactions:
 
     def command(self, fields: Mapping[str, Any]) -> Answer:
         """A slash command; raises as `interaction` does."""
-        who = _Who(_id(fields, "team_id", ids.TEAM), _id(fields, "user_id", ids.ACCOUNT))
+        who = _typed(fields)
         url = _text(fields, "response_url")
         text = _text(fields, "text") if fields.get("text") else ""
         if len(text) > _LONGEST_COMMAND:
             return Answer(notes.say(_HELP))
-        match text.split():
-            case []:
+        # Telephones write the first word of a line with a capital letter.
+        verb, *rest = text.split() or [""]
+        match [verb.lower(), *rest]:
+            case [""] | ["list"]:
                 return Answer(self._waiting(who))
+            case ["link"]:
+                return Answer(notes.say(self._how_to_link(who)))
             case ["link", code]:
                 # Slack is asked about the account, which may take longer than it waits.
                 return Answer(then=lambda: self._answer(url, self._linked(who, code)))
@@ -140,7 +138,7 @@ class Interactions:
         trigger = _id(payload, "trigger_id", ids.TRIGGER)
         session = self._session(who)
         if session is None:
-            return self._tell(url, self._how_to_link)
+            return self._tell(url, self._how_to_link(who))
         request_id = value if isinstance(value, str) and ids.REQUEST.fullmatch(value) else ""
         try:
             if action == APPROVE:
@@ -163,7 +161,7 @@ class Interactions:
             raise refused()
         session = self._session(who)
         if session is None:
-            return _form_error(self._how_to_link)
+            return _form_error(self._how_to_link(who))
         try:
             self._decide(session, request_id, Decision.DENY, (reason or "").strip() or None)
         except _REFUSALS as error:
@@ -193,18 +191,18 @@ class Interactions:
         except SlackError:
             self._answer(url, _AWAY)
 
-    def _waiting(self, who: _Who) -> Mapping[str, Any]:
+    def _waiting(self, who: Who) -> Mapping[str, Any]:
         session = self._session(who)
         if session is None:
-            return notes.say(self._how_to_link)
+            return notes.say(self._how_to_link(who))
         cards = [card for card in look.inbox(self._service, session) if card.waits]
         return notes.waiting(cards, page=self._service.url("/"), address=self._service.url("/r/"))
 
-    def _linked(self, who: _Who, code: str) -> str:
+    def _linked(self, who: Who, code: str) -> str:
         try:
-            check_member(self._web, team=who.team, account=who.account)
+            home = check_member(self._web, who)
             chat.finish_link(
-                self._service, channel=CHANNEL, team=who.team, account=who.account, code=code
+                self._service, channel=CHANNEL, team=home, account=who.account, code=code
             )
         except SlackError:
             return _AWAY
@@ -212,11 +210,16 @@ class Interactions:
             return _sentence(error)
         return "This account is linked to you now. It can deny, and approve where the rule allows."
 
-    def _session(self, who: _Who) -> Session | None:
-        return chat.person_of(self._service, channel=CHANNEL, team=who.team, account=who.account)
+    def _session(self, who: Who) -> Session | None:
+        found = (
+            chat.person_of(self._service, channel=CHANNEL, team=home, account=who.account)
+            for home in who.homes
+        )
+        return next((session for session in found if session is not None), None)
 
-    @property
-    def _how_to_link(self) -> str:
+    def _how_to_link(self, who: Who) -> str:
+        if who.is_foreign:
+            return _SENTENCES["account_is_foreign"]
         return (
             "This Slack account is not linked to you yet. Sign in at "
             f"{self._service.url('/me')} and follow “Link Slack” there."
@@ -242,11 +245,32 @@ def _sentence(error: AssentError) -> str:
     return _SENTENCES.get(error.code, _OTHERWISE)
 
 
-def _who(payload: Mapping[str, Any]) -> _Who:
-    """The account: its own team and the team that it clicked in, which for a stranger differ."""
-    user, team = _mapping(payload, "user"), _id(_mapping(payload, "team"), "id", ids.TEAM)
-    home = _id(user, "team_id", ids.TEAM) if "team_id" in user else team
-    return _Who(home, _id(user, "id", ids.ACCOUNT))
+def _who(payload: Mapping[str, Any]) -> Who:
+    """Who clicked. `team` is null where the app is installed in a whole organization."""
+    user = _mapping(payload, "user")
+    workspace = organization = None
+    if payload.get("team") is not None:
+        team = _mapping(payload, "team")
+        workspace = _id(team, "id", ids.TEAM)
+        organization = _maybe_id(team, "enterprise_id")
+    if payload.get("enterprise") is not None:
+        organization = _id(_mapping(payload, "enterprise"), "id", ids.ORGANIZATION)
+    home = _id(user, "team_id", ids.TEAM) if "team_id" in user else workspace
+    if home is None:
+        raise refused()
+    return Who(_id(user, "id", ids.ACCOUNT), home, workspace, organization)
+
+
+def _typed(fields: Mapping[str, Any]) -> Who:
+    """Who typed a command: Slack says where, which is a member's home."""
+    workspace = _id(fields, "team_id", ids.TEAM)
+    organization = _maybe_id(fields, "enterprise_id")
+    return Who(_id(fields, "user_id", ids.ACCOUNT), workspace, workspace, organization)
+
+
+def _maybe_id(found: Mapping[str, Any], name: str) -> str | None:
+    """An organization's id, where Slack names one: without a Grid it is absent, null or empty."""
+    return _id(found, name, ids.ORGANIZATION) if found.get(name) else None
 
 
 def _mapping(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:

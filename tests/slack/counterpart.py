@@ -35,6 +35,8 @@ class Counterpart:
 
     def __init__(self, *, team: str = TEAM) -> None:
         self.team = team
+        self.organization: str | None = None
+        self.whole = False  # installed in all of the organization, not in one workspace
         self.bot_token = "xoxb-counterpart"
         self.app_token = "xapp-counterpart"
         self.signing_secret = "8f742231b10e8888abcd99yyyzzz85a5"
@@ -120,22 +122,42 @@ class Counterpart:
         action = {key: button[key] for key in ("action_id", "value") if key in button}
         return {
             "type": "block_actions",
-            "user": {"id": account, "username": "anyone", "team_id": self.team},
+            "user": {
+                "id": account,
+                "username": "anyone",
+                "team_id": self.organization or self.team,
+            },
             "api_app_id": "A0ASSENT",
-            "team": {"id": self.team, "domain": "counterpart"},
+            **self._where(),
             "trigger_id": self.trigger(),
             "response_url": self.response_url(),
             "actions": [{"type": "button", "block_id": "x1Y", "action_ts": "1.2", **action}],
             **more,
         }
 
+    def _where(self) -> dict[str, Any]:
+        """What a payload says of where it comes from: with a Grid, the organization as well."""
+        team = {"id": self.team, "domain": "counterpart"}
+        if self.organization is None:
+            return {"team": team, "enterprise": None, "is_enterprise_install": False}
+        named = {"enterprise_id": self.organization, "enterprise_name": "Company"}
+        return {
+            "team": None if self.whole else {**team, **named},
+            "enterprise": {"id": self.organization, "name": "Company"},
+            "is_enterprise_install": self.whole,
+        }
+
     def submit(self, account: str, view: dict[str, Any], reason: str | None) -> dict[str, Any]:
         """The payload of a form that was sent."""
         return {
             "type": "view_submission",
-            "user": {"id": account, "username": "anyone", "team_id": self.team},
+            "user": {
+                "id": account,
+                "username": "anyone",
+                "team_id": self.organization or self.team,
+            },
             "api_app_id": "A0ASSENT",
-            "team": {"id": self.team, "domain": "counterpart"},
+            **self._where(),
             "trigger_id": self.trigger(),
             "view": {
                 **view,
@@ -161,7 +183,8 @@ class Counterpart:
             "command": "/assent",
             "text": text,
             "api_app_id": "A0ASSENT",
-            "is_enterprise_install": "false",
+            "is_enterprise_install": str(self.whole).lower(),
+            **({} if self.organization is None else {"enterprise_id": self.organization}),
             "response_url": self.response_url("commands"),
             "trigger_id": self.trigger(),
         }
@@ -264,7 +287,16 @@ class Counterpart:
 
     def _auth_test(self, arguments: dict[str, Any]) -> dict[str, Any]:
         _only(arguments)
-        return {"url": self.url, "team": "Counterpart", "team_id": self.team, "user_id": "U0BOT"}
+        told: dict[str, Any] = {"url": self.url, "team": "Counterpart", "user_id": "U0BOT"}
+        if self.organization is None:
+            return {**told, "team_id": self.team}
+        team = self.organization if self.whole else self.team
+        return {
+            **told,
+            "team_id": team,
+            "enterprise_id": self.organization,
+            "is_enterprise_install": self.whole,
+        }
 
     def _users_info(self, arguments: dict[str, Any]) -> dict[str, Any]:
         _only(arguments, "user", "include_locale")

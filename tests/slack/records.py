@@ -16,6 +16,8 @@ class User:
     id: str
     team: str = TEAM
     flags: dict[str, bool] = field(default_factory=dict)
+    organization: str | None = None
+    workspaces: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         flags = dict.fromkeys(
@@ -28,6 +30,17 @@ class User:
             "profile": {"email": "anyone@example.com", "display_name": "Anyone"},
             **flags,
             **self.flags,
+            **({} if self.organization is None else {"enterprise_user": self._of_organization()}),
+        }
+
+    def _of_organization(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "enterprise_id": self.organization,
+            "enterprise_name": "Company",
+            "is_admin": False,
+            "is_owner": False,
+            "teams": list(self.workspaces),
         }
 
 

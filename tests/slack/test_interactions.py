@@ -235,7 +235,7 @@ def test_a_stranger_of_another_workspace_is_not_the_account_with_the_same_id(
     ):
         payload = place.slack.click("U0ADA", message.buttons["assent.approve"], **changes)
         assert place.interact(payload).status_code == 200
-        assert f"{URL}/me" in place.said()
+        assert f"{URL}/me" in place.said() or "here through Slack Connect cannot" in place.said()
     assert place.state(request) == "pending"
 
 
@@ -291,12 +291,25 @@ def test_the_command_lists_what_waits_for_me(place: Workplace) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["help", "link", "link a b", "approve req_x", "x" * 5000, "<!here>"]
+    "text",
+    ["help", "Help", "link a b", "linkabc", "l\u0131nk x", "approve req_x", "x" * 5000, "<!here>"],
 )
 def test_the_command_says_how_it_is_used(place: Workplace, text: str) -> None:
     answer = place.command("U0ADA", text)
     assert answer.status_code == 200
     assert answer.json()["text"].startswith("/assent shows")
+
+
+@pytest.mark.parametrize("verb", ["link", "Link", "LINK", "  Link  ", "liNK"])
+def test_a_subcommand_is_taken_in_any_case(place: Workplace, verb: str) -> None:
+    place.command("U0ADA", f"{verb} {place.link_code('ada')}")
+    assert place.said().startswith("This account is linked to you now.")
+    for listed in ("", "list", "List", " LIST "):
+        assert place.command("U0ADA", listed).json()["text"] == "Nothing waits for your decision."
+
+
+def test_linking_without_a_code_says_where_the_code_is(place: Workplace) -> None:
+    assert f"{URL}/me" in place.command("U0ADA", "Link").json()["text"]
 
 
 def test_a_code_links_the_account_that_typed_it(place: Workplace) -> None:
@@ -318,7 +331,7 @@ def test_a_code_links_the_account_that_typed_it(place: Workplace) -> None:
         ({"is_restricted": True}, "A guest's account cannot be linked."),
         ({"is_ultra_restricted": True}, "A guest's account cannot be linked."),
         ({"deleted": True}, "This account is deactivated; it cannot be linked."),
-        ({"is_stranger": True}, "Only members of this app's own workspace can link"),
+        ({"is_stranger": True}, "Only members of this app's own workspace or organization"),
     ],
 )
 def test_who_is_not_a_full_member_cannot_link(
@@ -335,7 +348,7 @@ def test_who_is_not_a_full_member_cannot_link(
 
 def test_who_is_of_another_workspace_cannot_link(place: Workplace) -> None:
     place.slack.add_user("U0FAR", team="T0OTHER")
-    foreign = "Only members of this app's own workspace"
+    foreign = "Only members of this app's own workspace or organization"
     code = place.link_code("ada")
     place.command("U0FAR", f"link {code}")
     assert place.said().startswith(foreign)

@@ -16,7 +16,7 @@ from approvals.core.calls import ToolCall
 from approvals.core.ceremony import Decision
 from approvals.core.jws import SigningKey
 from approvals.flow import enrol, sight, signin, submit, vote
-from approvals.flow.activate import activate
+from approvals.flow.activate import activate, current
 from approvals.flow.caller import Caller, Submission
 from approvals.flow.introduce import introduce
 from approvals.flow.service import Service
@@ -136,6 +136,12 @@ def bundle_files(public_jwk: Mapping[str, Json], **changes: str) -> dict[str, st
     return {**files, **{names[key]: text for key, text in changes.items()}}
 
 
+def caller_of(service: Service, enforcer: str = ENFORCER) -> Caller:
+    """An enforcer of the current bundle, as its token would make it known."""
+    registered = current(service, "default").enforcers[enforcer]
+    return Caller("default", enforcer, str(registered.keys[0]["kid"]))
+
+
 @dataclass
 class Peopled:
     """A service and the people who decide in it, each with a software passkey."""
@@ -216,7 +222,7 @@ class Running(Peopled):
     @property
     def caller(self) -> Caller:
         """The enforcer."""
-        return Caller("default", ENFORCER, (TARGET,))
+        return Caller("default", ENFORCER, self.enforcer_key.kid)
 
     def submit(
         self, amount: str = "750.00", *, user: str = "uma", tool: str = "transfer", **more: Any

@@ -12,8 +12,9 @@ The steps, each with the attack it stops:
 5. It lives five minutes at most, has begun, has not ended, and has an id.
 
 Any failure is one 401 with one sentence, so that nobody learns which enforcers exist. A token that
-held is remembered by its digest until it ends or the bundle changes: a bundle without the enforcer
-ends its access with the next request.
+held is remembered by its digest until it ends or the bundle changes. The bundle that is asked here
+may be a second old: whether the enforcer still is one, and may do what it asks for, is asked again
+in the transaction that does it (`flow.access`).
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ from approvals.core.errors import (
     AdmissionError,
     JwsError,
     KeySetError,
-    Unauthenticated,
     Unavailable,
 )
+from approvals.flow.access import stranger
 from approvals.flow.caller import Caller
 from approvals.flow.service import DEFAULT_TENANT
 
@@ -48,8 +49,6 @@ if TYPE_CHECKING:
 MAX_TOKEN: Final = 4_096
 MAX_LIFE: Final = 300
 REMEMBERED: Final = 1_024
-
-_SENTENCE: Final = "the bearer token is missing or not one of a registered enforcer's"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ class Callers:
         except Unavailable as error:
             # Only the tenant that every installation has may say that it has no bundle yet.
             if error.code == "no_bundle" and tenant != DEFAULT_TENANT:
-                raise _stranger("unknown_tenant") from None
+                raise stranger("unknown_tenant") from None
             raise
         digest = hashlib.sha256(token.encode("ascii")).digest()
         known = self._recall(digest, bundle.version, now)
@@ -94,12 +93,10 @@ class Callers:
             account_of(request).enforcer = known.enforcer
             return known
         # 3. The signature.
-        payload = _verified(token, bundle, enforcer)
+        key, payload = _verified(token, bundle, enforcer)
         # 4. and 5.
         ends = self._checked(payload, enforcer=enforcer, now=now)
-        caller = Caller(
-            tenant=tenant, enforcer=enforcer, targets=bundle.enforcers[enforcer].targets
-        )
+        caller = Caller(tenant=tenant, enforcer=enforcer, key=key)
         self._remember(digest, _Known(caller, ends, bundle.version))
         account_of(request).enforcer = enforcer
         return caller
@@ -117,7 +114,7 @@ class Callers:
         )
         # 5. When. `type(...) is int`: JSON's true is an int to Python.
         if not addressed:
-            raise _stranger("issuer_or_audience")
+            raise stranger("issuer_or_audience")
         if (
             type(issued) is not int
             or type(ends) is not int
@@ -128,7 +125,7 @@ class Callers:
             or max(issued, begins) > now + settings.skew
             or now >= ends + settings.skew
         ):
-            raise _stranger("times")
+            raise stranger("times")
         return ends + settings.skew
 
     def _recall(self, digest: bytes, bundle: str, now: int) -> Caller | None:
@@ -146,19 +143,14 @@ class Callers:
                 self._known.popitem(last=False)
 
 
-def _stranger(why: str) -> Unauthenticated:
-    """The one answer to whatever is wrong; `why` is for the operator's log alone."""
-    return Unauthenticated(_SENTENCE, why=why)
-
-
 def _bearer(request: Request) -> str:
     values = request.headers.getlist("authorization")
     if not values:
-        raise _stranger("no_token")
+        raise stranger("no_token")
     scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
     token = token.strip()
     if scheme.lower() != "bearer" or not 0 < len(token) <= MAX_TOKEN or not token.isascii():
-        raise _stranger("not_a_bearer_token")
+        raise stranger("not_a_bearer_token")
     return token
 
 
@@ -168,24 +160,25 @@ def _claimed(token: str) -> tuple[str, str]:
     try:
         payload = canonical.parse(b64.decode(parts[1]), max_bytes=MAX_TOKEN)
     except (IndexError, ValueError, AdmissionError):
-        raise _stranger("not_a_token") from None
+        raise stranger("not_a_token") from None
     if not isinstance(payload, dict):
-        raise _stranger("not_a_token")
+        raise stranger("not_a_token")
     tenant, enforcer = payload.get("tenant", DEFAULT_TENANT), payload.get("iss")
     # NUL is no text to a database, and a name that long is nobody's.
     for name in (tenant, enforcer):
         if not isinstance(name, str) or not 0 < len(name) <= 200 or not name.isprintable():  # noqa: PLR2004 - as Name in wire
-            raise _stranger("not_a_token")
+            raise stranger("not_a_token")
     return str(tenant), str(enforcer)
 
 
-def _verified(token: str, bundle: Bundle, enforcer: str) -> dict[str, Json]:
+def _verified(token: str, bundle: Bundle, enforcer: str) -> tuple[str, dict[str, Json]]:
+    """The thumbprint of the key that signed, and the payload."""
     registered = bundle.enforcers.get(enforcer)
     if registered is None:
-        raise _stranger("unknown_enforcer")
+        raise stranger("unknown_enforcer")
     keys = {"keys": [dict(key) for key in registered.keys]}
     try:
-        _, payload = jws.verify(token, keys=keys, typ="JWT")
+        header, payload = jws.verify(token, keys=keys, typ="JWT")
     except (JwsError, KeySetError):
-        raise _stranger("signature") from None
-    return payload
+        raise stranger("signature") from None
+    return str(header["kid"]), payload

@@ -13,7 +13,7 @@ from approvals.api.bodies import answer
 from approvals.api.routes import aside, caller_only, raw, refusals, room
 from approvals.api.waiting import MAX_WAIT
 from approvals.core.approval import TOKEN_TYPE
-from approvals.flow.directory import directory
+from approvals.flow.directory import directory_for
 
 router = APIRouter(tags=["published"])
 
@@ -98,5 +98,5 @@ def people_keys(request: Request) -> Response:
     """Who may approve with which passkeys; names of people are for enforcers only."""
     here = room(request)
     caller = here.callers.of(request)
-    token = directory(here.service, caller.tenant)
+    token = directory_for(here.service, caller)
     return Response(token, media_type=DIRECTORY_TYPE)

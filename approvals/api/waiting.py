@@ -20,7 +20,7 @@ import contextlib
 import random
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
 import anyio.to_thread
@@ -47,9 +47,15 @@ _LATE: Final = 1.0
 """How long to wait for a request's end when our clock says that it should have come already."""
 
 
+_Key: TypeAlias = "tuple[Caller, str]"
+
+
 @dataclass(eq=False, slots=True)
 class _Place:
-    """All who wait for one request of one caller."""
+    """All who wait for one request of one caller.
+
+    The same enforcer with another key is another caller: one of the keys may be taken away.
+    """
 
     caller: Caller
     request_id: str
@@ -69,8 +75,8 @@ class Waiting:
             code="too_many_waiting",
             message="too many callers of this enforcer wait for decisions; ask again",
         )
-        self._places: dict[tuple[str, str, str], _Place] = {}
-        self._by_request: dict[str, set[tuple[str, str, str]]] = {}
+        self._places: dict[_Key, _Place] = {}
+        self._by_request: dict[str, set[_Key]] = {}
         self._leaving = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: Callable[[], None] | None = None
@@ -159,7 +165,7 @@ class Waiting:
 
     @contextlib.contextmanager
     def _parking(self, caller: Caller, request_id: str) -> Iterator[asyncio.Future[RequestStatus]]:
-        key = (caller.tenant, caller.enforcer, request_id)
+        key = (caller, request_id)
         place = self._places.get(key)
         if place is None:
             place = self._places[key] = _Place(caller, request_id)

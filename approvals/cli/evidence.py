@@ -42,17 +42,12 @@ def evidence(
             except ValueError as wrong:
                 raise AssentError("this is no id", code="not_found", place=subject) from wrong
     else:
-        from approvals.flow.caller import Caller
-        from approvals.flow.evidence import evidence as collect
-        from approvals.flow.evidence import submitter
+        from approvals.flow.evidence import evidence_of
 
         with local.service(home) as service:
-            caller = (
-                submitter(service, tenant=tenant, subject=subject)
-                if enforcer is None
-                else Caller(tenant=tenant, enforcer=enforcer, targets=())
+            raw = orjson.dumps(
+                evidence_of(service, tenant=tenant, subject=subject, enforcer=enforcer)
             )
-            raw = orjson.dumps(collect(service, caller, subject))
     file.write_bytes(raw)
     value = {"subject": subject, "file": str(file), "bytes": len(raw)}
     emit(value, lambda: out.print(plain(f"{file}: {len(raw)} bytes")), as_json=as_json)

@@ -153,6 +153,10 @@ class Enforcer:
         """Whether it may submit calls of this agent."""
         return self.agents is None or agent in self.agents
 
+    def serves(self, *, target: str, agent: str) -> bool:
+        """Whether calls of this agent to this target are its own: to ask, see, spend and end."""
+        return target in self.targets and self.speaks_for(agent)
+
 
 @dataclass(frozen=True, slots=True)
 class Asks:

@@ -11,11 +11,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated enforcer. It sees its own requests and approvals and nobody else's."""
+    """An enforcer whose token held. It sees its own requests and approvals and nobody else's.
+
+    `key` is the thumbprint of the key that signed the token. What the enforcer may do is said by
+    the bundle that is current when it does it: see `flow.access`.
+    """
 
     tenant: str
     enforcer: str
-    targets: tuple[str, ...]
+    key: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,11 @@ def cancel(service: Service, caller: Caller, request_id: str) -> RequestStatus:
     """Withdraw a pending request.
 
     Raises:
+        Unauthenticated: the caller is not a registered enforcer any more.
         NotFound: no such request of this caller.
         TransitionError: it is decided or its time has passed (`not_pending`, `expired`).
     """
     with service.store.begin() as tx:
-        stored = own(tx, caller, request_id, lock=True)
+        stored = own(service, tx, caller, request_id, lock=True)
         end(tx, cancel_request(stored.request, now=tx.now))
-        return status_of(service, tx, own(tx, caller, request_id))
+        return status_of(service, tx, own(service, tx, caller, request_id))

@@ -13,6 +13,7 @@ from approvals.core import canonical
 from approvals.core import receipt as receipts
 from approvals.core.errors import Conflict, Invalid, NotFound
 from approvals.core.events import Event, EventType
+from approvals.flow import access
 from approvals.flow.gate import require_open
 from approvals.flow.locks import held
 from approvals.flow.recheck import still_allowed
@@ -36,6 +37,7 @@ def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_i
 
     Raises:
         Invalid: a `use_id` that is empty or too long (`use_id`).
+        Unauthenticated: the caller is not a registered enforcer any more.
         NotFound: no such approval of this caller.
         Conflict: refused, with the reason as its code: `call_mismatch`, `consumed`, `expired`,
             `revoked`. A refusal is logged.
@@ -48,7 +50,9 @@ def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_i
         )
     with service.store.begin() as tx:
         approval = held(tx, tenant=caller.tenant, jti=jti)
-        require_open(service, tx)  # last, so that nothing was waited for after it
+        # Last, so that nothing was waited for after it.
+        access.enforcer_of(service, tx, caller)
+        require_open(service, tx)
         if approval is None or approval.enforcer != caller.enforcer:
             raise NotFound("no such approval")
         spent = tx.approvals.spent(tenant=caller.tenant, jti=jti)

@@ -6,11 +6,25 @@ from typing import TYPE_CHECKING
 
 from approvals.core import b64, jws
 from approvals.core.directory import TOKEN_TYPE, Approver, Directory, EnrolledKey
+from approvals.flow import access
 from approvals.flow.told import passkeys_must_be_told
 
 if TYPE_CHECKING:
+    from approvals.flow.caller import Caller
     from approvals.flow.service import Service
     from approvals.store import Tx
+
+
+def directory_for(service: Service, caller: Caller) -> str:
+    """The directory, for an enforcer: it names people, so strangers do not get it.
+
+    Raises:
+        Unauthenticated: the caller is not a registered enforcer any more.
+        Unavailable: no bundle has been activated.
+    """
+    with service.store.read() as tx:
+        access.enforcer_of(service, tx, caller)
+        return directory_of(service, tx, caller.tenant)
 
 
 def directory(service: Service, tenant: str) -> str:

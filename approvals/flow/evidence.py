@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import orjson
@@ -12,14 +12,16 @@ from approvals.core.approval import APPROVAL, REQUEST, VERDICT
 from approvals.core.errors import Conflict, Invalid, NotFound, ProofError
 from approvals.core.evidence_file import EvidenceFile, LoggedEvent, Outcome, completeness
 from approvals.core.policy import recorded_facts
-from approvals.flow.caller import Caller
+from approvals.flow import access
 from approvals.flow.directory import directory_of
 from approvals.flow.rounds import sequence
-from approvals.flow.status import own
 from approvals.flow.told import must_be_told, use_must_be_told
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from approvals.core.canonical import Json
+    from approvals.flow.caller import Caller
     from approvals.flow.service import Service
     from approvals.store import Tx
 
@@ -27,10 +29,48 @@ if TYPE_CHECKING:
 def evidence(service: Service, caller: Caller, subject: str) -> dict[str, Json]:
     """The evidence of the caller's request (`req_…`) or of a verdict that asked nobody (`vrd_…`).
 
-    Whatever is still in line for the log is given its place first, so that nothing is left out.
+    Raises:
+        Unauthenticated: the caller is not a registered enforcer any more.
+        NotFound: no such occasion of this caller, or its target or agent is another's now.
+        AssentError: as `evidence_of`.
+    """
+
+    def owned(tx: Tx) -> Callable[[_Occasion], bool]:
+        enforcer = access.enforcer_of(service, tx, caller)
+        return lambda found: (
+            found.enforcer == enforcer.id
+            and enforcer.serves(target=found.target, agent=found.agent)
+        )
+
+    return _evidence(service, caller.tenant, subject, owned)
+
+
+def evidence_of(
+    service: Service, *, tenant: str, subject: str, enforcer: str | None = None
+) -> dict[str, Json]:
+    """The evidence of any occasion, or of any of one enforcer: for the operator's shell.
 
     Raises:
-        NotFound: no such occasion of this caller.
+        NotFound: no such occasion.
+        AssentError: as `_evidence`.
+    """
+
+    def owned(_: Tx) -> Callable[[_Occasion], bool]:
+        return lambda found: enforcer in {None, found.enforcer}
+
+    return _evidence(service, tenant, subject, owned)
+
+
+def _evidence(
+    service: Service,
+    tenant: str,
+    subject: str,
+    owned: Callable[[Tx], Callable[[_Occasion], bool]],
+) -> dict[str, Json]:
+    """Whatever is still in line for the log is given its place first, so that nothing is left out.
+
+    Raises:
+        NotFound: no such occasion, or not one that is `owned`.
         Conflict: the events are not in the log yet (`not_logged`); ask again in a second. Or it is
             of a long call that was refused, of which only the hash was kept (`call_not_kept`).
         ProofError: the stored events are not those that were logged (`log_altered`).
@@ -38,9 +78,9 @@ def evidence(service: Service, caller: Caller, subject: str) -> dict[str, Json]:
     sequence(service)
     with service.store.read() as tx:
         checkpoint = tx.log.latest_checkpoint()
-        events = tx.log.about(tenant=caller.tenant, subject=subject)
-        file = _known(service, tx, caller, subject)
-        chain = tx.log.chain(tenant=caller.tenant, subject=subject)
+        events = tx.log.about(tenant=tenant, subject=subject)
+        file = _known(service, tx, tenant, subject, owned(tx))
+        chain = tx.log.chain(tenant=tenant, subject=subject)
         # What happened meanwhile is in the file but would be missing from its events.
         behind = len(events) < chain.count
         if checkpoint is None or not events or behind or events[-1].index >= checkpoint.size:
@@ -52,7 +92,7 @@ def evidence(service: Service, caller: Caller, subject: str) -> dict[str, Json]:
         complete = completeness.sign(
             completeness.Completeness(
                 issuer=service.settings.issuer,
-                tenant=caller.tenant,
+                tenant=tenant,
                 subject=subject,
                 events=chain.count,
                 head=head,
@@ -76,24 +116,6 @@ def evidence(service: Service, caller: Caller, subject: str) -> dict[str, Json]:
     return whole.document()
 
 
-def submitter(service: Service, *, tenant: str, subject: str) -> Caller:
-    """The enforcer that submitted a request or a call that asked nobody: for the operator's shell.
-
-    Raises:
-        NotFound: no such occasion in this tenant.
-    """
-    with service.store.read() as tx:
-        if subject.startswith(REQUEST):
-            stored = tx.requests.get(tenant=tenant, request_id=subject)
-            enforcer = None if stored is None else stored.request.document.audience
-        else:
-            verdict = tx.requests.verdict(tenant=tenant, verdict_id=subject)
-            enforcer = None if verdict is None else verdict.enforcer
-    if enforcer is None:
-        raise NotFound("no such request or verdict", place=subject)
-    return Caller(tenant=tenant, enforcer=enforcer, targets=())
-
-
 def _kept_call(record: Json) -> str:
     try:
         return recorded_facts(record).call.canonical().decode()
@@ -106,19 +128,41 @@ def _kept_call(record: Json) -> str:
         ) from error
 
 
-def _known(service: Service, tx: Tx, caller: Caller, subject: str) -> EvidenceFile:
+@dataclass(frozen=True, slots=True)
+class _Occasion:
+    """Whose an occasion is."""
+
+    enforcer: str
+    target: str
+    agent: str
+
+
+def _known(
+    service: Service,
+    tx: Tx,
+    tenant: str,
+    subject: str,
+    owned: Callable[[_Occasion], bool],
+) -> EvidenceFile:
     """Everything but the log's part."""
-    tenant = caller.tenant
     if subject.startswith(REQUEST):
-        stored = own(tx, caller, subject)
+        stored = tx.requests.get(tenant=tenant, request_id=subject)
+        if stored is None or not owned(
+            _Occasion(stored.enforcer, stored.target, stored.request.document.agent)
+        ):
+            raise NotFound("no such request", place=subject)
         must_be_told(tx, stored)
         call, request, votes = stored.call, stored.request.document, stored.request.votes
         display = orjson.loads(stored.display)
         jti = APPROVAL + subject.removeprefix(REQUEST)
     else:
         verdict = tx.requests.verdict(tenant=tenant, verdict_id=subject)
-        if verdict is None or verdict.enforcer != caller.enforcer or verdict.outcome == "escalate":
-            raise NotFound("no such verdict")
+        if (
+            verdict is None
+            or verdict.outcome == "escalate"
+            or not owned(_Occasion(verdict.enforcer, verdict.target, verdict.agent))
+        ):
+            raise NotFound("no such request or verdict", place=subject)
         call = _kept_call(orjson.loads(verdict.record))
         request, votes, display = None, (), None
         jti = APPROVAL + subject.removeprefix(VERDICT)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from approvals import log
 from approvals.core.errors import Conflict, Invalid, NotFound
 from approvals.core.events import Event, EventType
+from approvals.flow import access
 from approvals.flow.locks import held
 from approvals.flow.told import use_must_be_told
 from approvals.flow.transition import announce
@@ -30,6 +31,7 @@ def report(
 
     Raises:
         Invalid: an unknown status (`status`).
+        Unauthenticated: the caller is not a registered enforcer any more.
         NotFound: no such approval of this caller.
         Conflict: the approval was not spent (`not_consumed`), or another outcome was reported
             (`already_reported`).
@@ -38,6 +40,9 @@ def report(
         raise Invalid(f"status is one of {', '.join(STATUSES)}", code="status", place="/status")
     with service.store.begin() as tx:
         approval = held(tx, tenant=caller.tenant, jti=jti)
+        # Not whether the target and the agent are still its own: it tells of what it did when they
+        # were, and nothing that ran must go untold because the bundle changed meanwhile.
+        access.enforcer_of(service, tx, caller)
         if approval is None or approval.enforcer != caller.enforcer:
             raise NotFound("no such approval")
         spent = tx.approvals.spent(tenant=caller.tenant, jti=jti)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from approvals.core.ceremony import Decision
 from approvals.core.errors import NotFound
 from approvals.core.requests import State, progress
+from approvals.flow import access
 
 if TYPE_CHECKING:
     from approvals.core.requests import Request
@@ -103,15 +104,28 @@ def status(service: Service, caller: Caller, request_id: str) -> RequestStatus:
     """The status of the caller's request.
 
     Raises:
+        Unauthenticated: the caller is not a registered enforcer any more.
         NotFound: there is none, or it is another enforcer's; the two look alike.
     """
     with service.store.read() as tx:
-        return status_of(service, tx, own(tx, caller, request_id))
+        return status_of(service, tx, own(service, tx, caller, request_id))
 
 
-def own(tx: Tx, caller: Caller, request_id: str, *, lock: bool = False) -> StoredRequest:
-    """The caller's request, or the uniform `NotFound`."""
+def own(
+    service: Service, tx: Tx, caller: Caller, request_id: str, *, lock: bool = False
+) -> StoredRequest:
+    """The request, if the caller submitted it and its target and agent are still the caller's.
+
+    Raises:
+        Unauthenticated: the caller is not a registered enforcer any more.
+        NotFound: in all other cases, so that they look alike.
+    """
     stored = tx.requests.get(tenant=caller.tenant, request_id=request_id, lock=lock)
-    if stored is None or stored.enforcer != caller.enforcer:
+    enforcer = access.enforcer_of(service, tx, caller)
+    if (
+        stored is None
+        or stored.enforcer != caller.enforcer
+        or not enforcer.serves(target=stored.target, agent=stored.request.document.agent)
+    ):
         raise NotFound("no such request")
     return stored

@@ -26,11 +26,11 @@ from approvals import log
 from approvals.core import b64, canonical, policy
 from approvals.core.approval import APPROVAL, Basis
 from approvals.core.calls import has_more_values
-from approvals.core.errors import AdmissionError, Conflict, Forbidden, Invalid, Unavailable
+from approvals.core.errors import AdmissionError, Conflict, Invalid, Unavailable
 from approvals.core.events import Event, EventType
 from approvals.core.requests import Request, RequestDocument
 from approvals.core.verdict import Allow, Deny, Escalate
-from approvals.flow import follow, limits, weigh
+from approvals.flow import access, follow, limits, weigh
 from approvals.flow.expire import ended
 from approvals.flow.gate import require_open
 from approvals.flow.issue import issue
@@ -42,8 +42,8 @@ from approvals.store.counters import buckets_of_call, buckets_of_denial
 from approvals.store.requests import StoredRequest, VerdictRecord
 
 if TYPE_CHECKING:
-    from approvals.core.bundle import Bundle
     from approvals.core.canonical import Json
+    from approvals.core.registry import Enforcer
     from approvals.core.requirement import Requirement
     from approvals.flow.caller import Caller, Submission
     from approvals.flow.service import Service
@@ -92,13 +92,12 @@ def submit(service: Service, caller: Caller, submission: Submission) -> Answer:
 
     Raises:
         AdmissionError: the call holds too many values (`too_many_values`).
+        Unauthenticated: the caller is not a registered enforcer any more.
         Forbidden: the enforcer does not guard the call's target (`target_not_guarded`) or may not
             speak for the agent (`agent_not_served`). Nothing is kept or counted.
         Invalid: the `Idempotency-Key` was used for another body (`idempotency_mismatch`).
         Unavailable: no bundle, no database, or no log that could tell of it (`closed`).
     """
-    if submission.call.target not in caller.targets:
-        raise _not_guarded(caller, submission)
     if has_more_values(submission.call.args, service.settings.max_values):
         raise AdmissionError(
             f"more than {service.settings.max_values} values in one call; split it into several",
@@ -109,11 +108,12 @@ def submit(service: Service, caller: Caller, submission: Submission) -> Answer:
     written = weigh.write(caller, submission)
     for tried in range(TRIES):
         sight = weigh.look(service, caller, submission, again=tried > 0)
-        _must_be_in_charge(sight.current.bundle, caller, submission)
+        _must_be_asked_by(access.registered(sight.current.bundle, caller), submission)
         weighed = weigh.weigh(submission, written, sight)
         if isinstance(weighed.verdict, Deny):
             # A flood of denied calls takes no turn of those who write.
             with service.store.read() as tx:
+                _must_be_asked_by(access.enforcer_of(service, tx, caller), submission)
                 quota = limits.denials(tx, service.settings, caller, weighed.registered())
                 known = _known(tx, caller, submission)
             if quota.full and known is None:
@@ -146,13 +146,15 @@ def _decide(
     allows = isinstance(weighed.verdict, Allow)
     if not allows or policy.needs_usage(weighed.current.bundle):
         tx.attention.hold(tenant=caller.tenant, agent=submission.agent)
+    # Also for who repeats an Idempotency-Key: what was answered may be an approval.
+    _must_be_asked_by(access.enforcer_of(service, tx, caller), submission)
     known = _known(tx, caller, submission)
     if known is not None:
         return _again(service, tx, caller, submission, known)
     confirmed = weigh.confirm(service, tx, caller, submission, weighed)
     if confirmed is None:
         return None
-    _must_be_in_charge(confirmed.current.bundle, caller, submission)
+    _must_be_asked_by(access.registered(confirmed.current.bundle, caller), submission)
     it = _Submitted(service, tx, caller, submission, confirmed, occasion)
     if submission.idempotency_key is not None:
         known = tx.requests.claim_key(
@@ -198,29 +200,8 @@ def _unkept(occasion: str, quota: limits.Denials) -> Denied:
     return Denied(f"vrd_{occasion}", limits.TOO_MANY_DENIED, (), (quota.reason,), quota.retry_after)
 
 
-def _not_guarded(caller: Caller, submission: Submission) -> Forbidden:
-    return Forbidden(
-        f"{caller.enforcer} does not guard {submission.call.target}",
-        code="target_not_guarded",
-        place="/call/target",
-    )
-
-
-def _must_be_in_charge(bundle: Bundle, caller: Caller, submission: Submission) -> None:
-    """Refuse an enforcer that may not ask this, under the bundle that decides.
-
-    It was authenticated by a bundle of a moment ago, which need not be that one.
-    """
-    enforcer = bundle.enforcers.get(caller.enforcer)
-    if enforcer is None or submission.call.target not in enforcer.targets:
-        raise _not_guarded(caller, submission)
-    if not enforcer.speaks_for(submission.agent):
-        raise Forbidden(
-            f"{caller.enforcer} may not speak for the agent {submission.agent}; "
-            "its agents are in enforcers.yaml",
-            code="agent_not_served",
-            place="/agent",
-        )
+def _must_be_asked_by(enforcer: Enforcer, submission: Submission) -> None:
+    access.must_serve(enforcer, target=submission.call.target, agent=submission.agent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +291,7 @@ def _open(it: _Submitted, verdict: Escalate) -> Opened:
     stored = StoredRequest(
         request=Request(id=f"req_{it.occasion}", document=document),
         enforcer=it.caller.enforcer,
+        target=it.submission.call.target,
         call=weighed.written.call,
         display=weighed.display or "",
         explanation=it.submission.explanation,
@@ -319,7 +301,6 @@ def _open(it: _Submitted, verdict: Escalate) -> Opened:
     request, bundle = stored.request, weighed.current.bundle
     if not it.tx.requests.open(
         stored,
-        target=it.submission.call.target,
         tool=it.submission.call.tool,
         open_key=weighed.written.open_key,
         gist=weighed.gist,

@@ -59,6 +59,7 @@ class StoredRequest:
 
     request: Request
     enforcer: str
+    target: str
     call: str
     display: str
     explanation: str | None
@@ -156,7 +157,6 @@ class Requests:
         self,
         stored: StoredRequest,
         *,
-        target: str,
         tool: str,
         gist: Iterable[str],
         open_key: str,
@@ -175,7 +175,7 @@ class Requests:
             "enforcer": stored.enforcer,
             "agent": document.agent,
             "person": document.user,
-            "target": target,
+            "target": stored.target,
             "tool": tool,
             "call_hash": document.call_hash,
             "state": request.state.value,
@@ -434,6 +434,7 @@ class Requests:
                 votes=tuple(_vote(vote) for vote in votes),
             ),
             enforcer=row.enforcer,
+            target=row.target,
             call=texts.call,
             display=texts.display,
             explanation=texts.explanation,

@@ -22,6 +22,7 @@ from approvals.flow.caller import Caller, Submission
 from approvals.flow.submit import submit
 from tests.api.running import TARGET, TRANSFER, open_company, served
 from tests.progress import until
+from tests.service import caller_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,7 +144,7 @@ def test_waiting_costs_no_thread(online: Running) -> None:
 def test_a_decision_between_reading_and_parking_is_not_missed(tmp_path: Path) -> None:
     """The race: decided after the caller was let in, before it was heard of by those who wake."""
     company = open_company(tmp_path / "home", url="http://localhost:8420")
-    caller = Caller("default", "gateway", (TARGET,))
+    caller = caller_of(company.service, "gateway")
 
     async def race() -> State:
         waiting = Waiting(company.service, total=16)
@@ -170,7 +171,7 @@ def test_a_decision_between_reading_and_parking_is_not_missed(tmp_path: Path) ->
 def test_a_wait_ends_with_the_request(tmp_path: Path) -> None:
     """Expiry is nobody's event: no job runs here that could announce it."""
     company = open_company(tmp_path / "home", url="http://localhost:8420", ttl="1s")
-    caller = Caller("default", "gateway", (TARGET,))
+    caller = caller_of(company.service, "gateway")
 
     async def wait() -> State:
         waiting = Waiting(company.service, total=16)
@@ -186,7 +187,7 @@ def test_a_wait_ends_with_the_request(tmp_path: Path) -> None:
 
 def test_stopping_answers_whoever_waits(tmp_path: Path) -> None:
     company = open_company(tmp_path / "home", url="http://localhost:8420")
-    caller = Caller("default", "gateway", (TARGET,))
+    caller = caller_of(company.service, "gateway")
 
     async def stop() -> None:
         waiting = Waiting(company.service, total=16)

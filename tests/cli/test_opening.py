@@ -13,11 +13,11 @@ from approvals.cli import local
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.errors import Conflict
 from approvals.core.events import Event, EventType
-from approvals.flow.caller import Caller, Submission
+from approvals.flow.caller import Submission
 from approvals.flow.consume import consume
 from approvals.flow.rounds import sequence
 from approvals.flow.submit import Allowed, Opened, submit
-from tests.service import ENFORCER, TARGET, Peopled
+from tests.service import TARGET, Peopled, caller_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from approvals.flow.submit import Answer
     from tests.cli.conftest import Shell
 
-CALLER = Caller("default", ENFORCER, (TARGET,))
 BALANCE = ToolCall(TARGET, "balance", {"account": "1"})
 
 
@@ -34,7 +33,7 @@ def ask(service: Service, call: ToolCall = BALANCE) -> Answer:
     submission = Submission(
         call=call, agent="billing-agent", user="uma", body_digest=call_hash(call)
     )
-    return submit(service, CALLER, submission)
+    return submit(service, caller_of(service), submission)
 
 
 def used(assent: Shell) -> str:
@@ -51,7 +50,7 @@ def used(assent: Shell) -> str:
 
 def spend(assent: Shell, approval: str, use_id: str) -> None:
     with local.service(assent.home) as service:
-        consume(service, CALLER, approval, call_hash=call_hash(BALANCE), use_id=use_id)
+        consume(service, caller_of(service), approval, call_hash=call_hash(BALANCE), use_id=use_id)
         sequence(service)
 
 
@@ -106,8 +105,8 @@ def test_a_restored_backup_is_refused_until_an_operator_accepts_it(assent: Shell
     done = assent("log", "accept-restore", "--yes", "--reason", "the disk failed", "--json")
     assert (done.code, done.document["accepted"]) == (0, True)
     # What may have been spent before the restore cannot be spent after it.
-    with local.service(assent.home) as service, pytest.raises(Conflict) as again:
-        consume(service, CALLER, approval, call_hash=call_hash(BALANCE), use_id="second")
+    with pytest.raises(Conflict) as again:
+        spend(assent, approval, "second")
     assert again.value.code in {"revoked", "expired"}
     with local.service(assent.home) as service:
         sequence(service)

@@ -11,12 +11,12 @@ import pytest
 from approvals.cli import local
 from approvals.config import load
 from approvals.core.calls import ToolCall
-from approvals.flow.caller import Caller, Submission
+from approvals.flow.caller import Submission
 from approvals.flow.submit import submit
 from approvals.log import sequence
 from tests.cli.conftest import free_port
 from tests.cli.test_keys_and_token import made_key
-from tests.service import ENFORCER, TARGET, Peopled
+from tests.service import TARGET, Peopled, caller_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -199,7 +199,7 @@ def test_a_database_that_holds_another_state_than_the_log_tells_is_a_finding(
     with local.service(assent.initialised().home) as service:
         answer = submit(
             service,
-            Caller("default", ENFORCER, (TARGET,)),
+            caller_of(service),
             Submission(call, agent="billing-agent", user="uma", body_digest="none"),
         )
     sequenced(assent)

@@ -12,7 +12,7 @@ from approvals.flow import consume, expire, report, status
 from approvals.flow.activate import activate
 from approvals.flow.caller import Caller
 from approvals.flow.submit import Allowed
-from tests.service import ENFORCER, RULES, TARGET, bundle_files
+from tests.service import ENFORCER, RULES, bundle_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,10 +104,11 @@ def test_an_approval_is_spent_for_its_own_call_only(running: Running) -> None:
 
 def test_a_stranger_finds_no_approval(running: Running) -> None:
     jti, call_hash = approved(running)
-    for caller in (Caller("default", "other", (TARGET,)), Caller("x", ENFORCER, (TARGET,))):
+    key = running.caller.key
+    for caller in (Caller("default", "other", key), Caller("x", ENFORCER, key)):
         with pytest.raises(AssentError) as caught:
             consume.consume(running.service, caller, jti, call_hash=call_hash, use_id="u")
-        assert caught.value.code == "not_found"
+        assert caught.value.code == "unauthenticated"
 
 
 def test_an_expired_approval_is_not_spent_whether_or_not_a_job_ran(

@@ -20,7 +20,7 @@ from approvals.flow.outbox import Caps, NoticeKind, tell
 from approvals.flow.submit import Allowed, Answer, Denied, Opened, submit
 from approvals.flow.weigh import KEPT_CALL
 from approvals.store.notices import NEVER, Notice
-from tests.company import new_key, public_jwk
+from tests.company import make_signing_key
 from tests.logged import told
 from tests.service import AGENTS, ENFORCER, PEOPLE, TARGET, bundle_files, start
 
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from tests.service import Running
 
-OTHER = Caller("default", "other-gateway", (TARGET,))
+OTHER_KEY = make_signing_key().public_jwk()
+OTHER = Caller("default", "other-gateway", str(OTHER_KEY["kid"]))
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def running(tmp_path: Path, database_url: str) -> Iterator[Running]:
         name: {"keys": [key], "targets": [TARGET]}
         for name, key in (
             (ENFORCER, service.enforcer_key.public_jwk()),
-            (OTHER.enforcer, public_jwk(new_key())),
+            (OTHER.enforcer, OTHER_KEY),
         )
     }
     files = bundle_files(
@@ -157,7 +158,7 @@ def test_an_enforcer_speaks_for_its_agents_alone(running: Running) -> None:
         }
         for name, key in (
             (ENFORCER, running.enforcer_key.public_jwk()),
-            (OTHER.enforcer, public_jwk(new_key())),
+            (OTHER.enforcer, OTHER_KEY),
         )
     }
     two = AGENTS + AGENTS.replace("agents:\n", "").replace("billing-agent", "other-agent")

@@ -12,8 +12,8 @@ from approvals.core.errors import (
     AdmissionError,
     Forbidden,
     Invalid,
-    NotFound,
     TransitionError,
+    Unauthenticated,
     Unavailable,
 )
 from approvals.core.events import parse_leaf
@@ -171,15 +171,15 @@ def test_nothing_is_granted_when_the_log_cannot_be_written(
     assert running.decide("ben", request) is State.APPROVED
 
 
-def test_only_its_own_enforcer_sees_a_request(running: Running) -> None:
+def test_nobody_but_a_registered_enforcer_sees_a_request(running: Running) -> None:
     request = running.opened()
     for stranger in (
-        Caller("default", "other", (TARGET,)),
-        Caller("elsewhere", ENFORCER, (TARGET,)),
+        Caller("default", "other", running.caller.key),
+        Caller("elsewhere", ENFORCER, running.caller.key),
     ):
-        with pytest.raises(NotFound):
+        with pytest.raises(Unauthenticated):
             status.status(running.service, stranger, request)
-        with pytest.raises(NotFound):
+        with pytest.raises(Unauthenticated):
             cancel(running.service, stranger, request)
 
 

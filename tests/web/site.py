@@ -17,13 +17,13 @@ from approvals.core.calls import ToolCall
 from approvals.core.directory import Directory
 from approvals.core.jws import verify
 from approvals.flow import activate, directory, enrol, submit
-from approvals.flow.caller import Caller, Submission
+from approvals.flow.caller import Submission
 from approvals.flow.service import DEFAULT_TENANT, Service
 from approvals.guard import Guard
 from approvals.store import rows
 from approvals.verifier import Verifier
 from tests.company import new_key, public_jwk
-from tests.service import UNLIMITED, open_service, serving
+from tests.service import UNLIMITED, caller_of, open_service, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -281,7 +281,7 @@ def submit_directly(
         task=task,
         explanation=explanation,
     )
-    answer = submit.submit(site.service, Caller(DEFAULT_TENANT, ENFORCER, (PAYMENTS,)), submission)
+    answer = submit.submit(site.service, caller_of(site.service, ENFORCER), submission)
     assert isinstance(answer, submit.Opened)
     return answer.id
 

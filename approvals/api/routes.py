@@ -26,7 +26,7 @@ SECURITY: Final = "enforcer"
 _WHY: Final = {
     400: "The body is not strict JSON, or not the length it says.",
     401: "The bearer token is missing or not one of a registered enforcer's.",
-    403: "The enforcer does not guard this target.",
+    403: "The enforcer does not guard this target, or may not speak for this agent.",
     404: "There is no such thing, or it is another's: the two look alike.",
     408: "The body did not arrive in time.",
     409: "Something else happened first; the code says what.",

@@ -218,7 +218,7 @@ def test_a_key_that_was_taken_away_learns_nothing_by_waiting_beside_one_that_was
     kept = Caller("default", ENFORCER, str(NEW_KEY["kid"]))
 
     async def wait() -> list[RequestStatus | BaseException]:
-        waiting = Waiting(running.service)
+        waiting = Waiting(running.service, total=10)
         waiting.start()
         waits = [
             asyncio.ensure_future(

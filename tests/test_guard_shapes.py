@@ -196,6 +196,37 @@ def test_a_generator_that_nobody_could_see_is_reported_when_it_has_ended() -> No
 
 
 @pytest.mark.usefixtures("service")
+def test_what_is_thrown_into_an_async_generator_reaches_the_functions_own() -> None:
+    """As a transaction in a context manager is rolled back: by who wrote it, where it failed."""
+    ended: list[str] = []
+
+    async def transaction(amount: str) -> AsyncIterator[str]:
+        try:
+            yield amount
+        except ValueError:
+            ended.append("rolled back")
+            raise
+        else:
+            ended.append("committed")
+
+    def begins(amount: str, to: str) -> AsyncIterator[str]:
+        return transaction(f"{amount} to {to}")
+
+    guarded_work: Any = made(begins)
+
+    async def fails() -> None:
+        work = guarded_work(*MONEY)
+        assert await anext(work) == " to ".join(MONEY)
+        with pytest.raises(ValueError, match="no"):
+            await work.athrow(ValueError("no"))
+
+    asyncio.run(fails())
+    aftermath.finish()
+    assert ended == ["rolled back"]
+    assert happened == ["error"]
+
+
+@pytest.mark.usefixtures("service")
 def test_a_future_is_reported_when_it_is_done() -> None:
     future: concurrent.futures.Future[int] = concurrent.futures.Future()
 

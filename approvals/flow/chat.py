@@ -20,6 +20,7 @@ from approvals.core.occasion import Purpose
 from approvals.core.quorum import Vote
 from approvals.flow import passkeys, proof
 from approvals.flow.brief import brief
+from approvals.flow.gate import require_open
 from approvals.flow.outbox import NoticeKind, tell
 from approvals.flow.service import DEFAULT_TENANT, token_hash
 from approvals.flow.sight import visible_to
@@ -90,8 +91,10 @@ def finish_link(service: Service, *, channel: str, team: str, account: str, code
     Raises:
         Conflict: the code is wrong, used or too old (`link_code`), or the account or the person
             is linked already (`account_linked`).
+        Unavailable: the log cannot tell of it (`closed`); the code can be used later.
     """
     with service.store.begin() as tx:
+        require_open(service, tx)
         found = tx.accounts.use_code(token_hash(code.strip().upper()), channel=channel, now=tx.now)
         if found is None:
             raise Conflict("this code is wrong, used or too old", code="link_code")

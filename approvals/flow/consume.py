@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from approvals.store.approvals import IssuedApproval
 
 LONGEST_USE_ID = 200
+KEPT_REFUSALS = 100
+"""Refusals that are logged of one approval: each of its uses reads its history."""
 
 
 def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_id: str) -> str:
@@ -40,7 +42,7 @@ def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_i
         Unauthenticated: the caller is not a registered enforcer any more.
         NotFound: no such approval of this caller.
         Conflict: refused, with the reason as its code: `call_mismatch`, `consumed`, `expired`,
-            `revoked`. A refusal is logged.
+            `revoked`. A refusal is logged, up to `KEPT_REFUSALS` of an approval.
         Unavailable: the log cannot tell of it (`closed`), or tells something else of the approval
             than the database does (`row_altered`); nothing was spent.
     """
@@ -56,7 +58,7 @@ def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_i
         if approval is None or approval.enforcer != caller.enforcer:
             raise NotFound("no such approval")
         spent = tx.approvals.spent(tenant=caller.tenant, jti=jti)
-        use_must_be_told(tx, approval, spent)
+        told = use_must_be_told(tx, approval, spent)
         reason = None
         if spent is None:
             reason = _refusal(service, tx, approval, call_hash)
@@ -76,7 +78,9 @@ def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_i
         if reason == "revoked":
             # Or the same call would find this dead approval, and nobody be asked, until it lapses.
             tx.requests.close(approval.txn)
-        _log_refused(tx, approval, reason)
+        refused = sum(event.type is EventType.APPROVAL_REFUSED for event in told.events)
+        if refused < KEPT_REFUSALS:
+            _log_refused(tx, approval, reason)
     # Raised after the commit, so that the refusal stays in the log.
     raise Conflict(_SENTENCES[reason], code=reason)
 

@@ -3,7 +3,8 @@
 What holds: an invitation is used in the transaction that enrols, by one caller; it adds a passkey
 or replaces those that there are, and says which; a further passkey needs an assertion by one that
 the person has, so a stolen session cannot enrol; only people of the bundle that is current at that
-moment are enrolled; each enrolment is logged and the person is told.
+moment are enrolled; each enrolment is logged and the person is told; nobody is enrolled while the
+log cannot tell of it, as in a database that was put back, where a used invitation is open again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from approvals.core.events import Event, EventType
 from approvals.core.occasion import Purpose
 from approvals.flow import passkeys, proof
 from approvals.flow.challenges import Ceremony, give, take
+from approvals.flow.gate import require_open
 from approvals.flow.outbox import NoticeKind, tell
 from approvals.flow.retire import Reason, retire
 from approvals.flow.service import new_token, token_hash
@@ -144,7 +146,11 @@ def invitation(service: Service, token: str) -> Invited:
 
 
 def begin(service: Service, token: str) -> Ceremony:
-    """Start enrolling by invitation; raises as `invitation` does."""
+    """Start enrolling by invitation; raises as `invitation` does.
+
+    Raises:
+        Unavailable: the log cannot tell of an enrolment (`closed`).
+    """
     with service.store.begin() as tx:
         found = _open_invitation(tx, token)
         return _begin(service, tx, found.tenant, found.person, subject=token_hash(token))
@@ -159,6 +165,7 @@ def finish(service: Service, ceremony_id: str, credential: object) -> str:
         Conflict: the challenge or the invitation was used or is too old (`ceremony_used`,
             `invitation_used`), or the passkey is enrolled already (`passkey_known`).
         EvidenceError: the passkey does not hold.
+        Unavailable: the log cannot tell of it (`closed`); nobody was enrolled.
     """
     authenticators = _authenticators(service)
     with service.store.begin() as tx:
@@ -254,6 +261,7 @@ def _known(service: Service, tx: Tx, tenant: str, person: str) -> Person:
 
 
 def _begin(service: Service, tx: Tx, tenant: str, person: str, *, subject: str | None) -> Ceremony:
+    require_open(service, tx)  # nobody makes a passkey that would not be enrolled
     known = _known(service, tx, tenant, person)
     given = give(service, tx, Purpose.ENROL, tenant=tenant, person=person, subject=subject)
     return given.to_browser(
@@ -275,6 +283,7 @@ def _enrol(
     credential: object,
     authenticators: Authenticators | None,
 ) -> str:
+    require_open(service, tx)
     person = _known(service, tx, taken.tenant, taken.person or "").id
     made = passkeys.check_registration(
         service.settings,

@@ -1,7 +1,8 @@
 """No audit, no answer: nothing is granted while the log cannot tell of it.
 
-A verdict, a vote, an approval and a receipt are given only in a transaction in which `require_open`
-held. It reads, in one statement that costs the same however long the log is:
+A verdict, a vote, an approval and a receipt are given, and a passkey or a chat account becomes
+somebody's, only in a transaction in which `require_open` held. It reads, in one statement that
+costs the same however long the log is:
 
 1. what any process found wrong with the log and recorded;
 2. whether this is the database whose log these keys signed, and not an older or another one;

@@ -6,8 +6,10 @@ What holds:
 1. The verdict, its record, the log event, the approval or the request with its notices commit
    together.
 2. An identical call of the same agent for the same user finds the request that is open for it, so
-   a caller that could not wait asks again and people are asked once.
+   a caller that could not wait asks again and people are asked once. Of these repetitions only so
+   many are kept: the history of a request, which every vote reads, is not the agent's to lengthen.
 3. The same `Idempotency-Key` with the same body gets the same answer; with another body, an error.
+   This holds for answers that are kept.
 4. Where an agent asks too much of people, policy's question is refused instead of put to them.
 5. Of calls that are denied only so many are kept: a flood of them fills no disk, and what one
    enforcer sends uses up nothing of another's.
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
 
 TRIES: Final = 3
 """How often a call is weighed before the transaction, until it is weighed within it."""
+KEPT_REPEATS: Final = 100
+"""Identical calls that are kept and logged with a request. Later ones find it all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +82,11 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """People are asked."""
+    """People are asked. `kept` says whether this call has a verdict of its own in the log."""
 
     id: str
     status: RequestStatus
+    kept: bool = True
 
 
 Answer = Allowed | Denied | Opened
@@ -184,16 +189,24 @@ def _answer(it: _Submitted) -> Answer:
     if isinstance(answer, Denied):
         quota = limits.denials(it.tx, it.service.settings, it.caller, it.weighed.registered())
         if quota.full:
-            if it.submission.idempotency_key is not None:
-                it.tx.requests.release_key(
-                    tenant=it.caller.tenant,
-                    enforcer=it.caller.enforcer,
-                    key=it.submission.idempotency_key,
-                )
+            _release(it)
             return _unkept(it.occasion, quota)
+    if isinstance(answer, Opened) and not answer.kept:
+        _release(it)
+        return answer
     _remember(it, answer)
     _count(it, answer)
     return answer
+
+
+def _release(it: _Submitted) -> None:
+    """Keep nothing of this call, its `Idempotency-Key` neither."""
+    if it.submission.idempotency_key is not None:
+        it.tx.requests.release_key(
+            tenant=it.caller.tenant,
+            enforcer=it.caller.enforcer,
+            key=it.submission.idempotency_key,
+        )
 
 
 def _unkept(occasion: str, quota: limits.Denials) -> Denied:
@@ -265,8 +278,10 @@ def _ask(it: _Submitted, verdict: Escalate) -> Opened | Denied:
     found = it.tx.requests.open_with(tenant=it.caller.tenant, open_key=written.open_key)
     # A request found here that can no longer lead anywhere is closed on the way.
     if found is not None and not ended(it.tx, found):
-        it.tx.requests.repeated(found.id)
-        return Opened(found.id, status_of(it.service, it.tx, found))
+        kept = found.repeats < KEPT_REPEATS
+        if kept:
+            it.tx.requests.repeated(found.id)
+        return Opened(found.id, status_of(it.service, it.tx, found), kept)
     refused = limits.refusal(
         it.tx,
         it.service.settings,

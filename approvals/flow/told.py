@@ -97,8 +97,8 @@ def must_be_told(tx: Tx, stored: StoredRequest) -> Subject:
     return subject
 
 
-def use_must_be_told(tx: Tx, approval: IssuedApproval, spend: Spend | None) -> None:
-    """Hold what became of an approval against the events.
+def use_must_be_told(tx: Tx, approval: IssuedApproval, spend: Spend | None) -> Subject:
+    """Hold what became of an approval against the events; gives these.
 
     Raises:
         Unavailable: the events tell something else (`row_altered`).
@@ -111,6 +111,7 @@ def use_must_be_told(tx: Tx, approval: IssuedApproval, spend: Spend | None) -> N
     outcome = tx.approvals.outcome(tenant=approval.tenant, jti=approval.jti)
     if reported is not (outcome is not None):
         raise altered("outcome", approval.jti)
+    return subject
 
 
 def passkeys_must_be_told(tx: Tx, passkeys: Sequence[Passkey], *, tenant: str) -> None:

@@ -93,14 +93,19 @@ def _iterated(
 async def _iterated_async(
     guard: Guard, spent: Spent, work: AsyncGenerator[Any, Any]
 ) -> AsyncGenerator[Any, Any]:
-    sent: Any = None
     try:
+        item = await work.asend(None)
         while True:
             try:
+                sent = yield item
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # noqa: BLE001 - thrown in: the function's own to handle
+                item = await work.athrow(error)
+            else:
                 item = await work.asend(sent)
-            except StopAsyncIteration:
-                break
-            sent = yield item
+    except StopAsyncIteration:
+        pass
     except BaseException:
         failed(guard, spent)
         raise

@@ -10,11 +10,13 @@ import pytest
 from sqlalchemy import text
 
 from approvals.core import canonical, policy
-from approvals.core.calls import ToolCall
+from approvals.core.calls import ToolCall, call_hash
 from approvals.core.errors import Conflict, Forbidden
 from approvals.core.events import EventType
+from approvals.core.requests import State
 from approvals.flow import consume, evidence
 from approvals.flow.activate import activate
+from approvals.flow.audit import audit
 from approvals.flow.caller import Caller, Submission
 from approvals.flow.outbox import Caps, NoticeKind, tell
 from approvals.flow.submit import Allowed, Answer, Denied, Opened, submit
@@ -278,3 +280,51 @@ def test_what_was_delivered_is_looked_at_no_more(running: Running) -> None:
         assert tx.session.execute(next_try).scalar_one() == NEVER
         assert tx.notices.stir(tenant="default", kind="request", subject="req_1", now=tx.now) == 1
         assert len(tx.notices.claim(**claim, now=tx.now, until=tx.now + 9)) == 1
+
+
+def _events(running: Running, subject: str) -> list[str]:
+    with running.service.store.read() as tx:
+        history = tx.log.history(tenant="default", subject=subject)
+    return [json.loads(leaf)["type"] for leaf in history.leaves]
+
+
+def test_an_agent_does_not_lengthen_the_history_of_its_request(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("approvals.flow.submit.KEPT_REPEATS", 3)
+    running.enrol("ada")
+    request_id = running.opened("20.00")
+    for number in range(8):
+        answer = running.submit("20.00", idempotency_key=f"key-{number}")
+        assert isinstance(answer, Opened)
+        assert answer.id == request_id  # found all the same, and with the same key again
+        assert running.submit("20.00", idempotency_key=f"key-{number}").id == request_id
+    assert _events(running, request_id) == ["request.opened"] + 3 * ["request.repeated"]
+    with running.service.store.read() as tx:
+        used = tx.counters.usage(
+            tenant="default", agent="billing-agent", tool="transfer", now=tx.now
+        )
+    assert used["agent_hour"] == 4
+    assert not audit(running.service)
+    assert running.decide("ada", request_id) is State.APPROVED
+
+
+def test_refused_uses_do_not_lengthen_the_history_of_an_approval(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("approvals.flow.consume.KEPT_REFUSALS", 3)
+    allowed = running.submit("1", tool="balance")
+    assert isinstance(allowed, Allowed)
+    jti = f"apr_{allowed.id[4:]}"
+
+    def use(hashed: str, use_id: str) -> str:
+        return consume.consume(
+            running.service, running.caller, jti, call_hash=hashed, use_id=use_id
+        )
+
+    for number in range(8):
+        with pytest.raises(Conflict, match="another call"):
+            use("A" * 43, f"use-{number}")
+    assert _events(running, allowed.id) == ["call.allowed"] + 3 * ["approval.refused"]
+    assert use(call_hash(ToolCall(TARGET, "balance", {"account": "1"})), "once")
+    assert not audit(running.service)

@@ -1,4 +1,4 @@
-"""A guard from the environment, for programs that configure nothing in code.
+"""What a guard needs, read from the environment: for programs that configure nothing in code.
 
 | variable | |
 |---|---|
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from approvals.client import Client
@@ -39,7 +40,6 @@ from approvals.guard.files import (
     read_private_object,
     wrong,
 )
-from approvals.guard.gate import Guard
 from approvals.guard.keys import FetchedKeys
 from approvals.verifier import Verifier
 
@@ -65,8 +65,23 @@ _VARIABLES: Final = (
 )
 
 
-def guard_from_environment() -> Guard:
-    """Read the variables and the files they name; raise `CallRefused` (`configuration`)."""
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What the variables say, with the files that they name read and checked."""
+
+    client: Client
+    verifier: Verifier | FetchedKeys
+    agent: str
+    user: str
+    wait: float
+
+
+def read_environment() -> Environment:
+    """Read the variables and the files they name.
+
+    Raises:
+        CallRefused: one of them is wrong (`configuration`); the message names it.
+    """
     _check_spelling()
     url, enforcer = _required("ASSENT_URL"), _required("ASSENT_ENFORCER")
     tenant = os.environ.get("ASSENT_TENANT") or "default"
@@ -107,7 +122,7 @@ def guard_from_environment() -> Guard:
     if floors is not None and not people_file:
         raise wrong("ASSENT_FLOOR_FILE", "counts pinned people: set ASSENT_PEOPLE_FILE too")
 
-    return Guard(
+    return Environment(
         client=client,
         verifier=_pinned(build) or FetchedKeys(build),
         agent=_required("ASSENT_AGENT"),

@@ -31,6 +31,7 @@ from approvals.core.errors import (
     ReceiptRejected,
 )
 from approvals.guard.aftermath import aftermath
+from approvals.guard.environment import read_environment
 from approvals.guard.keys import FetchedKeys
 from approvals.guard.refusals import CallParked, CallRefused
 
@@ -110,10 +111,19 @@ class Guard:
 
     @classmethod
     def from_environment(cls) -> Guard:
-        """Build a guard from `ASSENT_*` variables; see `approvals.guard.environment`."""
-        from approvals.guard.environment import guard_from_environment  # noqa: PLC0415 - cycle
+        """Build a guard from `ASSENT_*` variables; see `approvals.guard.environment`.
 
-        return guard_from_environment()
+        Raises:
+            CallRefused: a variable or a file that it names is wrong (`configuration`).
+        """
+        found = read_environment()
+        return cls(
+            client=found.client,
+            verifier=found.verifier,
+            agent=found.agent,
+            user=found.user,
+            wait=found.wait,
+        )
 
     def acting(
         self,

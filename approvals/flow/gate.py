@@ -1,14 +1,14 @@
-"""No audit, no answer: nothing is granted while the log cannot tell of it.
+"""No audit, no answer: nothing is granted unless an intact log can record it.
 
-A verdict, a vote, an approval and a receipt are given, and a passkey or a chat account becomes
-somebody's, only in a transaction in which `require_open` held. It reads, in one statement that
+Each transaction that gives a verdict, counts a vote, issues an approval or spends one, or that
+gives a person a passkey or a chat account, calls `require_open`. It reads, in one statement that
 costs the same however long the log is:
 
 1. what any process found wrong with the log and recorded;
 2. whether this is the database whose log these keys signed, and not an older or another one;
 3. how long events have been waiting for their place: the sign that no sequencer runs.
 
-So a process whose own sequencer is dead refuses as well, and so does one that never had one.
+So a process refuses also where its own sequencer has died, or where it never had one.
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ if TYPE_CHECKING:
     from approvals.store import Tx
     from approvals.store.standing import Standing
 
+ANOTHER_DATABASE: Final = "this is not the database that these keys belong to"
+_REPAIR: Final = (
+    "compare with a backup and run assent log check; when the log is whole again, assent log reopen"
+)
+_PUT_BACK: Final = "put the right database back, or see what assent log accept-restore loses"
 REMEDIES: Final = {
-    "log_altered": "compare with a backup and run assent log check; when the log is whole again, "
-    "assent log reopen",
-    "log_incomplete": "compare with a backup and run assent log check; when the log is whole "
-    "again, assent log reopen",
+    "log_altered": _REPAIR,
+    "log_incomplete": _REPAIR,
     "log_rolled_back": "put the newer database back, or see what assent log accept-restore loses",
-    "log_forked": "put the right database back, or see what assent log accept-restore loses",
-    "database_changed": "put the right database back, or see what assent log accept-restore loses",
+    "log_forked": _PUT_BACK,
+    "database_changed": _PUT_BACK,
     "database_moved": "stop the service, put the file back and start again",
     "log_stale": "the process that sequences the log must run and reach the database",
 }
@@ -80,7 +83,7 @@ def closed(service: Service, tx: Tx, *, marked: Marked | None = None) -> Closed 
 def _other(marked: Marked, standing: Standing) -> Closed | None:
     """Why this is not the database that the keys' mark is of, or an older state of it."""
     if standing.identity != marked.identity:
-        return Closed("database_changed", "this is not the database that these keys belong to")
+        return Closed("database_changed", ANOTHER_DATABASE)
     if marked.size == 0 or standing.marked_root == marked.root:
         return None
     if standing.marked_root is None:
@@ -92,7 +95,7 @@ def _other(marked: Marked, standing: Standing) -> Closed | None:
 
 
 def require_open(service: Service, tx: Tx) -> None:
-    """Go on only if what is granted in this transaction can be told by the log.
+    """Refuse to grant anything in this transaction unless an intact log can record it.
 
     Raises:
         Unavailable: `closed`. The sentence names what was found; `/readyz` tells the operator more.

@@ -27,8 +27,7 @@ from approvals import log
 from approvals.core.checkpoint import parse_checkpoint
 from approvals.core.errors import AssentError, ProofError
 from approvals.core.events import SERVICE, Event, EventType
-from approvals.core.merkle import EMPTY_ROOT
-from approvals.flow.gate import REMEDIES
+from approvals.flow.gate import ANOTHER_DATABASE, REMEDIES
 from approvals.flow.service import DEFAULT_TENANT, Service
 from approvals.keys import Keyring, files
 from approvals.keys.mark import Mark, Marked
@@ -156,16 +155,16 @@ def _check_database(service: Service, tx: Tx) -> None:
                 place=str(service.keys.folder),
             ) from None
     identity = "" if standing is None else standing.identity
-    marked = mark.marked or Marked(identity, 0, EMPTY_ROOT, "")
+    marked = mark.marked or Marked.at(identity, None)
     if marked.identity != identity:
-        raise _refused("database_changed", "this is not the database that these keys belong to")
+        raise _refused("database_changed", ANOTHER_DATABASE)
     try:
         if marked.size or last is not None:
             last = log.verify_extends(tx.log, service.keys, size=marked.size, root=marked.root)
     except ProofError as error:
         raise _refused(error.code, error.message) from error
     if last is not None:
-        marked = Marked(identity, last.size, last.root, last.note)
+        marked = Marked.at(identity, last)
     mark.stored(marked)
 
 

@@ -101,7 +101,7 @@ def accept(service: Service, *, reason: str) -> Loss:
             reason,
         )
     # If this is interrupted here, the database is refused as before: it has another identity.
-    service.mark.accept(Marked(identity, lost.size, root, "" if last is None else last.note))
+    service.mark.accept(Marked.at(identity, last))
     return lost
 
 

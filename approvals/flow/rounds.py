@@ -18,7 +18,7 @@ import structlog
 from approvals import log
 from approvals.core.errors import ProofError, Unavailable
 from approvals.core.events import SERVICE, Event, EventType
-from approvals.core.merkle import EMPTY_ROOT
+from approvals.flow.gate import ANOTHER_DATABASE
 from approvals.flow.service import DEFAULT_TENANT
 from approvals.keys.mark import Marked
 
@@ -76,11 +76,11 @@ def _batch(service: Service, identity: str, *, now: int) -> int:
         last: StoredCheckpoint | None, new: StoredCheckpoint, batch: Sequence[Staged]
     ) -> None:
         made.append((new, batch))
-        service.mark.signing(_marked(identity, new), after=_marked(identity, last))
+        service.mark.signing(Marked.at(identity, new), after=Marked.at(identity, last))
 
     count = log.sequence(service.store, service.keys, now=now, marking=marking)
     for new, batch in made:
-        service.mark.stored(_marked(identity, new))
+        service.mark.stored(Marked.at(identity, new))
         service.counts.add(batch)
     return count
 
@@ -96,23 +96,15 @@ def _verified(service: Service, tx: Tx, marked: Marked | None) -> tuple[str, boo
         # An operator accepted a database in another process: the next round looks at it.
         return standing.identity, False
     if marked is None:
-        marked = Marked(standing.identity, 0, EMPTY_ROOT, "")
+        marked = Marked.at(standing.identity, None)
     if marked.identity != standing.identity:
-        raise ProofError(
-            "this is not the database that these keys belong to", code="database_changed"
-        )
+        raise ProofError(ANOTHER_DATABASE, code="database_changed")
     last = tx.log.latest_checkpoint()
     if last is None or (last.size, last.root) != (marked.size, marked.root):
         if marked.size or last is not None:
             last = log.verify_extends(tx.log, service.keys, size=marked.size, root=marked.root)
-        service.mark.stored(_marked(standing.identity, last))
+        service.mark.stored(Marked.at(standing.identity, last))
     return standing.identity, standing.oldest is not None
-
-
-def _marked(identity: str, checkpoint: StoredCheckpoint | None) -> Marked:
-    if checkpoint is None:
-        return Marked(identity, 0, EMPTY_ROOT, "")
-    return Marked(identity, checkpoint.size, checkpoint.root, checkpoint.note)
 
 
 def _close(service: Service, error: ProofError) -> None:

@@ -1,7 +1,7 @@
-"""The high-water mark: the newest checkpoint of the log that these keys signed, and of which log.
+"""The high-water mark: the newest checkpoint that these keys signed, and the database it is of.
 
-A database can be put back to an older state, forked or exchanged; everything in it then agrees with
-itself. The mark is kept beside the keys, outside the database, so that it shows.
+A database that is an older state, a fork or another one altogether still agrees with itself. It
+does not agree with the mark, which is kept beside the keys and outside the database.
 
 What holds:
 1. It is on disk before the transaction with a new checkpoint commits (`signing`). A checkpoint that
@@ -19,10 +19,13 @@ from typing import TYPE_CHECKING, Final
 
 from approvals.core import b64
 from approvals.core.errors import ProofError
+from approvals.core.merkle import EMPTY_ROOT
 from approvals.keys import files
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from approvals.core.leaves import StoredCheckpoint
 
 FILE: Final = files.MARK
 
@@ -38,6 +41,13 @@ class Marked:
     size: int
     root: bytes
     note: str
+
+    @classmethod
+    def at(cls, identity: str, checkpoint: StoredCheckpoint | None) -> Marked:
+        """The newest stored checkpoint of a database; None: its log has none yet."""
+        if checkpoint is None:
+            return cls(identity, 0, EMPTY_ROOT, "")
+        return cls(identity, checkpoint.size, checkpoint.root, checkpoint.note)
 
     def document(self) -> dict[str, object]:
         """The form in the file."""

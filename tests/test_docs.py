@@ -8,6 +8,7 @@ import re
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
@@ -230,8 +231,9 @@ def test_the_protocol_lists_every_reason_for_rejecting_an_approval() -> None:
 def test_the_protocol_names_every_route_of_the_api() -> None:
     """What enforcers and auditors call; pages are the service's own affair."""
     application = FastAPI()
-    nothing: Any = None  # the routes are described without a service behind them
-    api.mount(application, nothing)
+    # Describing the routes takes the settings and nothing else of a service.
+    service: Any = SimpleNamespace(settings=Settings())
+    api.mount(application, service)
     described = application.openapi()["paths"]
     named = text("docs/protocol.md")
     assert len(described) > 8

@@ -1,4 +1,4 @@
-"""Whether this process can grant now, found out by trying.
+"""Whether this process can grant now, which it finds out by a trial transaction.
 
 What holds:
 1. Ready means that a transaction in which something is granted would commit: one is tried, with the

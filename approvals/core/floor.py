@@ -1,15 +1,13 @@
-"""The floor: the enforcer's own word on how many people, and which, must have approved a tool.
+"""The floor: the enforcer's own minimum of people who must have approved a call of a tool.
 
-Bundle, request and approval all say whom the service asked. A floor says it without the service: an
-approval that falls below it is refused however the rules were loosened, in a bundle that should not
-have been activated or in a database that somebody wrote to. Groups are those of the directory that
-the enforcer pins, and which tools belong to a risk group is written in the floor itself, so nothing
-here is the service's word.
+Which people a request asks is decided by the service: by its bundle and its database. An enforcer
+refuses an approval below its floor, even if somebody loosened the rules or edited the database. It
+takes the groups from the directory that it pins, and the risk group of a tool from the floor's own
+file. Neither is taken from the service.
 
-What holds of an approval that `verify` accepts: for its tool's own places, and likewise for those
-of each risk group that has the tool, there are as many distinct persons with a strong enough
-passkey as there are places, each entitled to the place that they fill. Somebody who stands in for
-an absent person counts only where the floor names them too.
+A tool has places of its own, and those of each risk group that it belongs to. `verify` accepts an
+approval only if distinct people fill all places of each such set. Each of them used a passkey of
+the asked strength, and is entitled to the place. A stand-in counts only where the floor names them.
 
 Follows docs/protocol.md, "Floor".
 """

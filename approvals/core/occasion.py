@@ -1,10 +1,10 @@
 """What a passkey signs that is not a decision: a sign-in, an enrolment, a proof of being there.
 
 WebAuthn has one operation for all of it: the authenticator signs 32 bytes, and the person sees the
-same prompt. So each challenge is the digest of a document that says what it is for. A page can show
-itself that it was given a sign-in to sign and nothing else, and a verifier of decisions refuses
-whatever is not the digest of a decision. Who serves the page's script can leave that check out;
-docs/threat-model.md says what follows from it.
+same prompt. So each challenge is the digest of a document that names its purpose. The page's script
+checks that document before it asks the passkey, and a verifier of decisions accepts only digests of
+decisions. An attacker who serves the page's script can leave out the check; docs/threat-model.md
+says what follows.
 
 Follows docs/protocol.md, "What else is signed".
 """

@@ -1,8 +1,10 @@
 """A policy bundle becomes current.
 
-What holds: an activation names the person who did it, and nobody who ever activated a text is asked
-under its rules, however often it is activated again; who is not in the new people.yaml loses
-passkeys, signed-in browsers, invitations and chat accounts in the same transaction, for good.
+What holds:
+1. An activation names the person who did it. Nobody who ever activated a bundle is asked under its
+   rules, even after somebody else activates the same bundle again.
+2. A person who is not in the new people.yaml loses passkeys, signed-in browsers, invitations and
+   chat accounts, for good and in the same transaction.
 """
 
 from __future__ import annotations

@@ -1,16 +1,15 @@
-"""Whether a new passkey is a hardware passkey: its device's maker says so, not the key itself.
+"""Whether a new passkey counts as a hardware passkey, which its maker has to attest.
 
-A registration can say anything of itself: that it cannot be copied, that it is a security key of
-some model. It counts as hardware only if
+A registration can claim any model, and that its key cannot be copied. It counts as hardware only if
 
 1. the attestation is `packed` with certificates (WebAuthn section 8.2), signed over this very key;
 2. the certificates lead to a root that the operator trusts for exactly this model (AAGUID), are
    valid now, and the first is an attestation certificate that names the same AAGUID;
 3. the authenticator says that the key cannot be backed up.
 
-Other formats are not taken for it: `tpm` certifies keys that can be moved out of the TPM as well,
-`android-key` and `apple` are checked by the library against roots of its own, and `fido-u2f` and
-self-attestation name no model or prove nothing. Such a passkey is enrolled as any other.
+Other formats do not count. `tpm` also certifies keys that can be moved out of the TPM. The library
+checks `android-key` and `apple` against roots of its own. `fido-u2f` names no model, and
+self-attestation proves nothing. A passkey with one of these is enrolled like any other.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""A chat account that belongs to a person, and what a click there may decide.
+"""Chat accounts of people: linking, unlinking, and what a click in a chat may decide.
 
-What holds: an account is linked by a code that its owner got while signed in with a passkey, bound
-to the team's and the account's id, never by name or address; one account is one person's, and a
-person has one for each channel; a click can always deny, and approves only where every rule is
-content with a signed-in channel; a signed callback is taken once, by whichever process.
+What holds:
+1. An account is linked by a code that its owner got by using a passkey. It is known by the ids of
+   team and account, never by a name or an address.
+2. An account belongs to one person, and a person has at most one on each channel.
+3. A click can always deny. It approves only where every rule accepts a signed-in channel.
+4. A signed callback takes effect once, whichever process receives it.
 """
 
 from __future__ import annotations

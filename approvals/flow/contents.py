@@ -1,9 +1,9 @@
-"""What the log says that the database's rows hold: the rows that each subject's events tell of.
+"""Computes from the events of a subject the rows that the database must hold.
 
-A row is told of by its primary key and by its columns, as far as an event commits to them. A value
-whose opening has been erased cannot be told any more, and is not compared. Columns that the log
-does not tell at all are sealed only: when a challenge or an invitation expires, what a browser said
-of a passkey's transports and backup state, and when a person first had a request before them.
+Each expected row has its primary key, and the columns that an event commits to. A value whose
+opening was erased is unknown (`UNTOLD`) and is not compared. No event commits to these columns,
+which only their seal protects: when a challenge or an invitation expires, a passkey's transports
+and backup state, and when a person first opened a request.
 """
 
 from __future__ import annotations

@@ -1,10 +1,14 @@
 """A person gets a passkey: by a single-use invitation, or with a passkey they have.
 
-What holds: an invitation is used in the transaction that enrols, by one caller; it adds a passkey
-or replaces those that there are, and says which; a further passkey needs an assertion by one that
-the person has, so a stolen session cannot enrol; only people of the bundle that is current at that
-moment are enrolled; each enrolment is logged and the person is told; nobody is enrolled while the
-log cannot tell of it, as in a database that was put back, where a used invitation is open again.
+What holds:
+1. One caller uses an invitation, in the transaction that enrols. The invitation says whether it
+   adds a passkey or replaces all earlier ones.
+2. Without an invitation, one of the person's passkeys must sign first: a stolen session cannot
+   enrol.
+3. Only people of the bundle that is current at that moment are enrolled.
+4. Each enrolment is logged, and the person is notified.
+5. Nobody is enrolled while an intact log cannot record it. In a database that was put back, a used
+   invitation is open again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The service's own keys are told to the log: their beginning, and their end once it is known.
+"""Logs the beginning of each signing key, and its end once that is known.
 
-A key signs only once the log tells of it. A key file is written before that, by a command that can
-be killed in between; so the service itself looks for keys that the log does not know.
+A key signs only after the log has its beginning. The command that writes a key file can be killed
+before it logs the key, so the service itself looks for keys that the log does not know.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def introduce(service: Service) -> int:
-    """Log what the log does not tell yet of the keys that sign approvals; gives how many events.
+    """Log beginnings and ends of approval keys that the log does not have yet; gives how many.
 
-    Idempotent: whoever makes a key calls it, the service at every start and whenever a key appears,
-    so that a key whose maker was interrupted is told all the same.
+    Idempotent. Every command that makes a key calls it, and so does the service at its start and
+    when a key appears. So a key is logged even where the command that made it was killed.
     """
     told = 0
     keys = service.keys.approval_keys

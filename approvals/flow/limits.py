@@ -1,13 +1,14 @@
-"""How much one agent may ask of people: so many open requests, and no denied call right again.
+"""Limits on what one agent may ask of people, and on how many of its denied calls are kept.
 
-And how many denied calls are kept at all. Every quota belongs to the agent and the enforcer that
-submits for it: who is authenticated is the enforcer, and what it claims about agents must use up
-nothing that other enforcers need.
+There is a cap on open requests, and a cool-down after a person denied a call. Each quota belongs to
+an agent together with its enforcer. Only the enforcer is authenticated, so what it says of agents
+must not use up quotas of other enforcers.
 
-What holds: a call that finds its open request is never refused here, it is counted on it. What is
-refused is refused before anything is opened or anybody told, so a flood costs people nothing. An
-agent that changes a field a little comes around the cool-down, which knows only the same call; the
-caps count whatever it asks.
+What holds:
+1. A call that finds its open request is never refused here; it is counted on that request.
+2. A call is refused before a request is opened and before anybody is notified.
+3. The cool-down knows only the identical call. An agent that changes a field evades it, and meets
+   the caps, which count every call.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Work that is done again and again in the background: one kind of loop, and one place to see all.
 
-What holds: whatever a round raises, the loop goes on with its next one; when each loop last ended a
-round well, how often it failed and with which code is known in `Loops`, which asks nobody. What a
-round does must be idempotent and may be late: nothing depends on it having run.
+What holds: an exception ends one round and never the loop. `Loops` keeps in memory when each loop
+last completed a round, how often it failed, and the code of its last error. A round must be
+idempotent and may be late: no guarantee of the service depends on it having run.
 """
 
 from __future__ import annotations

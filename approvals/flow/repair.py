@@ -1,11 +1,11 @@
-"""An operator repairs what a clock that was ahead has left behind.
+"""An operator removes times that were recorded while the clock was ahead.
 
-A checkpoint that was made while the clock was a day ahead says so, and from then on nothing is
-written until that day is over. The signed log itself holds no such lock: the time stands beside a
-checkpoint, and not in it.
+The database stores a time beside each checkpoint, and writes are refused while the clock is behind
+the latest of them. After a day on a clock that was a day ahead, that would take a day. The signed
+checkpoint holds no time, so the stored one can be corrected.
 
-What holds: only times that lie in the future are changed; that it was done, and which time had been
-recorded, is an event of the log.
+What holds: only times that lie in the future are changed. The repair is an event of the log, with
+the time that had been recorded.
 """
 
 from __future__ import annotations

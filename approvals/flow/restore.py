@@ -1,10 +1,10 @@
-"""An operator ends what closed the service: a log that is whole again, or a backup put back.
+"""An operator lets a closed service grant again: after a repair of its log, or after a restore.
 
 What holds:
 1. `reopen` opens only after the whole log was checked, the checkpoint of the mark included.
-2. `accept` takes a database as it is, though the keys signed more. What was spent, cancelled,
-   denied or used up since cannot be known, so whatever could be spent or used a second time ends:
-   pending requests, approvals that were not spent, invitations, challenges, sessions and codes.
+2. `accept` continues with an older database than the one that the keys signed last. What was spent,
+   cancelled, denied or used since then is unknown. So everything that could be used a second time
+   ends: pending requests, unspent approvals, invitations, challenges, sessions and codes.
 3. Both are events of the log.
 """
 
@@ -147,7 +147,7 @@ def checked(
 
 
 def _end_everything(tx: Tx) -> None:
-    """End whatever may have been ended, spent or used in what was lost."""
+    """End everything that may have been ended, spent or used in the lost part of history."""
     while due := tx.requests.due(now=EVER, limit=BATCH):
         for tenant, request_id in due:
             stored = tx.requests.get(tenant=tenant, request_id=request_id, lock=True)

@@ -1,9 +1,8 @@
 """The counters that limits are held to, counted again from the log.
 
-Somebody who can write to the database could take a counter back and let an agent do more than its
-limits. Every addition has an event, so the numbers can be made again from the leaves and what opens
-their commitments, and `flow.audit` compares them. It reads the end of the log and no further back
-than a count does.
+Somebody who can write to the database could lower a counter, and an agent could exceed its limits.
+Each addition to a counter has an event in the same transaction. So the counters can be computed
+from the log, and `flow.audit` compares them. Only the part of the log is read that still counts.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _SUBMITTED: Final = frozenset(
 
 
 def recount(tx: Tx) -> dict[Bucket, int]:
-    """What every counter in force ought to say.
+    """The right value of every counter that is in force.
 
     Raises:
         ProofError: a leaf is not an event, or does not open to what is kept of it.
@@ -65,7 +64,7 @@ def recount(tx: Tx) -> dict[Bucket, int]:
 
 
 def _lately(tx: Tx) -> Iterator[tuple[bytes, str]]:
-    """The leaves that may still count with what opens them: those in line, then the newest."""
+    """Leaves that may still count, with their openings: first the staged ones, then the newest."""
     for staged in tx.log.staged(limit=tx.log.staged_count()):
         yield staged.leaf, staged.opening
     # An hour more: an event may have been given its place somewhat later than one after it.

@@ -1,8 +1,8 @@
-"""What is left to tell the service when a caller no longer waits for it.
+"""Requests to the service that are still to be made when their caller no longer waits.
 
-A task that is cancelled, or a thread that is interrupted, goes at once. Its request is withdrawn,
-or its outcome reported, by one thread of the guard's own, which exists only while there is
-something to tell and which the end of the process waits for.
+A cancelled task or an interrupted thread returns at once. A thread of the guard then withdraws its
+request or reports its outcome. The thread exists only while there is such work, and the process
+ends only after it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A verifier whose keys are fetched from the service, and have an age.
+"""A verifier that fetches the service's keys and stops using them when they are too old.
 
-A key that the service withdraws stops being accepted here within `REFRESH_AFTER` seconds of use,
-and within `MAX_AGE` where the service cannot be asked: nothing is verified with keys older than
-that. A key that is not known is asked for at once, but not more often than every `LEAST_BETWEEN`
-seconds, so that forged tokens cannot make the enforcer hammer the service.
+Keys older than `REFRESH_AFTER` seconds are fetched again at the next use, so a key that the service
+withdraws is soon refused here. Where the service cannot be reached, keys are used until they are
+`MAX_AGE` seconds old; after that nothing is verified. An unknown key is fetched at once, but only
+once in `LEAST_BETWEEN` seconds: forged tokens cannot make the enforcer flood the service.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _LOOK_AGAIN: Final = 0.05
 class FetchedKeys:
     """Makes verifiers of the keys that the service publishes now.
 
-    There is no lock in it: plans of threads, of event loops and of a forked child all pass through
-    here, and whoever finds that a fetch is due fetches while the others go on with what there is.
+    Threads, event loops and forked children share one without a lock. The first plan that finds a
+    fetch due does it; the others use the keys that there are meanwhile.
     """
 
     def __init__(

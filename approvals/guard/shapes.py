@@ -1,8 +1,7 @@
-"""What calling a function does: run it, or make something that runs later.
+"""When a guarded call has ended, for functions that return work which runs later.
 
-An outcome is reported when the call has run. A coroutine, a generator or a future that a function
-returns is work that is still to come, whatever the function itself looks like, so the report waits
-until that has ended.
+An outcome is reported when the call has run. A function may return a coroutine, a generator or a
+future, even if it is not declared so. Then the outcome is reported when that work has ended.
 """
 
 from __future__ import annotations

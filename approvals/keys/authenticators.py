@@ -6,10 +6,11 @@ A folder, named by `ASSENT_ATTESTATION_ROOTS`, holds either or both of:
 - `metadata.jwt`, the signed list of the FIDO Metadata Service (MDS3), and `metadata-root.pem`, the
   root certificate under which it is signed.
 
-What holds: every file in the folder is read or is an error; the list counts only if the metadata
-service signed it and its next issue is not due; a model is taken only if its keys are held in
-hardware and no report says that it is broken. The folder is read anew whenever it is needed, so a
-new list is in force once it is there.
+What holds:
+1. Every file in the folder is read, or is an error.
+2. The list counts only if the metadata service signed it and its next issue is not due.
+3. A model counts only if its keys are held in hardware and no report says that it is broken.
+4. The folder is read anew for each use, so a new list is in force as soon as it is there.
 
 Follows FIDO Metadata Service 3.1, section 3.
 """

@@ -1,9 +1,9 @@
 """How long a transaction may take: one deadline for the pool, for locks and for statements.
 
-What holds: whoever asks the database has an answer or an error once `SECONDS` and a short `GRACE`
-are over, whatever it was that did not answer: another process that holds a lock, a full pool, a
-server that is stopped, a network that swallows packets. A caller's own time limit is 20 seconds, so
-the service says why before the caller gives up.
+What holds: a transaction that writes ends with an answer or an error within `SECONDS` and a short
+`GRACE`, and so does each statement of one that only reads. That includes waiting for a lock of
+another process, for a full pool, for a stopped server, and for a network that drops packets.
+Callers give up after 20 seconds, so they learn the reason before that.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""Hearing what other processes announce: LISTEN on a connection of its own.
+"""Receives the announcements of other processes: LISTEN on a PostgreSQL connection of its own.
 
-A connection can die without a word. Then nothing is heard, nothing fails, and callers wait to the
-end of their time. So the ear announces something to itself every few seconds: when it does not hear
-that, it takes the connection for dead and makes a new one.
+A dead connection raises no error: notifications just stop, and callers would wait until their
+timeout. So the thread notifies itself every few seconds, and reconnects when that does not arrive.
 
-What holds: the thread ends when it is told to, and for no other reason; after each gap everybody is
-told to look, because what was announced meanwhile cannot be known.
+What holds: the thread ends only when it is told to. After each gap every listener is called, since
+announcements may have been lost.
 """
 
 from __future__ import annotations
@@ -29,10 +28,10 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
 BEAT_SECONDS: Final = 3.0
-"""Between two words to itself."""
+"""Between two heartbeats."""
 
 DEAF_SECONDS: Final = 9.0
-"""Without hearing one of them: the connection is dead, or a pooler swallows LISTEN."""
+"""Without a heartbeat: the connection is dead, or a pooler drops LISTEN."""
 
 _CONNECT_SECONDS: Final = 5.0
 _PAUSES: Final = (0.2, 0.5, 1.0, 2.0)

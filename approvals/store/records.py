@@ -1,7 +1,7 @@
-"""Every row as it is stored, for whoever checks all of them: nothing here is believed.
+"""Reads every sealed row for the check of the whole database, also rows with a broken seal.
 
-What holds: tables are read a few rows at a time, so memory does not grow with them; a row whose
-seal does not hold is given as well, marked so.
+What holds: tables are read a few rows at a time, so memory does not grow with them. A row whose
+seal does not hold is returned with `sound=False`, instead of raising as ordinary queries do.
 """
 
 from __future__ import annotations

@@ -18,13 +18,13 @@ Follows docs/protocol.md, "Verifying an approval" and "Spending".
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from approvals.core import authority, jws
 from approvals.core import receipt as receipts
 from approvals.core.approval import MAX_LIFE, MAX_SKEW, TOKEN_TYPE, Approval, Basis
 from approvals.core.calls import ToolCall, call_hash
-from approvals.core.directory import Directory
+from approvals.core.directory import Directory, verify_successor
 from approvals.core.errors import (
     REASONS,
     AdmissionError,
@@ -54,6 +54,10 @@ __all__ = [
 ]
 
 
+PEOPLE_MAX_AGE: Final = 90 * 24 * 3600
+"""Seconds for which a pinned directory is good, unless the enforcer says otherwise."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedApproval:
     """An approval of this very call. Only `Verifier.verify` makes one."""
@@ -68,8 +72,11 @@ class Verifier:
 
     `keys` is the service's JWKS. `people` is the directory of approvers' keys: with it, no approval
     counts that a person's own passkey did not sign, so that a stolen signing key of the service
-    approves nothing; tools named in `unattended` may still be allowed by policy alone. `skew` is in
-    seconds.
+    approves nothing; tools named in `unattended` may still be allowed by policy alone. Nothing is
+    approved with a directory that is older than `people_max_age` (None: of whatever age), or from
+    the future: an old one still counts who has left, and keys that were lost. `people_least` is the
+    number of the newest directory that was pinned before; an older one is refused (`Invalid`,
+    `directory_older`). `skew` and `people_max_age` are in seconds.
 
     `floor` is whom this enforcer itself wants asked, by tool, whatever bundle, request and service
     say: `{"transfer": Floor(quorum=2, groups={"finance"})}`, or `Floors` with risk groups. It needs
@@ -82,6 +89,7 @@ class Verifier:
         "_issuer",
         "_keys",
         "_people",
+        "_people_max_age",
         "_skew",
         "_tenant",
         "_unattended",
@@ -94,6 +102,8 @@ class Verifier:
         audience: str,
         keys: jws.KeySet | Mapping[str, Json],
         people: Directory | Mapping[str, Json] | None = None,
+        people_max_age: int | None = PEOPLE_MAX_AGE,
+        people_least: int = 0,
         tenant: str = "default",
         skew: int = MAX_SKEW,
         unattended: Collection[str] = (),
@@ -106,7 +116,10 @@ class Verifier:
             people = Directory.from_document(people)
         if people is not None and (people.issuer, people.tenant) != (issuer, tenant):
             raise Invalid("the directory is of another service or tenant", code="directory")
+        if people is not None:
+            verify_successor(people, number=people_least)
         self._people = people
+        self._people_max_age = people_max_age
         self._tenant = tenant
         self._skew = skew
         self._unattended = frozenset(unattended)
@@ -143,7 +156,8 @@ class Verifier:
          4. It is made out to this enforcer alone. (`audience`)
          5. It belongs to this tenant. (`tenant`)
          6. Its life is as short as an approval's may be. (`lifetime`)
-         7. It is alive now. (`not_yet_valid`, `expired`)
+         7. It is alive now, and what is pinned is not too old. (`not_yet_valid`, `expired`,
+            `directory`)
          8. The call about to run hashes to what was approved. (`call_mismatch`)
          9. It is this agent's, for this user. (`agent_mismatch`, `user_mismatch`)
         10. The resource is still what it was. (`precondition`)
@@ -156,7 +170,7 @@ class Verifier:
         # 1. Any key but the issuer's, any algorithm but the key's, any second spelling of the
         #    token.
         try:
-            _, claims = jws.verify(token, keys=self._keys, typ=TOKEN_TYPE)
+            _, claims = jws.verify(token, keys=self._keys, typ=TOKEN_TYPE, signed_at="iat", now=now)
         except JwsError as error:
             raise ApprovalRejected(error.reason, error.message, place=error.place) from error
 
@@ -189,6 +203,8 @@ class Verifier:
             raise ApprovalRejected("not_yet_valid", place="nbf")
         if now - self._skew >= approval.expires:
             raise ApprovalRejected("expired", place="exp")
+        if self._people is not None:
+            self._check_age(self._people, now)
 
         # 8. The agent got one call approved and runs another. Recomputed here, from the call
         #    itself.
@@ -238,6 +254,19 @@ class Verifier:
         if self._floor is not None:
             self._floor.verify(approval)
         return VerifiedApproval(jti=approval.jti, call_hash=hashed, approval=approval)
+
+    def _check_age(self, people: Directory, now: int) -> None:
+        if people.issued > now + self._skew:
+            raise ApprovalRejected(
+                "directory", f"the pinned directory says that it is of {people.issued}, after now"
+            )
+        age = now - people.issued
+        if self._people_max_age is not None and age > self._people_max_age:
+            raise ApprovalRejected(
+                "directory",
+                f"the pinned directory is {age} seconds old and may be {self._people_max_age}: "
+                "pin a newer one (assent keys directory)",
+            )
 
     def verify_receipt(self, token: str, approval: VerifiedApproval, *, use_id: str) -> Receipt:
         """Check that `token` is the service's receipt for this use of `approval`.

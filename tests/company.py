@@ -101,7 +101,8 @@ class Company:
         return Directory(
             issuer=ISSUER,
             tenant="default",
-            time=NOW - 1000,
+            number=7,
+            issued=NOW - 1000,
             rp_id=RP_ID,
             origins=(ORIGIN,),
             people=tuple(
@@ -110,6 +111,7 @@ class Company:
                     groups=GROUPS[person],
                     keys=(enrolled(passkey),),
                     stand_ins=STAND_INS.get(person, ()),
+                    since=NOW - 100_000,
                 )
                 for person, passkey in self.passkeys.items()
             ),
@@ -229,6 +231,7 @@ def enrolled(passkey: SoftKey) -> EnrolledKey:
         aaguid=passkey.aaguid,
         backup_eligible=passkey.backup_eligible,
         step_up=passkey.step_up,
+        since=NOW - 90_000,
     )
 
 

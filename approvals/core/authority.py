@@ -65,11 +65,17 @@ def verify_request(approval: Approval) -> RequestDocument:
 
 
 def verify_votes(
-    approval: Approval, request: RequestDocument, people: Directory | None, *, skew: int
+    approval: Approval,
+    request: RequestDocument,
+    people: Directory | None,
+    *,
+    skew: int,
+    past: bool = False,
 ) -> None:
     """Every counted vote is that person's yes to this request; with a directory, by their key.
 
-    Raises `ApprovalRejected("evidence")`.
+    By a key that is theirs now; for what is `past`, one that was theirs when they decided. Raises
+    `ApprovalRejected("evidence")`.
     """
     latest = approval.issued + skew
     for index, counted in enumerate(approval.approvals):
@@ -83,7 +89,7 @@ def verify_votes(
             if vote.statement is not None:
                 verify_statement(vote, request, request_id=approval.txn, place=place)
             if people is not None:
-                verify_passkey(vote, people, place=place)
+                verify_passkey(vote, people, place=place, past=past)
         except EvidenceError as error:
             raise ApprovalRejected("evidence", error.message, place=error.place) from error
 
@@ -114,20 +120,27 @@ def verify_statement(vote: Vote, request: RequestDocument, *, request_id: str, p
         raise EvidenceError("not stated while it was asked", place=f"{place}.statement.iat")
 
 
-def verify_passkey(vote: Vote, people: Directory, *, place: str) -> None:
+def verify_passkey(vote: Vote, people: Directory, *, place: str, past: bool = False) -> None:
     """A vote was made with a passkey that the directory says is that person's.
 
-    Raises `EvidenceError`.
+    For what is `past`, one that was theirs when they voted, whatever became of it since. Raises
+    `EvidenceError`.
     """
     # A click in a channel leaves nothing that can be checked without trusting the service.
     if vote.statement is None or vote.evidence is None:
         raise EvidenceError("no passkey stands behind this vote", place=place)
-    person = people.person(vote.approver)
+    known = people.at(vote.time) if past else people
+    person = known.person(vote.approver)
     if person is None:
-        raise EvidenceError("this person is not in the directory", place=f"{place}.approver")
+        message = "this person is not in the directory" + _outdated(vote, people)
+        raise EvidenceError(message, place=f"{place}.approver")
     key = person.key(vote.evidence.credential_id)
     if key is None or key.aaguid != vote.evidence.aaguid:
-        raise EvidenceError("not this person's passkey", place=f"{place}.evidence.credential_id")
+        message = "not this person's passkey" + (" then" if past else "") + _outdated(vote, people)
+        raise EvidenceError(message, place=f"{place}.evidence.credential_id")
+    if vote.time < key.since:
+        message = "cast before this passkey was enrolled"
+        raise EvidenceError(message, place=f"{place}.evidence.credential_id")
     try:
         verified = verify_evidence(
             vote.statement,
@@ -146,14 +159,23 @@ def verify_passkey(vote: Vote, people: Directory, *, place: str) -> None:
         raise EvidenceError("the passkey made another step-up", place=f"{place}.acr")
 
 
-def verify_quorum(approval: Approval, request: RequestDocument, people: Directory | None) -> None:
+def _outdated(vote: Vote, people: Directory) -> str:
+    older = people.issued < vote.time
+    return ", which is older than this vote: pin a newer one" if older else ""
+
+
+def verify_quorum(
+    approval: Approval, request: RequestDocument, people: Directory | None, *, past: bool = False
+) -> None:
     """Distinct persons, each entitled to it, fill all places of all requirements at once.
 
     With a directory, entitled are only those whom it puts in the groups that the rule names, and
-    those whom it lets stand in for one of them. Raises `ApprovalRejected("quorum")`.
+    those whom it lets stand in for one of them: now, or for what is `past`, when it was asked.
+    Raises `ApprovalRejected("quorum")`.
     """
+    known = people.at(request.created) if past and people is not None else people
     requirements = [
-        _narrowed(requirement, people, user=request.user) for requirement in request.requirements
+        _narrowed(requirement, known, user=request.user) for requirement in request.requirements
     ]
     rules = {requirement.rule for requirement in requirements}
     persons: set[str] = set()

@@ -113,6 +113,7 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "tenant": "the approval belongs to another tenant",
         "not_yet_valid": "the approval is not valid yet",
         "expired": "the approval has expired",
+        "directory": "the pinned directory of approvers' keys is too old, or from the future",
         "lifetime": "the approval claims a longer life than approvals may have",
         "call_mismatch": "the call about to run is not the call that was approved",
         "agent_mismatch": "the approval was given for another agent",

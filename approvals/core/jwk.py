@@ -4,6 +4,10 @@ Two algorithms are known: ES256 (RFC 7518) and Ed25519 (RFC 9864). A key's `kid`
 thumbprint, so that a name cannot be given to another key, and its algorithm follows from its curve,
 so that a token cannot choose one. Keys of other kinds in a set are passed over, as RFC 7517 section
 5 asks; a key of a known kind that contradicts itself is an error, because someone meant it to work.
+
+A key may have a time: `nbf`, from which on it signs, and `exp`, from which on nothing that it
+signed is alive any more. (The members of OpenID Federation's historical keys.) Who publishes all
+keys that there ever were says so in them, so that a retired key answers for its own time only.
 """
 
 from __future__ import annotations
@@ -59,6 +63,8 @@ class VerifyingKey:
     kid: str
     alg: str
     _public: _Public = field(repr=False)
+    not_before: int | None = None
+    expires: int | None = None
 
     @classmethod
     def from_jwk(cls, jwk: Mapping[str, object]) -> VerifyingKey | None:
@@ -76,6 +82,15 @@ class VerifyingKey:
             return None
         _check_algorithm(jwk, alg)
         return _named(jwk, alg, _read_public(jwk, alg))
+
+    def held_at(self, time: int) -> bool:
+        """Whether the key may have signed something at `time`."""
+        begun = self.not_before is None or self.not_before <= time
+        return begun and not self.retired_at(time)
+
+    def retired_at(self, time: int) -> bool:
+        """Whether the key's end has come at `time`."""
+        return self.expires is not None and self.expires <= time
 
     def accepts(self, signature: bytes, signed: bytes) -> bool:
         """Whether these 64 bytes are this key's signature over `signed`."""
@@ -102,6 +117,8 @@ class VerifyingKey:
             "alg": self.alg,
             "kid": self.kid,
             "use": "sig",
+            **({} if self.not_before is None else {"nbf": self.not_before}),
+            **({} if self.expires is None else {"exp": self.expires}),
         }
 
 
@@ -214,7 +231,17 @@ def _named(jwk: Mapping[str, object], alg: str, public: _Public) -> VerifyingKey
     kid = canonical.digest(_public_members(public))
     if jwk.get("kid", kid) != kid:
         raise KeySetError(f"a key's kid is its RFC 7638 thumbprint, here {kid}", code="kid")
-    return VerifyingKey(kid, alg, public)
+    return VerifyingKey(kid, alg, public, _time(jwk, "nbf"), _time(jwk, "exp"))
+
+
+def _time(jwk: Mapping[str, object], name: str) -> int | None:
+    time = jwk.get(name)
+    if time is None and name not in jwk:
+        return None
+    # One that cannot be read would leave a key without its end.
+    if type(time) is not int or time < 0:
+        raise KeySetError(f"the key's {name!r} is not a time in seconds since 1970")
+    return time
 
 
 def _read_public(jwk: Mapping[str, object], alg: str) -> _Public:

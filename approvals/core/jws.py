@@ -64,6 +64,8 @@ def verify(
     keys: KeySet | Mapping[str, object],
     typ: str | None,
     max_length: int = MAX_TOKEN,
+    signed_at: str | None = None,
+    now: int | None = None,
 ) -> tuple[dict[str, Json], dict[str, Json]]:
     """Header and payload of a token that one of these keys signed.
 
@@ -73,9 +75,13 @@ def verify(
     4. The algorithm is the one that this key is for.
     5. The signature verifies.
     6. The payload, which is not looked at before, is one JSON object.
+    7. The key was in its time when it signed, if it has one: `signed_at` names the member that says
+       when that was. With `now` it must also still be in its time: what lives is not taken from a
+       key that was retired, whatever it says about when it was signed.
 
     Raises:
-        JwsError: code malformed (1, 6), type (2), unknown_key (3), algorithm (4) or signature (5).
+        JwsError: code malformed (1, 6), type (2), unknown_key (3, 7), algorithm (4) or signature
+            (5).
         KeySetError: `keys` is a mapping and not a usable JWK Set.
     """
     # 1. Form. Size first, so that the work for a hostile token is bounded.
@@ -106,7 +112,16 @@ def verify(
         raise JwsError("the signature does not verify", code="signature", place="signature")
 
     # 6. Payload.
-    return header.document(), _read_object(payload, "payload", max_bytes=max_length)
+    members = _read_object(payload, "payload", max_bytes=max_length)
+
+    # 7. Time. Whoever got hold of a key that was retired can write any time into a token; what says
+    #    when it really was is the log.
+    if now is not None and key.retired_at(now):
+        raise JwsError("the key that signed is retired", code="unknown_key", place="kid")
+    signed = members.get(signed_at) if signed_at is not None else None
+    if type(signed) is int and not key.held_at(signed):
+        raise JwsError("the key that signed did not sign then", code="unknown_key", place="kid")
+    return header.document(), members
 
 
 # Every token of one key has the same header. Only accepted headers stay, each of bounded length.

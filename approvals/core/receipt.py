@@ -95,7 +95,7 @@ def read(token: str, *, keys: jws.KeySet | Mapping[str, Json]) -> Receipt:
     What it is a receipt of is for the caller to compare; `verify` does it for an approval.
     """
     try:
-        _, claims = jws.verify(token, keys=keys, typ=TOKEN_TYPE)
+        _, claims = jws.verify(token, keys=keys, typ=TOKEN_TYPE, signed_at="consumed")
         return Receipt.from_claims(claims)
     except JwsError as error:
         place = "receipt" if error.place is None else f"receipt.{error.place}"

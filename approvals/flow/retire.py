@@ -59,7 +59,7 @@ def retire(tx: Tx, *, tenant: str, person: str, reason: Reason, only: str | None
             tx,
             Event(
                 type=EventType.PASSKEY_REVOKED,
-                time=tx.now,
+                time=passkey.ended or tx.now,
                 tenant=tenant,
                 subject=subject,
                 public={},

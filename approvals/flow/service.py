@@ -15,6 +15,7 @@ from approvals.core.bundle.bundle import Bundle
 from approvals.core.errors import Unavailable
 from approvals.core.events import EventType, parse_leaf
 from approvals.flow.counts import Counts
+from approvals.flow.history import History
 from approvals.flow.loops import Loops
 from approvals.keys.mark import Mark
 
@@ -62,6 +63,7 @@ class Service:
     mark: Mark = field(default_factory=Mark)
     loops: Loops = field(default_factory=Loops)
     counts: Counts = field(default_factory=Counts)
+    history: History = field(default_factory=History)
     _bundles: OrderedDict[tuple[str, str], Bundle] = field(default_factory=OrderedDict)
     _recent: dict[str, _Recent] = field(default_factory=dict)
     _introduced: set[str] = field(default_factory=set)

@@ -39,7 +39,12 @@ _SEAL: Final = "seal.json"
 _WEBHOOK: Final = "webhook.json"
 _PREFIX: Final = "approval-"
 MARK: Final = "mark.json"
-UNBOUND: Final = {"identity": "", "signed": {"size": 0, "root": "", "note": ""}, "signing": None}
+UNBOUND: Final = {
+    "identity": "",
+    "signed": {"size": 0, "root": "", "note": ""},
+    "signing": None,
+    "lost": 0,
+}
 """The mark of keys that have not met a database yet."""
 _MAKING: Final = ".making-"
 _SEAL_BYTES: Final = 32

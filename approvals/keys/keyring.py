@@ -14,7 +14,7 @@ That a key also has to be in the log before it signs is for the service to see t
 (`Service.signer`).
 Readers take no lock: all they see is one immutable value that `rotate` and `reload_if_changed`
 replace as a whole. `kid` is the RFC 7638 thumbprint. An auditor may ask for a retired key years
-later, so its file stays.
+later, so its file stays, and `history` has it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import base64
 import contextlib
 import hmac
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -70,9 +70,14 @@ class ApprovalKey:
         """The RFC 7638 thumbprint, which is also in the file's name."""
         return self.signing.kid
 
-    def public_jwk(self) -> dict[str, Json]:
-        """The key as it stands in the JWKS."""
-        return self.signing.public_jwk()
+    def public_jwk(self, *, first: bool) -> dict[str, Json]:
+        """The key as it stands in a JWKS, with its time: `nbf`, and `exp` once its end is known.
+
+        The `first` key of a service has no `nbf`: it needs no notice and signs whatever the time.
+        """
+        begins = None if first else self.activates
+        key = replace(self.signing.verifying, not_before=begins, expires=self.retires)
+        return key.public_jwk()
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +242,20 @@ class Keyring:
     def jwks(self, now: int) -> dict[str, Json]:
         """The JWKS verifiers need at `now`: all approval keys but the retired."""
         keys = self._keys.approval
-        published = [key for key in keys if _state(key, keys, now) is not KeyState.retired]
-        return {"keys": [key.public_jwk() for key in published]}
+        return self._published(
+            [key for key in keys if _state(key, keys, now) is not KeyState.retired]
+        )
+
+    def history(self) -> dict[str, Json]:
+        """The JWKS of every key that signs, will sign or ever signed, each with its time.
+
+        For whoever checks what was signed long ago, and for verifiers that honour `nbf` and `exp`.
+        """
+        return self._published([key for key in self._keys.approval if not key.withdrawn])
+
+    def _published(self, published: list[ApprovalKey]) -> dict[str, Json]:
+        first = next(key for key in self._keys.approval if not key.withdrawn)
+        return {"keys": [key.public_jwk(first=key is first) for key in published]}
 
     def rotate(self, now: int, *, delay: int) -> Rotation:
         """Publish a new approval key at once; let it sign from `now + delay`.

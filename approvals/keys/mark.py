@@ -7,7 +7,9 @@ What holds:
 1. It is on disk before the transaction with a new checkpoint commits (`signing`). A checkpoint that
    cannot be marked is not signed. Since that transaction may still fail, the file holds both: the
    checkpoint that is stored for certain and the one that may be.
-2. It never goes back, whichever process of the folder writes it, unless `accept` says so.
+2. It never goes back, whichever process of the folder writes it, unless `accept` says so. By how
+   much it went back then is kept for good (`lost`). So `lost` and the size of the log together
+   never go back: directories are numbered by their sum.
 3. The file is written whole under the folder's lock: beside it, flushed, and renamed.
 """
 
@@ -54,6 +56,18 @@ class Marked:
         return {"size": self.size, "root": b64.encode(self.root), "note": self.note}
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What the file holds: `most` is the size of the largest checkpoint that it knows of."""
+
+    marked: Marked | None
+    lost: int
+    most: int
+
+
+_NOTHING: Final = _Kept(None, 0, 0)
+
+
 class Mark:
     """The mark of one process, and, with a folder, of all that share it. Safe between threads."""
 
@@ -67,12 +81,18 @@ class Mark:
         self._lock = threading.Lock()
         self._stored: Marked | None = None  # as the file has it
         self._marked: Marked | None = None
+        self._lost = 0
         self.reload()
 
     @property
     def marked(self) -> Marked | None:
         """The newest checkpoint that is stored for certain; None before there was a database."""
         return self._marked
+
+    @property
+    def lost(self) -> int:
+        """How many leaves were signed that accepted databases did not have."""
+        return self._lost
 
     @property
     def missing(self) -> bool:
@@ -82,11 +102,12 @@ class Mark:
     def reload(self) -> bool:
         """Take in what another process of the folder has marked or accepted; whether it is news."""
         with self._lock:
-            found = self._read()
-            return found is not None and self._take(found)
+            kept = self._read()
+            return kept.marked is not None and self._take(kept.marked, kept.lost)
 
-    def _take(self, found: Marked) -> bool:
+    def _take(self, found: Marked, lost: int) -> bool:
         self._stored = found
+        self._lost = max(self._lost, lost)
         ours = self._marked
         if ours is None or ours.identity != found.identity or ours.size < found.size:
             self._marked = found
@@ -140,12 +161,13 @@ class Mark:
         if self._folder is None:
             return
         with files.locked(self._folder):
-            found = self._read()
+            kept = self._read()
+            found, lost = kept.marked, max(self._lost, kept.lost)
             ahead = found is not None and (
                 found.identity != checkpoint.identity or found.size > checkpoint.size
             )
             if found is not None and yielding and ahead:
-                self._take(found)
+                self._take(found, kept.lost)
                 return
             if found is not None and forward:
                 if found.identity != checkpoint.identity:
@@ -158,31 +180,38 @@ class Mark:
                         f"{checkpoint.size}",
                         code="log_rolled_back",
                     )
+            if not forward:
+                lost += max(0, kept.most - checkpoint.size)
             files.write(
                 self._folder / FILE,
                 {
                     "identity": checkpoint.identity,
                     "signed": checkpoint.document(),
                     "signing": None if signing is None else signing.document(),
+                    "lost": lost,
                 },
             )
             self._stored = checkpoint
+            self._lost = lost
 
-    def _read(self) -> Marked | None:
+    def _read(self) -> _Kept:
         if self._folder is None:
-            return None
+            return _NOTHING
         path = self._folder / FILE
         if not path.exists():
-            return None
-        match files.read_document(path, {"identity", "signed", "signing"}):
+            return _NOTHING
+        match files.read_document(path, {"identity", "signed", "signing", "lost"}):
             case {
                 "identity": str(identity),
                 "signed": {"size": int(size), "root": str(root), "note": str(note)},
+                "signing": signing,
+                "lost": int(lost),
             }:
                 if not identity:
-                    return None
+                    return _Kept(None, lost, size)
+                most = max(size, _size(signing))
                 try:
-                    return Marked(identity, size, b64.decode(root), note)
+                    return _Kept(Marked(identity, size, b64.decode(root), note), lost, most)
                 except ValueError:
                     pass
             case _:
@@ -192,3 +221,12 @@ class Mark:
             path,
             "is not a whole mark; restore it, or see what assent log accept-restore would lose",
         )
+
+
+def _size(signing: object) -> int:
+    """The size of the checkpoint that may have been stored, if one is named."""
+    match signing:
+        case {"size": int(size)}:
+            return size
+        case _:
+            return 0

@@ -68,6 +68,15 @@ class Activation:
     excluded: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Activated:
+    """One activation of the past: which version became current, and when."""
+
+    number: int
+    version: str
+    created: int
+
+
 class Bundles:
     """The bundles of a transaction."""
 
@@ -136,6 +145,27 @@ class Bundles:
             row["activated_by"],
             frozenset(orjson.loads(row["excluded"])),
         )
+
+    def activations(self, *, tenant: str, first: int = 0) -> list[Activated]:
+        """The tenant's activations from number `first` on, in order, none missing.
+
+        Raises:
+            Unavailable: one is missing, or is not as the service wrote it (`row_altered`).
+        """
+        current = self.current(tenant)
+        rows = self._session.exec(
+            select(ActivationRow)
+            .where(ActivationRow.tenant == tenant, col(ActivationRow.number) >= first)
+            .order_by(col(ActivationRow.number))
+        )
+        found = [Activated(row.number, row.version, row.created) for row in rows]
+        end = -1 if current is None else current.number
+        for expected, activated in zip(range(first, end + 1), found, strict=False):
+            if activated.number != expected:
+                raise altered("activation", tenant, expected)
+        if len(found) != max(0, end + 1 - first):
+            raise altered("activation", tenant, end)
+        return found
 
     def _excluded(self, tenant: str, version: str) -> list[str]:
         """Who activated this text before: the last activation of it names all of them."""

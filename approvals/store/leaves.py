@@ -24,6 +24,7 @@ from sqlalchemy import (
     insert,
     literal_column,
     null,
+    or_,
     text,
     union_all,
     update,
@@ -154,6 +155,14 @@ class Leaves:
         """The oldest events in line."""
         rows = self._session.exec(select(StagedRow).order_by(col(StagedRow.id)).limit(limit))
         return [Staged(row.id or 0, row.tenant, row.subject, row.leaf, row.opening) for row in rows]
+
+    def waits(self, *, tenant: str, about: Sequence[str]) -> bool:
+        """Whether an event is in line whose subject starts with one of `about`."""
+        subjects = [col(StagedRow.subject).startswith(start, autoescape=True) for start in about]
+        found = self._session.exec(
+            select(StagedRow.id).where(StagedRow.tenant == tenant, or_(*subjects)).limit(1)
+        )
+        return found.first() is not None
 
     def staged_count(self) -> int:
         """How many events are in line."""

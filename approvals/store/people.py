@@ -52,6 +52,7 @@ class Passkey:
     attestation: str | None
     transports: tuple[str, ...]
     created: int
+    ended: int | None = None
     uses: int = 0
     decisions: int = 0
     unseen: int = 0
@@ -147,6 +148,15 @@ class People:
         )
         return [_passkey(row) for row in rows]
 
+    def former_passkeys(self, *, tenant: str) -> list[Passkey]:
+        """Everyone's passkeys that ended, in a stable order."""
+        rows = self._session.exec(
+            select(PasskeyRow)
+            .where(PasskeyRow.tenant == tenant, PasskeyRow.state == "revoked")
+            .order_by(PasskeyRow.person, col(PasskeyRow.created), PasskeyRow.credential_id)
+        )
+        return [_passkey(row) for row in rows]
+
     def most_used(self, *, tenant: str, limit: int) -> list[Passkey]:
         """Active passkeys that were used, with most unseen signatures first, then most uses."""
         rows = sound(
@@ -220,9 +230,11 @@ class People:
             .with_for_update()
             .execution_options(populate_existing=True),
         )
-        ended = [_passkey(row) for row in active]
-        change(self._session, *active, state="revoked", ended=now)
-        return ended
+        for row in active:
+            # Transactions are ordered by their locks, and each has the time of its beginning: what
+            # the passkey did before this in order, it did before its end.
+            change(self._session, row, state="revoked", ended=max(now, row.last_used or 0))
+        return [_passkey(row) for row in active]
 
     def end_access(self, *, tenant: str, person: str) -> list[str]:
         """End a person's signed-in browsers and open challenges; gives the browsers' hashes."""
@@ -428,6 +440,7 @@ def _passkey(row: PasskeyRow) -> Passkey:
         attestation=row.attestation,
         transports=tuple(row.transports.split()),
         created=row.created,
+        ended=row.ended,
         uses=row.uses,
         decisions=row.decisions,
         unseen=row.unseen,

@@ -66,7 +66,7 @@ def test_a_key_belongs_to_one_person() -> None:
 def test_a_person_may_have_several_keys_and_none() -> None:
     ada = DIRECTORY.people[0]
     more = replace(ada, keys=(*ada.keys, enrolled(SoftKey("second"))))
-    assert with_people(more, Approver(id="zoe", groups=(), keys=())).people[0] == more
+    assert with_people(more, Approver(id="zoe", groups=(), keys=(), since=1)).people[0] == more
 
 
 def test_a_person_stands_there_once() -> None:
@@ -86,8 +86,16 @@ def test_a_group_is_not_named_like_a_person() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "place"),
     [
-        (("typ",), "assent/directory/1", "directory.typ"),
-        (("time",), -1, "directory.time"),
+        (("typ",), "assent/directory/2", "directory.typ"),
+        (("iat",), -1, "directory.iat"),
+        (("number",), -1, "directory.number"),
+        (("number",), True, "directory.number"),
+        (("number",), 2**53, "directory.number"),
+        (("former",), [], "directory.former"),
+        (("former", "people"), [{}], "directory.former.people[0].from"),
+        (("former", "keys"), [{}], "directory.former.keys[0].aaguid"),
+        (("people", 0, "from"), -1, "directory.people[0].from"),
+        (("people", 0, "keys", 0, "from"), None, "directory.people[0].keys[0].from"),
         (("origins",), "https://a.example", "directory.origins"),
         (("origins",), [None], "directory.origins[0]"),
         (("surprise",), 1, "directory.surprise"),

@@ -115,7 +115,8 @@ def test_a_stand_in_holds_where_the_directory_lists_them() -> None:
 
 def test_who_has_signed_with_other_keys_than_the_pinned_ones_is_not_believed() -> None:
     other = {"keys": [make_signing_key().public_jwk()]}
-    assert {"directory", "approval"} <= failures(WHOLE, jwks=other).keys()
+    assert {"approval", "receipt", "complete"} <= failures(WHOLE, jwks=other).keys()
+    assert "directory" in failures(WHOLE, jwks=other, directory=None)
     vkey = checkpoint.vkey(ORIGIN, Ed25519PrivateKey.generate().public_key())
     assert failures(WHOLE, vkeys=[vkey]) == {
         step: step for step in ("checkpoint", "events", "story", "complete")
@@ -176,7 +177,7 @@ PARTS = {
     "proof": {"form", "events"},
     "checkpoint": {"form", "checkpoint"},
     "complete": {"complete"},
-    "directory": {"directory"},
+    "directory": {"form", "complete"},
 }
 
 
@@ -268,7 +269,7 @@ def changed(path: tuple[str | int, ...], value: Any) -> dict[str, Any]:
         (("events", 7), KeyError, "complete", "complete.events"),
         (("events",), [], "story", "events"),
         (("checkpoint",), "", "checkpoint", "checkpoint"),
-        (("directory",), "x.y.z", "directory", "directory.header"),
+        (("directory",), "x.y.z", "complete", "complete.directory"),
     ],
 )
 def test_a_file_that_tells_it_differently_fails_there(

@@ -175,8 +175,10 @@ def test_a_directory_of_everybody_in_a_large_company_is_one_that_can_be_pinned()
                     aaguid=bytes(16),
                     backup_eligible=False,
                     step_up=StepUp.PASSKEY,
+                    since=number,
                 ),
             ),
+            since=number,
         )
         for number in range(2_000)
     )

@@ -50,9 +50,11 @@ def level(running: Running, person: str = "ada", **options: Any) -> StepUp:
 
 def enrolled_event(running: Running) -> dict[str, Any]:
     with running.service.store.read() as tx:
-        found = [
-            (orjson.loads(row.leaf), orjson.loads(row.opening)) for row in tx.log.staged(limit=1000)
-        ]
+        placed, waiting = tx.log.leaves(0, tx.log.leaf_count()), tx.log.staged(limit=1000)
+    rows = [(row.leaf, row.opening) for row in placed] + [
+        (row.leaf, row.opening) for row in waiting
+    ]
+    found = [(orjson.loads(leaf), orjson.loads(opening)) for leaf, opening in rows]
     _, opening = next(each for each in found if each[0]["type"] == "passkey.enrolled")
     return {name: each["value"] for name, each in opening.items()}
 

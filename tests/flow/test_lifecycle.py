@@ -59,8 +59,11 @@ def code_of(action: Callable[[], object]) -> str:
 
 def events(running: Running, kind: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     with running.service.store.read() as tx:
-        rows = tx.log.staged(limit=10_000)
-    told = [(orjson.loads(row.leaf), orjson.loads(row.opening)) for row in rows]
+        placed, waiting = tx.log.leaves(0, tx.log.leaf_count()), tx.log.staged(limit=10_000)
+    rows = [(row.leaf, row.opening) for row in placed] + [
+        (row.leaf, row.opening) for row in waiting
+    ]
+    told = [(orjson.loads(leaf), orjson.loads(opening)) for leaf, opening in rows]
     return [
         (leaf, {name: each["value"] for name, each in opening.items()})
         for leaf, opening in told

@@ -6,6 +6,9 @@ Each file says what a verifier is given and what it must answer, so that a verif
 language can be held to docs/protocol.md. Keys are made fresh in memory and never written: running
 this again gives other tokens with the same answers.
 
+`directory_max_age` is how old the pinned directory may be, in seconds; where it is left out, the
+age is not looked at.
+
 `decided_by` is `verifier`, or `spending` for the two reasons that only the service can know: there
 the verifier accepts, and consuming the approval is refused with that reason.
 """
@@ -20,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from approvals.core import b64, jws
 from approvals.core.approval import TOKEN_TYPE
 from approvals.core.calls import call_hash
+from approvals.core.directory import FormerKey
 from approvals.core.floor import FILE_TYPE
 from tests.company import (
     AUDIENCE,
@@ -92,6 +96,42 @@ def header(token: str, **changes: Any) -> str:
     return ".".join((b64.encode(raw), payload, signature))
 
 
+def of_another_time(**changes: Any) -> dict[str, Any]:
+    """The directory's document as of another time."""
+    return replace(COMPANY.directory, **changes).document()
+
+
+def retired(person: str) -> dict[str, Any]:
+    """The directory's document after this person's passkey ended, a second after the vote."""
+    ended = tuple(
+        FormerKey(person=person, key=key, until=NOW)
+        for known in COMPANY.directory.people
+        for key in known.keys
+        if known.id == person
+    )
+    people = tuple(
+        replace(known, keys=()) if known.id == person else known
+        for known in COMPANY.directory.people
+    )
+    return replace(COMPANY.directory, people=people, former_keys=ended).document()
+
+
+def enrolled_at(person: str, time: int) -> dict[str, Any]:
+    """The directory's document with this person's passkeys enrolled at that time."""
+    people = tuple(
+        replace(known, keys=tuple(replace(key, since=time) for key in known.keys))
+        if known.id == person
+        else known
+        for known in COMPANY.directory.people
+    )
+    return replace(COMPANY.directory, people=people).document()
+
+
+def timed(**times: int) -> dict[str, Any]:
+    """The service's keys with `nbf` or `exp`."""
+    return {"keys": [{**COMPANY.key.public_jwk(), **times}]}
+
+
 def replace_step_up(directory: Directory, person: str) -> dict[str, Any]:
     """The directory's document with this person's passkeys as passkeys like any other."""
     document: dict[str, Any] = directory.document()
@@ -157,6 +197,63 @@ def vectors() -> Iterator[Vector]:
         "evidence",
         "each person's statement with the other's signature",
         COMPANY.token(replace(approval, approvals=exchanged)),
+    )
+    yield Vector(
+        "directory-old",
+        "directory",
+        "the pinned directory is older than this enforcer takes it",
+        COMPANY.token(COMPANY.approval()),
+        given={"directory_max_age": 999},
+    )
+    yield Vector(
+        "directory-just-old-enough",
+        None,
+        "the pinned directory is as old as it may be",
+        COMPANY.token(COMPANY.approval()),
+        given={"directory_max_age": 1000},
+    )
+    yield Vector(
+        "directory-future",
+        "directory",
+        "the pinned directory says that it is of the year 9999",
+        COMPANY.token(COMPANY.approval()),
+        given={"directory": of_another_time(issued=253_402_300_799)},
+    )
+    yield Vector(
+        "evidence-retired",
+        "evidence",
+        "ada's passkey has ended since: it is among the former ones, at which nobody looks for "
+        "what is about to run",
+        COMPANY.token(COMPANY.approval()),
+        given={"directory": retired("ada")},
+    )
+    yield Vector(
+        "evidence-before-enrolment",
+        "evidence",
+        "ada's passkey was enrolled after she voted",
+        COMPANY.token(COMPANY.approval()),
+        given={"directory": enrolled_at("ada", NOW)},
+    )
+    yield Vector(
+        "unknown_key-retired",
+        "unknown_key",
+        "the key that signed has its end behind it",
+        COMPANY.token(COMPANY.approval()),
+        given={"jwks": timed(exp=NOW)},
+    )
+    yield Vector(
+        "unknown_key-later",
+        "unknown_key",
+        "the key that signed was to sign later only",
+        COMPANY.token(COMPANY.approval()),
+        given={"jwks": timed(nbf=NOW - 9)},
+    )
+    yield Vector(
+        "accepted-timed-key",
+        None,
+        "the key that signed was in its time, and still is",
+        COMPANY.token(COMPANY.approval()),
+        given={"jwks": timed(nbf=NOW - 10, exp=NOW + 1)},
     )
     software = replace_step_up(COMPANY.directory, "ada")
     yield Vector(

@@ -18,12 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 from approvals.core import b64, merkle
 from approvals.core.ceremony import StepUp
-from tests.company import ISSUER, TWO_FROM_FINANCE
+from approvals.core.directory import FormerKey, FormerPlace
+from approvals.core.evidence_file import completeness
+from tests.company import ISSUER, NOW, ORIGIN, RP_ID, TWO_FROM_FINANCE, enrolled
 from tests.filed import COMPANY, REQUEST, VKEY, allowed, evidence, refused, stated, whole_log
+from tests.softkey import SoftKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from approvals.core.directory import Directory
     from approvals.core.evidence_file import EvidenceFile
 
 HERE = Path(__file__).parent / "evidence"
@@ -33,6 +37,32 @@ def plain(file: EvidenceFile) -> dict[str, Any]:
     """The file as JSON."""
     read: dict[str, Any] = json.loads(json.dumps(file.document()))
     return read
+
+
+def since(*, ended: int, left: int) -> Directory:
+    """The directory after ada's passkey `ended` and ben `left`."""
+    ada, ben, *others = COMPANY.directory.people
+    new = SoftKey("ada, again", rp_id=RP_ID, origin=ORIGIN, step_up=StepUp.HARDWARE)
+    return replace(
+        COMPANY.directory,
+        issued=NOW + 5000,
+        people=(replace(ada, keys=(enrolled(new),)), *others),
+        former_people=(
+            FormerPlace(id="ben", groups=ben.groups, stand_ins=(), since=ben.since, until=left),
+        ),
+        former_keys=(
+            FormerKey(person="ada", key=ada.keys[0], until=ended),
+            FormerKey(person="ben", key=ben.keys[0], until=left),
+        ),
+    )
+
+
+def unread(file: EvidenceFile) -> EvidenceFile:
+    """The file with something else in the place of the directory, as the service would say it."""
+    said = stated(
+        file.events, file.checkpoint, directory=completeness.directory_digest("no directory")
+    )
+    return replace(file, directory="no directory", complete=said)
 
 
 def cases() -> Iterator[dict[str, Any]]:
@@ -51,6 +81,8 @@ def cases() -> Iterator[dict[str, Any]]:
         not_shown: tuple[str, ...] = (),
         pinned: bool = True,
         log: EvidenceFile | None = None,
+        people: Directory | None = None,
+        **key_times: int,
     ) -> dict[str, Any]:
         document = deepcopy(plain(file))
         act(document)
@@ -61,9 +93,9 @@ def cases() -> Iterator[dict[str, Any]]:
             "failing": list(failing),
             "not_shown": list(not_shown),
             "issuer": ISSUER,
-            "jwks": COMPANY.jwks,
+            "jwks": {"keys": [{**COMPANY.key.public_jwk(), **key_times}]},
             "log_keys": [VKEY],
-            "directory": COMPANY.directory.document() if pinned else None,
+            "directory": (people or COMPANY.directory).document() if pinned else None,
             "log": None
             if found is None
             else {
@@ -99,6 +131,46 @@ def cases() -> Iterator[dict[str, Any]]:
     yield case("accepted-refused", "policy refused it; nobody was asked", refused())
     yield case("accepted-click", "decided by a click; no directory is pinned", click, pinned=False)
     yield case("accepted-log", "with the whole log at hand", spent, log=spent)
+    yield case(
+        "accepted-past",
+        "the signing key is retired, ada's passkey was replaced and ben has left since",
+        spent,
+        people=since(ended=NOW - 15, left=NOW - 10),
+        exp=NOW + 61,
+    )
+    yield case(
+        "votes-ended",
+        "ada's passkey had ended a second before she voted with it",
+        spent,
+        people=since(ended=NOW - 16, left=NOW - 10),
+        failing=("votes[0]", "approval", "receipt", "story"),
+    )
+    yield case(
+        "votes-left",
+        "ben had left long before he was asked",
+        spent,
+        people=since(ended=NOW - 15, left=NOW - 91),
+        failing=("votes[1]", "approval", "receipt", "story"),
+    )
+    yield case(
+        "approval-retired",
+        "the signing key had been retired when it signed the approval",
+        spent,
+        exp=NOW - 10,
+        failing=("approval", "receipt", "story", "complete"),
+    )
+    yield case(
+        "accepted-enclosed",
+        "what the file encloses is no directory; one is pinned, so nobody looks",
+        unread(spent),
+    )
+    yield case(
+        "directory-enclosed",
+        "the same, and none is pinned",
+        unread(spent),
+        pinned=False,
+        failing=("directory", "votes[0]", "votes[1]"),
+    )
     yield case(
         "not-shown-reason",
         "a denial's reason rewritten, and its opening taken out",

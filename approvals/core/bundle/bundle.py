@@ -159,6 +159,24 @@ def check(files: Mapping[str, str]) -> list[BundleProblem]:
     return list(_read(files)[1])
 
 
+def people_in(files: Mapping[str, str]) -> Mapping[str, Person]:
+    """The people of a bundle that was accepted once; its rules are not looked at.
+
+    What this version would not accept any more is read as far as it can be.
+    """
+    problems = Problems()
+    sources = {
+        name: read(name, files[name], problems)
+        for name in (PEOPLE_FILE, HOOKS_FILE)
+        if name in files
+    }
+    cursors = {n: Cursor(s, (), problems) for n, s in sources.items() if isinstance(s, Source)}
+    if PEOPLE_FILE not in cursors:
+        return {}
+    hooks = read_hooks(cursors[HOOKS_FILE]) if HOOKS_FILE in cursors else {}
+    return read_people(cursors[PEOPLE_FILE], hooks).persons
+
+
 def is_bundle_file(name: str) -> bool:
     """Whether a file with this name belongs to a bundle; `check` refuses every other."""
     if name in REQUIRED_FILES or name in OPTIONAL_FILES:

@@ -62,11 +62,13 @@ def verify(
 ) -> list[Finding]:
     """Check an evidence file against pinned keys: a finding for every step, all ok if it holds.
 
-    `jwks` and `vkeys` are the service's and the log's pinned keys; `directory` is the pinned
-    directory of approvers' keys: parsed, as JSON text, or as the token that was published. Without
-    it the one in the file is used, which shows only what the service said about whose keys these
-    are. With all leaves of the `log` it is checked whether the file leaves any out; without them
-    that it does not is the service's word.
+    `jwks` and `vkeys` are the service's and the log's pinned keys, retired ones among them;
+    `directory` is the pinned directory of approvers' keys: parsed, as JSON text, or as the token
+    that was published. What was signed is judged by the keys, people and groups of its time.
+    Without a pinned directory the one in the file is used, which shows only what the service said
+    about whose keys these are; with one, that in the file is not looked at. With all leaves of the
+    `log` it is checked whether the file leaves any out; without them that it does not is the
+    service's word.
 
      1. form: the file is read strictly, every member.
      2. directory: pinned, or signed by the service.
@@ -158,13 +160,12 @@ class _Audit:
             yield "log", self._check_log
 
     def _check_directory(self) -> str:
-        # 2. What is enclosed must be the service's word even where something else is pinned.
-        enclosed = None
-        if self._file.directory is not None:
-            enclosed = directories.verify(self._file.directory, keys=self._keys)
-        people = enclosed
+        # 2. What is enclosed says nothing where something is pinned: it is not even read.
+        people = None
         if self._pinned is not None:
             people = directories.read_pinned(self._pinned, keys=self._keys)
+        elif self._file.directory is not None:
+            people = directories.verify(self._file.directory, keys=self._keys)
         if people is None:
             if any(vote.evidence is not None for vote in self._file.votes):
                 raise EvidenceError("nothing says whose passkeys these are", place="directory")
@@ -173,7 +174,7 @@ class _Audit:
             raise EvidenceError("a directory of another service", place="directory")
         self._people = people
         whose = "pinned" if self._pinned is not None else "the service's word, not pinned"
-        return f"{len(people.people)} people: {whose}"
+        return f"{len(people.people)} people, number {people.number}: {whose}"
 
     def _check_call(self) -> str:
         # 3. The text itself is checked, so that a changed byte shows even where it changes nothing.
@@ -234,14 +235,16 @@ class _Audit:
         if vote.step_up is StepUp.SESSION and vote.statement is None and vote.evidence is None:
             return f"{said}: a click, for which there is only the service's word"
         authority.verify_statement(vote, request, request_id=self._file.subject, place=place)
-        authority.verify_passkey(vote, _known(self._people), place=place)
+        authority.verify_passkey(vote, _known(self._people), place=place, past=True)
         return f"{said}: signed with their {vote.step_up.value}"
 
     def _check_approval(self) -> str:
         # 7.
         if self._file.approval is None:
             return "none was issued"
-        _, claims = jws.verify(self._file.approval, keys=self._keys, typ=TOKEN_TYPE)
+        _, claims = jws.verify(
+            self._file.approval, keys=self._keys, typ=TOKEN_TYPE, signed_at="iat"
+        )
         approval = Approval.from_claims(claims)
         call = _known(self._call)
         for place, claimed, wanted in (
@@ -276,8 +279,8 @@ class _Audit:
         ):
             raise EvidenceError("a directory of another service or tenant", place="directory")
         request = authority.verify_request(approval)
-        authority.verify_votes(approval, request, people, skew=MAX_SKEW)
-        authority.verify_quorum(approval, request, self._people)
+        authority.verify_votes(approval, request, people, skew=MAX_SKEW, past=True)
+        authority.verify_quorum(approval, request, self._people, past=True)
         cast = {
             (vote.approver, vote.time, vote.statement, vote.evidence) for vote in self._file.votes
         }

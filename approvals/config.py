@@ -122,6 +122,17 @@ class Settings(BaseSettings):
         "Who connects from there is whoever `X-Forwarded-For` names last; from elsewhere that "
         "header is not read.",
     )
+    ceremonies_per_minute: Annotated[int, Field(ge=10, le=1_000_000)] = Field(
+        default=120,
+        description="Steps of signing in and enrolling (a sign-in is two) that one address may "
+        "take in a minute, and steps with a passkey that one signed-in person may begin. An IPv6 "
+        "address counts by its /64.",
+    )
+    ceremonies_per_minute_overall: Annotated[int, Field(ge=10, le=1_000_000)] = Field(
+        default=3600,
+        description="Such steps of all addresses together in a minute, in each process. Where it "
+        "runs low, addresses that took many are refused first.",
+    )
     isolated: bool = Field(
         default=False,
         description="Whether the host, although it is not loopback, is reached from this machine "

@@ -260,6 +260,8 @@ UNLIMITED = {
     "open_per_tool": 10_000,
     "view_seconds": 0,
     "log_patience": 3600,
+    "ceremonies_per_minute": 1_000_000,
+    "ceremonies_per_minute_overall": 1_000_000,
 }
 """Settings for tests of something else: nobody waits, agents may ask as much as they like, and
 nothing has to sequence the log meanwhile."""

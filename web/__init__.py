@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from approvals.flow.rates import Rates
 from approvals.flow.service import Service
 from web import enrol, figures, inbox, live, me, requests, signin
 from web.errors import ErrorPages
@@ -29,10 +30,12 @@ __all__ = ["Web", "mount"]
 
 @dataclass(frozen=True, slots=True)
 class Web:
-    """What the pages need: the service, and who is listening for changes."""
+    """What the pages need: the service, who listens for changes, how often people may begin."""
 
     service: Service
     hub: Hub
+    strangers: Rates
+    people: Rates
 
 
 class _OwnFiles(StaticFiles):
@@ -50,7 +53,15 @@ def mount(app: FastAPI, service: Service, *, streams: int) -> None:
 
     At most `streams` pages hear of changes at one time.
     """
-    app.state.web = Web(service, Hub(service.store.listen, total=streams))
+    settings = service.settings
+    app.state.web = Web(
+        service,
+        Hub(service.store.listen, total=streams),
+        strangers=Rates(
+            each=settings.ceremonies_per_minute, overall=settings.ceremonies_per_minute_overall
+        ),
+        people=Rates(each=settings.ceremonies_per_minute),
+    )
     for each in (inbox, requests, enrol, signin, me, live, figures):
         app.include_router(each.router, dependencies=[Depends(same_origin)])
     app.mount("/static", _OwnFiles(directory=FOLDER / "static"), name="static")

@@ -2,16 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Depends, Path
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from approvals.flow import enrol
+from web import often
 from web.pages import page
 from web.posts import Fields, mapping, text
 from web.session import keep, service_of
 
-router = APIRouter(prefix="/invite/{token}", include_in_schema=False)
+router = APIRouter(
+    prefix="/invite/{token}", include_in_schema=False, dependencies=[Depends(often.stranger)]
+)
 
 Token = Annotated[str, Path(max_length=128)]
 

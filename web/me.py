@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from approvals.flow import chat, enrol, look, retire
+from web import often
 from web.pages import page
 from web.posts import Fields, mapping, text
 from web.session import Session, forget, service_of, signed_in
@@ -33,7 +34,7 @@ def show(request: Request, session: Person) -> Response:
     )
 
 
-@router.post("/slack/begin")
+@router.post("/slack/begin", dependencies=[Depends(often.person)])
 def begin_link(request: Request, session: Person, _fields: Fields) -> Response:
     """Options for an assertion by a passkey that the person has, to link a Slack account."""
     ceremony = chat.begin_link(service_of(request), session)
@@ -53,7 +54,7 @@ def link_code(request: Request, session: Person, fields: Fields) -> Response:
     return JSONResponse({"code": code.code, "expires": code.expires})
 
 
-@router.post("/slack/unlink/begin")
+@router.post("/slack/unlink/begin", dependencies=[Depends(often.person)])
 def begin_unlink(request: Request, session: Person, _fields: Fields) -> Response:
     """Options for an assertion by a passkey that the person has, to unlink the Slack account."""
     return JSONResponse(chat.begin_unlink(service_of(request), session).document())
@@ -72,7 +73,7 @@ def unlink(request: Request, session: Person, fields: Fields) -> Response:
     return JSONResponse({"next": "/me"})
 
 
-@router.post("/passkeys/{credential}/revoke/begin")
+@router.post("/passkeys/{credential}/revoke/begin", dependencies=[Depends(often.person)])
 def begin_revoke(
     request: Request, session: Person, credential: Credential, _fields: Fields
 ) -> Response:
@@ -92,14 +93,14 @@ def revoke(request: Request, session: Person, credential: Credential, fields: Fi
     return answer
 
 
-@router.post("/passkeys/prove")
+@router.post("/passkeys/prove", dependencies=[Depends(often.person)])
 def prove(request: Request, session: Person, _fields: Fields) -> Response:
     """Options for an assertion by a passkey that the person has."""
     ceremony = enrol.begin_further(service_of(request), session)
     return JSONResponse(ceremony.document())
 
 
-@router.post("/passkeys/begin")
+@router.post("/passkeys/begin", dependencies=[Depends(often.person)])
 def begin(request: Request, session: Person, fields: Fields) -> Response:
     """Options for one more passkey, for whoever could use one that the person has."""
     ceremony = enrol.prove(

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from approvals.core.ceremony import Decision
 from approvals.core.errors import Invalid
 from approvals.flow import look, sight, vote
+from web import often
 from web.pages import page
 from web.paths import ID
 from web.posts import Fields, mapping, text
@@ -48,7 +49,7 @@ def opened(request: Request, request_id: RequestId, session: Person, _fields: Fi
     return JSONResponse({"opened": True})
 
 
-@router.post("/decide/begin")
+@router.post("/decide/begin", dependencies=[Depends(often.person)])
 def begin(request: Request, request_id: RequestId, session: Person, fields: Fields) -> Response:
     """Options for `navigator.credentials.get`, whose challenge is the decision's digest."""
     asked = text(fields, "decision")

@@ -1,10 +1,11 @@
 """Signing in and out. Any passkey of this service answers; no name is asked for."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from approvals.flow import signin
+from web import often
 from web.pages import page
 from web.paths import local_path
 from web.posts import Fields, mapping, text
@@ -21,14 +22,14 @@ def show(session: Visitor, next: str = "/") -> Response:  # noqa: A002 - the que
     return page("signin.html", next=local_path(next))
 
 
-@router.post("/signin/begin")
+@router.post("/signin/begin", dependencies=[Depends(often.stranger)])
 def begin(request: Request, _fields: Fields) -> Response:
     """Options for `navigator.credentials.get`."""
     challenge = signin.begin(service_of(request))
     return JSONResponse(challenge.document())
 
 
-@router.post("/signin/finish")
+@router.post("/signin/finish", dependencies=[Depends(often.stranger)])
 def finish(request: Request, fields: Fields) -> Response:
     """Sign the browser in, with a new token."""
     service = service_of(request)

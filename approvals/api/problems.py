@@ -30,6 +30,7 @@ from approvals.core.errors import (
     NotFound,
     OutcomeUnknown,
     ProofError,
+    TooMany,
     TransitionError,
     Unauthenticated,
     Unavailable,
@@ -58,6 +59,7 @@ _STATUS: Final[dict[type[AssentError], int]] = {
     CallError: 422,
     EvidenceError: 422,
     Invalid: 422,
+    TooMany: 429,
     # What is stored does not prove itself: the service must not answer with it, and says so.
     ProofError: 503,
     Unavailable: 503,
@@ -114,7 +116,10 @@ def install(app: FastAPI) -> None:
     async def refused(request: Request, error: AssentError) -> Response:
         if isinstance(error, Unauthenticated):
             account_of(request).why = error.why
-        return problem(status_of(error), error.code, error.message, place=error.place)
+        later = {"Retry-After": str(error.retry_after)} if isinstance(error, TooMany) else None
+        return problem(
+            status_of(error), error.code, error.message, place=error.place, headers=later
+        )
 
     @app.exception_handler(HTTPException)
     async def unrouted(_request: Request, error: HTTPException) -> Response:

@@ -210,6 +210,16 @@ class Unavailable(AssentError):  # noqa: N818 - an outcome in the words of HTTP
     default_code = "unavailable"
 
 
+class TooMany(AssentError):  # noqa: N818 - an outcome in the words of HTTP
+    """Something was asked for too often; `retry_after` is in how many seconds it is worth it."""
+
+    default_code = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class OutcomeUnknown(AssentError):  # noqa: N818 - an outcome in the words of HTTP
     """A commit was ordered and its answer was lost: it may have been done, or not.
 

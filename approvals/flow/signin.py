@@ -10,8 +10,7 @@ from approvals.core import b64
 from approvals.core.errors import Unauthenticated
 from approvals.core.events import Event, EventType
 from approvals.core.occasion import Purpose
-from approvals.flow import passkeys
-from approvals.flow.challenges import Ceremony, give, take
+from approvals.flow import passkeys, unkept
 from approvals.flow.proof import record_use
 from approvals.flow.retire import session_ended
 from approvals.flow.service import DEFAULT_TENANT, new_token, token_hash
@@ -19,6 +18,7 @@ from approvals.flow.subjects import session_subject
 from approvals.flow.told import session_must_be_told
 
 if TYPE_CHECKING:
+    from approvals.flow.challenges import Ceremony
     from approvals.flow.service import Service
     from approvals.store import Tx
 
@@ -33,9 +33,13 @@ class Session:
 
 
 def begin(service: Service) -> Ceremony:
-    """Start a sign-in: any resident passkey of this service may answer."""
-    with service.store.begin() as tx:
-        given = give(service, tx, Purpose.SIGN_IN, tenant=DEFAULT_TENANT)
+    """Start a sign-in: any resident passkey of this service may answer. Nothing is written.
+
+    Raises:
+        Unavailable: no bundle has been activated (`no_bundle`).
+    """
+    _, now = service.recent(DEFAULT_TENANT)
+    given = unkept.give(service, now=now)
     return given.to_browser(
         passkeys.request_options(service.settings, challenge=given.challenge, allowed=())
     )
@@ -49,9 +53,14 @@ def finish(service: Service, ceremony_id: str, credential: object) -> str:
         Unauthenticated: the passkey is not enrolled, or its person is gone (`unknown_passkey`).
         EvidenceError: the assertion does not hold.
     """
+    taken = unkept.read(service, ceremony_id)
     assertion = passkeys.read_assertion(credential)
+    # Before the one writer is held up: a stranger has no passkey that is enrolled.
+    with service.store.read() as tx:
+        if not tx.people.is_passkey(b64.encode(assertion.credential_id)):
+            raise Unauthenticated("this passkey is not enrolled here", code="unknown_passkey")
     with service.store.begin() as tx:
-        taken = take(tx, ceremony_id, Purpose.SIGN_IN)
+        unkept.take(tx, taken)
         enrolled = tx.people.passkey(b64.encode(assertion.credential_id))
         if enrolled is None or enrolled.tenant != taken.tenant:
             raise Unauthenticated("this passkey is not enrolled here", code="unknown_passkey")
@@ -67,7 +76,7 @@ def finish(service: Service, ceremony_id: str, credential: object) -> str:
         record_use(
             tx,
             enrolled,
-            ceremony_id=ceremony_id,
+            ceremony_id=taken.id,
             purpose=Purpose.SIGN_IN,
             sign_count=seen.sign_count,
             backup_state=seen.backup_state,

@@ -344,6 +344,17 @@ class People:
         """Remember a challenge that is being given out."""
         add(self._session, CeremonyRow, {"state": "open", **_fields(ceremony)})
 
+    def use_unkept(self, ceremony: Ceremony) -> bool:
+        """Take a challenge that was not remembered: true for exactly one caller."""
+        return add_new(self._session, CeremonyRow, {"state": "used", **_fields(ceremony)})
+
+    def is_passkey(self, credential_id: str) -> bool:
+        """Whether there is an active passkey with this id. Its row is not read, and not locked."""
+        found = select(PasskeyRow.credential_id).where(
+            PasskeyRow.credential_id == credential_id, PasskeyRow.state == "active"
+        )
+        return self._session.exec(found).first() is not None
+
     def tenant_of_ceremony(self, ceremony_id: str) -> str | None:
         """The tenant in which a challenge was given. It never changes."""
         return self._session.exec(

@@ -416,3 +416,35 @@ def test_only_a_post_counts_as_a_look(site: Site, ada: Visit) -> None:
     assert ada.post(f"/r/{request_id}/seen").json() == {"wait": 0}
     answer = ada.post(f"/r/{request_id}/decide/begin", {"decision": "approve"})
     assert answer.status_code == 200
+
+
+def test_strangers_and_people_begin_only_so_much_in_a_minute(
+    tmp_path: Path,
+) -> None:
+    """By address and by person, so that neither locks the other or anybody else out."""
+    with (
+        running_site(tmp_path, jobs=False, ceremonies_per_minute=20, public=None) as limited,
+        closing(Visit(limited)) as ada,
+        closing(Visit(limited)) as flood,
+    ):
+        ada.enrol("ada")
+        answers = [
+            flood.http.post("/signin/begin", json={}, headers={"X-Forwarded-For": "203.0.113.1"})
+            for _ in range(30)
+        ]
+        assert Counter(each.status_code for each in answers)[429] >= 5
+        last = answers[-1]
+        assert (last.status_code, last.json()["code"]) == (429, "rate_limited")
+        assert int(last.headers["retry-after"]) >= 1
+        again = flood.http.post(
+            "/signin/finish", json={}, headers={"X-Forwarded-For": "203.0.113.1"}
+        )
+        assert again.status_code == 429  # the same address, at another step
+        assert flood.get("/invite/nothing", **{"X-Forwarded-For": "203.0.113.1"}).status_code == 429
+        other = flood.http.post(
+            "/signin/begin", json={}, headers={"X-Forwarded-For": "203.0.113.2"}
+        )
+        assert other.status_code == 200
+        begun = [ada.post("/me/slack/unlink/begin") for _ in range(30)]
+        assert begun[0].status_code == 200
+        assert begun[-1].json()["code"] == "rate_limited"

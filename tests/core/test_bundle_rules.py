@@ -37,7 +37,7 @@ WRONG = [
         "not found",
     ),
     (f'@id("r") {FORBID} when {{ context.args.memo == "x" }};', 1, "cedar_validation", "optional"),
-    (f'@id("r") {FORBID} when {{ context.task == "x" }};', 1, "cedar_validation", "optional"),
+    (f'@id("r") {FORBID} when {{ context.task == "x" }};', 1, "caller_switch", "context has task"),
     (f'@id("r") {FORBID} when {{ context.args.amount > 5 }};', 1, "cedar_validation", ""),
     (f'@id("r") {FORBID} when {{ decimal("x") == decimal("1.0") }};', 1, "cedar_validation", ""),
     (

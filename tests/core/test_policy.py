@@ -21,6 +21,7 @@ from approvals.core.calls import ToolCall
 from approvals.core.ceremony import StepUp
 from approvals.core.errors import Invalid
 from approvals.core.policy import (
+    USAGE_COUNTERS,
     Allow,
     Deny,
     DenyCode,
@@ -257,8 +258,6 @@ def test_an_error_in_any_rule_denies_and_names_the_rule_alone() -> None:
         "context.agent.id == 'clerk' && context.agent.tier == 2 && context.agent.model == 'm-1'",
         "context.agent.owner == 'ada' && context.agent.purpose == 'pays'",
         "context.now == 1767614400 && context.hour == 12 && context.weekday == 1",
-        "context.usage.agent_hour == 1 && context.usage.agent_day == 2",
-        "context.usage.tool_hour == 3 && context.usage.tool_day == 4",
         "context has task && context.task == 't-1'",
         "context.nulls.contains('/memo') && !(context.args has memo)",
         "principal in Group::'finance' || principal == Agent::'clerk'",
@@ -272,9 +271,17 @@ def test_the_context_holds_what_it_says(condition: str) -> None:
         task="t-1",
         usage={"agent_hour": 1, "agent_day": 2, "tool_hour": 3, "tool_day": 4},
     )
-    condition = condition.replace("'", '"')
-    rules = f'@id("r") permit (principal, action, resource) when {{ {condition} }};'
-    assert verdict_on(rules, facts) == Allow(rules=("r",))
+    rules = small.PERMIT + forbid("r", condition.replace("'", '"'))
+    refusal = Deny(("r",), ("the rule r forbids it",), DenyCode.FORBIDDEN)
+    assert verdict_on(rules, facts) == refusal
+
+
+@pytest.mark.parametrize("counter", USAGE_COUNTERS)
+def test_each_counter_is_its_own(counter: str) -> None:
+    rules = small.PERMIT + forbid("r", f"context.usage.{counter} >= 3")
+    for count, refused in ((2, False), (3, True)):
+        usage = {**dict.fromkeys(USAGE_COUNTERS, 2), counter: count}
+        assert isinstance(verdict_on(rules, small.facts(usage=usage)), Deny) is refused
 
 
 @pytest.mark.parametrize(

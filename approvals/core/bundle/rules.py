@@ -4,7 +4,8 @@ A rule that asks is a `forbid` that falls away once it is approved. Policy evalu
 false and, if that denies, true; so the verdict is only right if approval can do nothing but make a
 rule that asks fall away. That is checked here on the parsed form, not on the text: the expression
 `context.approved` stands alone in an `unless` of a forbid that has `@approvers`, and nowhere else,
-and `context` is never used whole, where `approved` could hide in it.
+and `context` is never used whole, where `approved` could hide in it. That nothing which a caller
+says beside the call can switch a rule is checked by `monotone`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import cedarpy
 from cedarpy import pst
 
 from approvals.core import unseen
+from approvals.core.bundle import monotone
 from approvals.core.bundle.asks import ASKING, WrittenRule, read_asks
 from approvals.core.bundle.cedar_text import PolicyText, split
 from approvals.core.bundle.cursor import ID_PATTERN
@@ -162,6 +164,8 @@ def _check_context(policy: WrittenRule) -> bool:
         )
     elif falls_away and "approvers" not in asking:
         policy.wrong("approval_pairing", "`unless { context.approved }` needs @approvers")
+    for fault in monotone.faults(policy.parsed.effect, clauses):
+        policy.wrong("caller_switch", fault)
     members, whole = _context_uses(clauses)
     if "approved" in members:
         policy.wrong(

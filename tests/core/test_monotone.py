@@ -1,0 +1,235 @@
+"""Nothing that a caller says beside its call takes a requirement away.
+
+A verdict dominates another if it is a denial, or if whoever could satisfy it satisfies the other as
+well: every set of votes that fills its places fills those of the other. That is what is compared
+here, by trying every set of votes.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from approvals.core.bundle import Bundle, check
+from approvals.core.ceremony import Decision, StepUp
+from approvals.core.policy import USAGE_COUNTERS, Allow, Deny, Escalate, Facts, evaluate
+from approvals.core.quorum import Vote, assign
+from approvals.core.verdict import Verdict
+from tests import small_bundle as small
+
+PEOPLE = ("ada", "ben", "cleo", "dan")
+BALLOTS = tuple(
+    tuple(
+        Vote(approver=who, decision=Decision.APPROVE, step_up=step, time=0)
+        for who, step in zip(PEOPLE, steps, strict=True)
+        if step is not None
+    )
+    for steps in product((None, StepUp.SESSION, StepUp.PASSKEY), repeat=len(PEOPLE))
+)
+TOOL = small.TOOLS.replace("owner: dan", "owner: dan\n    opaque: {opaque}")
+
+
+def satisfies(votes: tuple[Vote, ...], verdict: Verdict) -> bool:
+    match verdict:
+        case Allow():
+            return True
+        case Deny():
+            return False
+        case Escalate():
+            return assign(verdict.requirements, votes) is not None
+
+
+def dominates(verdict: Verdict, other: Verdict) -> bool:
+    return all(satisfies(votes, other) for votes in BALLOTS if satisfies(votes, verdict))
+
+
+# ---------------------------------------------------------------- random bundles
+
+ATOMS = [
+    "true",
+    "false",
+    "context has task",
+    'context has task && context.task == "a"',
+    'context has task && context.task like "b*"',
+    'context has task && ["a", "b"].contains(context.task)',
+    "context.usage.agent_day >= 2",
+    "context.usage.tool_day > context.usage.agent_hour",
+    "2 > context.usage.agent_day",
+    "context.usage.tool_hour <= 1",
+    "context.usage.agent_day == 2",
+    "context.usage.agent_day + 1 > 2",
+    "context.args has memo",
+    'context.args has memo && context.args.memo == "x"',
+    'context.user.groups.contains("managers")',
+    "principal is Agent",
+    "context.hour > 11",
+]
+CONDITIONS = st.recursive(
+    st.sampled_from(ATOMS),
+    lambda inner: st.one_of(
+        st.builds("({} && {})".format, inner, inner),
+        st.builds("({} || {})".format, inner, inner),
+        st.builds("!({})".format, inner),
+        st.builds("(if {} then {} else {})".format, inner, inner, inner),
+    ),
+    max_leaves=4,
+)
+CLAUSES = st.lists(
+    st.builds("{} {{ {} }}".format, st.sampled_from(["when", "unless"]), CONDITIONS), max_size=2
+).map(" ".join)
+ASKING = st.builds(
+    '@reason("r") @approvers("{}") @step_up("{}") @quorum("{}")'.format,
+    st.sampled_from(["finance", "managers", "ada | dan"]),
+    st.sampled_from(["session", "passkey"]),
+    st.sampled_from([1, 2]),
+)
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> str:
+    """A few rules, of which a taken bundle has those that a caller cannot switch."""
+    texts = [small.PERMIT] if draw(st.booleans()) else []
+    for index in range(draw(st.integers(1, 4))):
+        kind = draw(st.sampled_from(["permit", "forbid", "ask", "ask"]))
+        effect = "permit" if kind == "permit" else "forbid"
+        asking = draw(ASKING) if kind == "ask" else ""
+        falls = "unless { context.approved }" if kind == "ask" else ""
+        text = (
+            f'@id("r{index}") {asking} {effect} (principal, action, resource) '
+            f"{draw(CLAUSES)} {falls};\n"
+        )
+        if "caller_switch" not in {each.code for each in check(small.files(rules=text))}:
+            texts.append(text)
+    return "".join(texts)
+
+
+TASKS = st.sampled_from([None, "a", "b", "bc", "other"])
+USAGE = st.fixed_dictionaries({counter: st.integers(0, 3) for counter in USAGE_COUNTERS})
+
+
+@settings(max_examples=150, deadline=None)
+@given(rules(), st.booleans(), TASKS, USAGE, USAGE, st.sampled_from([{}, {"memo": "x"}]), st.data())
+def test_no_task_and_no_number_of_calls_before_takes_a_requirement_away(
+    text: str,
+    opaque: bool,  # noqa: FBT001 - drawn
+    task: str | None,
+    usage: dict[str, int],
+    more: dict[str, int],
+    args: dict[str, Any],
+    data: st.DataObject,
+) -> None:
+    bundle = small.load(rules=text, tools=TOOL.format(opaque=str(opaque).lower()))
+    facts = small.facts(args, user=data.draw(st.sampled_from(PEOPLE)), usage=usage)
+    raised = {counter: count + more[counter] for counter, count in usage.items()}
+    said = Facts(**{**_members(facts), "task": task, "usage": raised})
+    verdict = evaluate(bundle, said)
+    assert dominates(verdict, evaluate(bundle, facts)), verdict
+    if opaque and isinstance(verdict, Escalate):
+        # Whatever satisfies it, the owner is among those who approved, with a passkey.
+        owner = bundle.tools["transfer"].owner
+        for votes in BALLOTS:
+            if satisfies(votes, verdict):
+                assert any(v.approver == owner and v.step_up is StepUp.PASSKEY for v in votes)
+
+
+def _members(facts: Facts) -> dict[str, Any]:
+    return {name: getattr(facts, name) for name in Facts.__slots__}
+
+
+@settings(max_examples=100, deadline=None)
+@given(rules(), rules(), st.booleans(), TASKS)
+def test_another_rule_that_forbids_or_asks_takes_no_requirement_away(
+    text: str,
+    more: str,
+    opaque: bool,  # noqa: FBT001 - drawn
+    task: str | None,
+) -> None:
+    tools = TOOL.format(opaque=str(opaque).lower())
+    added = "".join(
+        line.replace('@id("r', '@id("s')
+        for line in more.splitlines(keepends=True)
+        if "forbid" in line
+    )
+    facts = small.facts(task=task)
+    less = evaluate(small.load(rules=text, tools=tools), facts)
+    assert dominates(evaluate(small.load(rules=text + added, tools=tools), facts), less)
+
+
+# ---------------------------------------------------------------- which rules are taken
+
+FORBID = '@id("r") forbid (principal, action, resource)'
+ASKS = '@reason("w") @approvers("finance") '
+PERMIT = '@id("r") permit (principal, action, resource)'
+TAKEN = [
+    (FORBID, 'when { context has task && context.task == "x" }'),
+    (FORBID, 'when { context has task } when { context.task != "x" }'),
+    (FORBID, 'when { context["task"] like "x*" && false }'),
+    (FORBID, "unless { !(context has task) }"),
+    (FORBID, 'unless { if context has task then context.task == "x" else true }'),
+    (FORBID, 'when { context.args has memo || (context has task && context.task == "x") }'),
+    (FORBID, "when { context.usage.agent_day >= 3 && context.hour > 5 }"),
+    (FORBID, "unless { context.usage.agent_day < 3 }"),
+    (FORBID, "when { 3 <= context.usage.agent_day } unless { 3 > context.usage.tool_day }"),
+    (FORBID, "when { if context.hour > 5 then context.usage.tool_day > 1 else true }"),
+    (PERMIT, "when { context.usage.agent_day < 3 }"),
+    (PERMIT, 'unless { context has task && context.task == "x" }'),
+    (PERMIT, "when { !(context has task) }"),
+]
+REFUSED = [
+    (FORBID, 'unless { context has task && context.task == "x" }', "task"),
+    (FORBID, 'when { !(context has task && context.task == "x") }', "task"),
+    (FORBID, "when { !(context has task) }", "task"),
+    (FORBID, 'when { if context has task then context.task == "x" else true }', "task"),
+    (FORBID, 'when { (context has task && context.task == "x") == false }', "task"),
+    (FORBID, "when { true } unless { true && context has task }", "task"),
+    (FORBID, "when { context.usage.agent_day < 3 }", "usage"),
+    (FORBID, "when { context.usage.agent_day == 3 }", "usage"),
+    (FORBID, "when { context.usage.agent_day != 0 }", "usage"),
+    (FORBID, "when { context.usage.agent_day > context.usage.tool_day }", "usage"),
+    (FORBID, "when { context.usage.agent_day * 2 >= 3 }", "usage"),
+    (FORBID, "unless { context.usage.agent_day >= 3 }", "usage"),
+    (FORBID, "when { [0, 1].contains(context.usage.agent_day) }", "usage"),
+    (PERMIT, 'when { context has task && context.task == "x" }', "task"),
+    (PERMIT, "unless { !(context has task) }", "task"),
+    (PERMIT, "when { context.usage.agent_day >= 3 }", "usage"),
+    (PERMIT, "when { context has task || context.usage.agent_day >= 3 }", "task usage"),
+]
+
+
+@pytest.mark.parametrize(("head", "clauses"), TAKEN)
+def test_a_rule_that_a_caller_can_only_make_stricter_is_taken(head: str, clauses: str) -> None:
+    assert check(small.files(rules=f"{head} {clauses};")) == []
+    if head is FORBID:
+        asking = f"{ASKS} {head} {clauses} unless {{ context.approved }};"
+        assert check(small.files(rules=asking)) == []
+
+
+@pytest.mark.parametrize(("head", "clauses", "by"), REFUSED)
+def test_a_rule_that_a_caller_could_switch_is_refused_by_name(
+    head: str, clauses: str, by: str
+) -> None:
+    written = [f"\n{head} {clauses};"]
+    if head is FORBID:
+        written.append(f"\n{ASKS} {head} {clauses} unless {{ context.approved }};")
+    for text in written:
+        problems = check(small.files(rules=text))
+        assert {(each.line, each.code) for each in problems} == {(2, "caller_switch")}
+        assert len(problems) == len(by.split())
+        for member, problem in zip(by.split(), problems, strict=True):
+            assert member in problem.message
+
+
+@pytest.mark.parametrize("written", ["({} && true)", "!({})", "(if true then {} else false)"])
+def test_a_long_or_deep_condition_is_answered(written: str) -> None:
+    chain = " && ".join(['context has task && context.task == "x"'] * 400)
+    assert check(small.files(rules=f"{FORBID} when {{ {chain} }};")) == []
+    deep = "context has task"
+    for _ in range(100):
+        deep = written.format(deep)
+    found = {each.code for each in check(small.files(rules=f"{FORBID} when {{ {deep} }};"))}
+    assert found <= {"caller_switch", "cedar_syntax"}
+    assert isinstance(Bundle.load(small.files()), Bundle)

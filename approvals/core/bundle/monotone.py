@@ -11,7 +11,7 @@ for one, a question that is put for the first few calls only. So a rule is taken
 
 More forbids and fewer permits never lead to a looser verdict, so the same holds for the bundle. It
 is shown here on the parsed rule, for one member at a time and conservatively: what cannot be shown
-is refused.
+is refused. Recursion is as deep as the rule, for which Cedar's reader has a limit.
 
 A value *rises* in a member if naming or raising that member, with all else as it is, can change it
 only from false to true or to a larger number, and *falls* if only the other way.
@@ -44,9 +44,6 @@ class Way(Flag):
         """The way of the opposite."""
         return {Way.RISES: Way.FALLS, Way.FALLS: Way.RISES}.get(self, self)
 
-
-MAX_DEPTH: Final = 64
-"""How deep an expression is followed; a chain of the same operator is one level."""
 
 _TRUE: Final = pst.BoolLit(value=True)
 _SAID: Final = {
@@ -81,28 +78,26 @@ def faults(effect: str, clauses: Iterable[pst.Clause]) -> list[str]:
     ]
 
 
-def _truth(expr: pst.Expr, member: str, depth: int = 0) -> Way:
+def _truth(expr: pst.Expr, member: str) -> Way:
     """How the truth of a condition changes with the member."""
     if not _mentions(expr, member):
         return Way.BOTH
-    if depth > MAX_DEPTH:
-        return Way.NEITHER
     # What is false without the member can only become true, and the other way round.
-    return _step(expr, member, depth + 1) | _FROM[_without(expr, member)]
+    return _step(expr, member) | _FROM[_without(expr, member)]
 
 
 _FROM: Final = {False: Way.RISES, True: Way.FALLS, None: Way.NEITHER}
 
 
-def _step(expr: pst.Expr, member: str, depth: int) -> Way:
+def _step(expr: pst.Expr, member: str) -> Way:
     match expr:
         case pst.BinaryOp(op=("and" | "or") as op):
-            ways = [_truth(each, member, depth) for each in _chain(expr, op)]
+            ways = [_truth(each, member) for each in _chain(expr, op)]
             return reduce(and_, ways)
         case pst.UnaryOp(op="not", arg=arg):
-            return _truth(arg, member, depth).turned
+            return _truth(arg, member).turned
         case pst.IfThenElse(cond=cond, then_expr=then, else_expr=other):
-            either = _truth(then, member, depth) & _truth(other, member, depth)
+            either = _truth(then, member) & _truth(other, member)
             return Way.NEITHER if _mentions(cond, member) else either
         case pst.BinaryOp(op=("greater" | "greater_eq"), left=left, right=right):
             return _number(left, member) & _number(right, member).turned
@@ -126,28 +121,26 @@ def _number(expr: pst.Expr, member: str) -> Way:
             return Way.NEITHER
 
 
-def _without(expr: pst.Expr, member: str, depth: int = 0) -> bool | None:
+def _without(expr: pst.Expr, member: str) -> bool | None:
     """What a condition is where the member is not there; None where that cannot be told."""
     known: bool | None = None
-    if depth > MAX_DEPTH:
-        return known
     match expr:
         case pst.BoolLit(value=value):
             known = value
         case pst.HasAttr(base=pst.Var("context"), attrs=("task", *_)) if member == "task":
             known = False
         case pst.UnaryOp(op="not", arg=arg):
-            inner = _without(arg, member, depth + 1)
+            inner = _without(arg, member)
             known = None if inner is None else not inner
         case pst.BinaryOp(op=("and" | "or") as op):
-            values = {_without(each, member, depth + 1) for each in _chain(expr, op)}
+            values = {_without(each, member) for each in _chain(expr, op)}
             decides = op == "or"  # one of these makes the whole so
             if decides in values or None not in values:
                 known = decides in values if decides else decides not in values
         case pst.IfThenElse(cond=cond, then_expr=then, else_expr=other):
-            chosen = _without(cond, member, depth + 1)
+            chosen = _without(cond, member)
             if chosen is not None:
-                known = _without(then if chosen else other, member, depth + 1)
+                known = _without(then if chosen else other, member)
         case _:
             pass
     return known

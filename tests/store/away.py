@@ -59,9 +59,13 @@ class Relay:
         while True:
             try:
                 client, _ = self._listening.accept()
-                server = socket.create_connection(self._server)
             except OSError:
                 return
+            try:
+                server = socket.create_connection(self._server)
+            except OSError:  # the server is down just now
+                client.close()
+                continue
             self._open += [client, server]
             answers = threading.Event()
             answers.set()

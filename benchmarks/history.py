@@ -25,8 +25,8 @@ from sqlmodel import select
 
 from approvals.flow import consume, expire, follow, look
 from approvals.flow.activate import activate
+from approvals.flow.answers import Allowed, Opened
 from approvals.flow.rounds import sequence
-from approvals.flow.submit import Allowed, Opened
 from approvals.store.counters import CALLS, buckets_of_call
 from approvals.store.notices import NEVER
 from approvals.store.rows import (

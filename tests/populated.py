@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from approvals import log
 from approvals.core.ceremony import Decision
-from approvals.flow import cancel, chat, consume, enrol, report, retire, sight, signin, submit, vote
+from approvals.flow import (
+    answers,
+    cancel,
+    chat,
+    consume,
+    enrol,
+    report,
+    retire,
+    sight,
+    signin,
+    vote,
+)
 from approvals.flow.activate import activate
 from approvals.flow.status import status
 from tests.service import PEOPLE, bundle_files, start
@@ -71,8 +82,8 @@ class Life:
             yield "approved"
             spent(running, request_id, decided=True)
             yield "spent"
-            assert isinstance(running.submit(f"account {number}", tool="balance"), submit.Allowed)
-            assert isinstance(running.submit(f"{number}00000.00"), submit.Denied)
+            assert isinstance(running.submit(f"account {number}", tool="balance"), answers.Allowed)
+            assert isinstance(running.submit(f"{number}00000.00"), answers.Denied)
             yield "allowed and denied"
         denied = running.opened("3.00")
         yield "opened"

@@ -15,7 +15,7 @@ from approvals.core import canonical
 from approvals.core.calls import ToolCall
 from approvals.core.ceremony import Decision
 from approvals.core.jws import SigningKey
-from approvals.flow import enrol, sight, signin, submit, vote
+from approvals.flow import answers, enrol, sight, signin, submit, vote
 from approvals.flow.activate import activate, current
 from approvals.flow.caller import Caller, Submission
 from approvals.flow.introduce import introduce
@@ -226,7 +226,7 @@ class Running(Peopled):
 
     def submit(
         self, amount: str = "750.00", *, user: str = "uma", tool: str = "transfer", **more: Any
-    ) -> submit.Answer:
+    ) -> answers.Answer:
         """Submit a transfer, or a reading of a balance."""
         args: dict[str, Any] = (
             {"amount": amount, "to": "vendor@example.com"}
@@ -250,7 +250,7 @@ class Running(Peopled):
     def opened(self, amount: str = "750.00", **more: Any) -> str:
         """The id of a request for a transfer."""
         answer = self.submit(amount, **more)
-        assert isinstance(answer, submit.Opened), answer
+        assert isinstance(answer, answers.Opened), answer
         return answer.id
 
 

@@ -16,7 +16,8 @@ from approvals.core.calls import ToolCall
 from approvals.core.canonical import Json
 from approvals.core.errors import CallError
 from approvals.flow import caller as flow_caller
-from approvals.flow.submit import Allowed, Denied, Opened, submit
+from approvals.flow.answers import Allowed, Denied, Opened
+from approvals.flow.submit import submit
 
 router = APIRouter(tags=["calls"])
 

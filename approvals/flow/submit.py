@@ -22,23 +22,22 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, assert_never
 
-import orjson
-
 from approvals import log
 from approvals.core import b64, canonical, policy
 from approvals.core.approval import APPROVAL, Basis
 from approvals.core.calls import has_more_values
-from approvals.core.errors import AdmissionError, Conflict, Invalid, Unavailable
+from approvals.core.errors import AdmissionError, Conflict, Unavailable
 from approvals.core.events import Event, EventType
 from approvals.core.requests import Request, RequestDocument
 from approvals.core.verdict import Allow, Deny, Escalate
-from approvals.flow import access, follow, limits, weigh
+from approvals.flow import access, answers, follow, limits, weigh
+from approvals.flow.answers import Allowed, Answer, Denied, Opened
 from approvals.flow.expire import ended
 from approvals.flow.gate import require_open
 from approvals.flow.issue import issue
 from approvals.flow.outbox import Caps, NoticeKind, tell
 from approvals.flow.service import new_occasion
-from approvals.flow.status import RequestStatus, status_of
+from approvals.flow.status import status_of
 from approvals.flow.transition import announce, seats
 from approvals.store.counters import buckets_of_call, buckets_of_denial
 from approvals.store.requests import StoredRequest, VerdictRecord
@@ -56,40 +55,6 @@ TRIES: Final = 3
 """How often a call is weighed before the transaction, until it is weighed within it."""
 KEPT_REPEATS: Final = 100
 """Identical calls that are kept and logged with a request. Later ones find it all the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """Policy let the call through by itself: `approval` is the token to verify and spend."""
-
-    id: str
-    approval: str
-
-
-@dataclass(frozen=True, slots=True)
-class Denied:
-    """Policy refused the call, or people are not asked about it now.
-
-    `retry_after` is in how many seconds asking again may lead to another answer; None: not by time.
-    """
-
-    id: str
-    code: str
-    rules: tuple[str, ...]
-    reasons: tuple[str, ...]
-    retry_after: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """People are asked. `kept` says whether this call has a verdict of its own in the log."""
-
-    id: str
-    status: RequestStatus
-    kept: bool = True
-
-
-Answer = Allowed | Denied | Opened
 
 
 def submit(service: Service, caller: Caller, submission: Submission) -> Answer:
@@ -120,7 +85,7 @@ def submit(service: Service, caller: Caller, submission: Submission) -> Answer:
             with service.store.read() as tx:
                 _must_be_asked_by(access.enforcer_of(service, tx, caller), submission)
                 quota = limits.denials(tx, service.settings, caller, weighed.registered())
-                known = _known(tx, caller, submission)
+                known = answers.known(tx, caller, submission)
             if quota.full and known is None:
                 return _unkept(occasion, quota)
         with service.store.begin() as tx:
@@ -153,9 +118,9 @@ def _decide(
         tx.attention.hold(tenant=caller.tenant, agent=submission.agent)
     # Also for who repeats an Idempotency-Key: what was answered may be an approval.
     _must_be_asked_by(access.enforcer_of(service, tx, caller), submission)
-    known = _known(tx, caller, submission)
+    known = answers.known(tx, caller, submission)
     if known is not None:
-        return _again(service, tx, caller, submission, known)
+        return answers.again(service, tx, caller, submission, known)
     confirmed = weigh.confirm(service, tx, caller, submission, weighed)
     if confirmed is None:
         return None
@@ -171,7 +136,7 @@ def _decide(
             now=tx.now,
         )
         if known is not None:  # by a submission at the same moment
-            return _again(service, tx, caller, submission, known)
+            return answers.again(service, tx, caller, submission, known)
     return _answer(it)
 
 
@@ -364,7 +329,7 @@ def _remember(it: _Submitted, answer: Answer) -> None:
     hashed = it.weighed.written.call_hash
     version = it.weighed.current.bundle.version
     record = it.weighed.record(refused=isinstance(answer, Denied))
-    told = orjson.dumps(_told(answer, now=it.tx.now)).decode()
+    told = answers.written(answer, now=it.tx.now)
     key = submission.idempotency_key
     it.tx.requests.add_verdict(
         VerdictRecord(
@@ -377,7 +342,7 @@ def _remember(it: _Submitted, answer: Answer) -> None:
             tool=submission.call.tool,
             call_hash=hashed,
             bundle=version,
-            outcome=_OUTCOMES[type(answer)],
+            outcome=answers.OUTCOMES[type(answer)],
             answer=told,
             record=record,
             created=it.tx.now,
@@ -414,10 +379,6 @@ def _remember(it: _Submitted, answer: Answer) -> None:
     )
 
 
-# What was answered: where people are not asked, the record beside it says what policy wanted.
-_OUTCOMES = {Allowed: "allow", Denied: "deny", Opened: "escalate"}
-
-
 def _event(it: _Submitted, answer: Answer) -> tuple[EventType, dict[str, Json], dict[str, Json]]:
     """What kind of event an answer is, and what it has besides: in the open, and sealed."""
     match answer:
@@ -437,65 +398,3 @@ def _event(it: _Submitted, answer: Answer) -> tuple[EventType, dict[str, Json], 
             return EventType.REQUEST_OPENED, asked, {"explanation": it.submission.explanation}
         case _:
             assert_never(answer)
-
-
-def _told(answer: Answer, *, now: int) -> dict[str, Json]:
-    match answer:
-        case Allowed() | Opened():
-            return {"id": answer.id}
-        case Denied():
-            return {
-                "id": answer.id,
-                "code": answer.code,
-                "rules": list(answer.rules),
-                "reasons": list(answer.reasons),
-                "retry_at": None if answer.retry_after is None else now + answer.retry_after,
-            }
-        case _:
-            assert_never(answer)
-
-
-def _known(tx: Tx, caller: Caller, submission: Submission) -> tuple[str, str] | None:
-    """The body and the verdict that the submission's `Idempotency-Key` stands for, if any."""
-    if submission.idempotency_key is None:
-        return None
-    return tx.requests.known_key(
-        tenant=caller.tenant, enforcer=caller.enforcer, key=submission.idempotency_key
-    )
-
-
-def _again(
-    service: Service, tx: Tx, caller: Caller, submission: Submission, known: tuple[str, str]
-) -> Answer:
-    """Answer a repeated `Idempotency-Key` as it was answered the first time."""
-    body_digest, verdict_id = known
-    if body_digest != submission.body_digest:
-        raise Invalid(
-            "this Idempotency-Key was used for another body",
-            code="idempotency_mismatch",
-            place="Idempotency-Key",
-        )
-    verdict = tx.requests.verdict(tenant=caller.tenant, verdict_id=verdict_id)
-    if verdict is None:
-        raise Conflict("the first submission with this Idempotency-Key did not finish")
-    told = orjson.loads(verdict.answer)
-    match verdict.outcome:
-        case "allow":
-            approval = tx.approvals.of(tenant=caller.tenant, txn=verdict_id)
-            if approval is None:
-                raise Conflict("the approval of this submission is missing")
-            return Allowed(told["id"], approval.token)
-        case "deny":
-            retry_at = told.get("retry_at")
-            return Denied(
-                told["id"],
-                told["code"],
-                tuple(told["rules"]),
-                tuple(told["reasons"]),
-                None if retry_at is None else max(0, retry_at - tx.now),
-            )
-        case _:
-            stored = tx.requests.get(tenant=caller.tenant, request_id=told["id"])
-            if stored is None:
-                raise Conflict("the request of this submission is missing")
-            return Opened(told["id"], status_of(service, tx, stored))

@@ -13,17 +13,18 @@ from approvals.cli import local
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.errors import Conflict
 from approvals.core.events import Event, EventType
+from approvals.flow.answers import Allowed, Opened
 from approvals.flow.caller import Submission
 from approvals.flow.consume import consume
 from approvals.flow.rounds import sequence
-from approvals.flow.submit import Allowed, Opened, submit
+from approvals.flow.submit import submit
 from tests.service import TARGET, Peopled, caller_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from approvals.flow.answers import Answer
     from approvals.flow.service import Service
-    from approvals.flow.submit import Answer
     from tests.cli.conftest import Shell
 
 BALANCE = ToolCall(TARGET, "balance", {"account": "1"})

@@ -18,6 +18,7 @@ from approvals.core.errors import AssentError
 from approvals.core.requests import State
 from approvals.flow import rounds
 from approvals.flow.activate import activate
+from approvals.flow.answers import Allowed, Opened
 from approvals.flow.caller import Submission
 from approvals.flow.cancel import cancel
 from approvals.flow.consume import consume
@@ -26,7 +27,7 @@ from approvals.flow.introduce import introduce
 from approvals.flow.opening import open_service
 from approvals.flow.report import report
 from approvals.flow.status import status
-from approvals.flow.submit import Allowed, Opened, submit
+from approvals.flow.submit import submit
 from approvals.log import checkpoint
 from tests.faults.hands import DAY
 from tests.service import TARGET, UNLIMITED, Running, bundle_files

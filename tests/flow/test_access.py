@@ -20,7 +20,7 @@ from approvals.core import canonical
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.errors import AssentError, Unauthenticated
 from approvals.core.requests import State
-from approvals.flow import cancel, consume, evidence, report, status, submit
+from approvals.flow import answers, cancel, consume, evidence, report, status, submit
 from approvals.flow.activate import activate
 from approvals.flow.caller import Caller, Submission
 from approvals.flow.directory import directory_for
@@ -78,7 +78,7 @@ def submission(key: str | None = None, user: str = "uma") -> Submission:
 
 def allowed(running: Running, key: str | None = None) -> str:
     answer = submit.submit(running.service, running.caller, submission(key))
-    assert isinstance(answer, submit.Allowed)
+    assert isinstance(answer, answers.Allowed)
     return "apr_" + answer.id[4:]
 
 

@@ -13,7 +13,7 @@ import pytest
 from approvals.core import b64
 from approvals.core.ceremony import Decision
 from approvals.core.errors import AssentError, Unavailable
-from approvals.flow import consume, look, sight, signin, submit, vote
+from approvals.flow import answers, consume, look, sight, signin, vote
 from approvals.flow.activate import activate
 from approvals.flow.directory import directory
 from approvals.flow.evidence import evidence
@@ -124,7 +124,7 @@ def test_an_older_bundle_is_not_brought_back(running: Running, intruder: Intrude
     )
     activate(running.service, tenant="default", files=loose, by="ops")
     activate(running.service, tenant="default", files=bundle_files(jwk), by="ops")
-    assert isinstance(running.submit("9.00"), submit.Opened)
+    assert isinstance(running.submit("9.00"), answers.Opened)
     before = intruder.rows(ACTIVATION)
     newest = max(before, key=lambda row: row["number"])
     earlier = next(row for row in before if row["number"] == newest["number"] - 1)
@@ -138,7 +138,7 @@ def test_an_older_bundle_is_not_brought_back(running: Running, intruder: Intrude
     row_altered(lambda: running.submit("88888.00"))
     intruder.put_back(ACTIVATION, before)
     intruder.edit(CHAIN, chain, count=chain["count"])
-    assert isinstance(running.submit("9.00"), submit.Opened)
+    assert isinstance(running.submit("9.00"), answers.Opened)
 
 
 def test_neither_is_it_with_the_chain_of_that_time(running: Running, intruder: Intruder) -> None:

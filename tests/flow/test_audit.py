@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from approvals import log
 from approvals.flow import audit, cancel, consume, report, status
-from approvals.flow.submit import Allowed
+from approvals.flow.answers import Allowed
 
 if TYPE_CHECKING:
     from tests.service import Running

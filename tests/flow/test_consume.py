@@ -10,8 +10,8 @@ from approvals.core.errors import AssentError
 from approvals.core.events import parse_leaf
 from approvals.flow import consume, expire, report, status
 from approvals.flow.activate import activate
+from approvals.flow.answers import Allowed
 from approvals.flow.caller import Caller
-from approvals.flow.submit import Allowed
 from tests.service import ENFORCER, RULES, bundle_files
 
 if TYPE_CHECKING:

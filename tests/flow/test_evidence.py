@@ -19,10 +19,10 @@ from approvals.core.merkle import leaf_hash
 from approvals.core.tiles import read_entry_bundle
 from approvals.flow import cancel, chat, consume, report, status
 from approvals.flow.activate import activate
+from approvals.flow.answers import Allowed
 from approvals.flow.directory import directory
 from approvals.flow.evidence import evidence
 from approvals.flow.follow import follow
-from approvals.flow.submit import Allowed
 from tests.service import RULES, bundle_files
 
 if TYPE_CHECKING:

@@ -15,9 +15,10 @@ from approvals.core.events import EventType
 from approvals.core.requests import State
 from approvals.flow import consume, look, sight, status, vote
 from approvals.flow.activate import activate
+from approvals.flow.answers import Answer, Denied, Opened
 from approvals.flow.caller import Submission
 from approvals.flow.cancel import cancel
-from approvals.flow.submit import Answer, Denied, Opened, submit
+from approvals.flow.submit import submit
 from tests.logged import told
 from tests.service import AGENTS, PEOPLE, TARGET, bundle_files, start
 

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import text
 
 from approvals.flow import consume, enrol, expire, subjects
-from approvals.flow.submit import Opened
+from approvals.flow.answers import Opened
 from approvals.store.requests import Requests
 from tests.service import start
 

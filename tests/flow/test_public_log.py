@@ -23,10 +23,10 @@ from approvals.core.errors import Conflict
 from approvals.core.events import SHAPES, EventType, parse_leaf, verify_opening
 from approvals.flow import cancel, chat, consume, expire, introduce, report, retire
 from approvals.flow.activate import activate
+from approvals.flow.answers import Allowed, Denied
 from approvals.flow.caller import Provenance
 from approvals.flow.deliver import GiveUp, deliver
 from approvals.flow.follow import follow
-from approvals.flow.submit import Allowed, Denied
 from tests.flow.test_deliver import WITH_MAIL, Recorder
 from tests.service import RULES, TARGET, bundle_files
 

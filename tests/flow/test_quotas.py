@@ -16,10 +16,11 @@ from approvals.core.events import EventType
 from approvals.core.requests import State
 from approvals.flow import consume, evidence
 from approvals.flow.activate import activate
+from approvals.flow.answers import Allowed, Answer, Denied, Opened
 from approvals.flow.audit import audit
 from approvals.flow.caller import Caller, Submission
 from approvals.flow.outbox import Caps, NoticeKind, tell
-from approvals.flow.submit import Allowed, Answer, Denied, Opened, submit
+from approvals.flow.submit import submit
 from approvals.flow.weigh import KEPT_CALL
 from approvals.store.notices import NEVER, Notice
 from tests.company import make_signing_key

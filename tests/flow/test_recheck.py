@@ -13,7 +13,7 @@ from approvals.core.errors import AssentError
 from approvals.core.jws import SigningKey
 from approvals.flow import consume, status
 from approvals.flow.activate import activate
-from approvals.flow.submit import Allowed
+from approvals.flow.answers import Allowed
 from approvals.store.rows import PasskeyRow
 from tests.service import ENFORCER, PEOPLE, RULES, TARGET, TOOLS, bundle_files
 

@@ -20,9 +20,10 @@ from approvals.core.events import parse_leaf
 from approvals.core.requests import State
 from approvals.flow import consume, expire, status
 from approvals.flow.activate import activate
+from approvals.flow.answers import Allowed, Denied, Opened
 from approvals.flow.caller import Caller, Submission
 from approvals.flow.cancel import cancel
-from approvals.flow.submit import Allowed, Denied, Opened, submit
+from approvals.flow.submit import submit
 from approvals.verifier import Verifier
 from tests.service import ENFORCER, TARGET, bundle_files
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from approvals.flow.activate import activate
-from approvals.flow.submit import Allowed, Denied
+from approvals.flow.answers import Allowed, Denied
 from tests.service import AGENTS, RULES, bundle_files
 
 if TYPE_CHECKING:

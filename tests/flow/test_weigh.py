@@ -14,7 +14,8 @@ from approvals.core.calls import ToolCall
 from approvals.core.errors import Unauthenticated, Unavailable
 from approvals.flow import weigh
 from approvals.flow.activate import activate
-from approvals.flow.submit import TRIES, Allowed, Denied, Opened
+from approvals.flow.answers import Allowed, Denied, Opened
+from approvals.flow.submit import TRIES
 from tests.service import AGENTS, RULES, bundle_files
 
 if TYPE_CHECKING:

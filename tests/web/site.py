@@ -16,7 +16,7 @@ from approvals.config import load
 from approvals.core.calls import ToolCall
 from approvals.core.directory import Directory
 from approvals.core.jws import verify
-from approvals.flow import activate, directory, enrol, submit
+from approvals.flow import activate, answers, directory, enrol, submit
 from approvals.flow.caller import Submission
 from approvals.flow.service import DEFAULT_TENANT, Service
 from approvals.guard import Guard
@@ -282,7 +282,7 @@ def submit_directly(
         explanation=explanation,
     )
     answer = submit.submit(site.service, caller_of(site.service, ENFORCER), submission)
-    assert isinstance(answer, submit.Opened)
+    assert isinstance(answer, answers.Opened)
     return answer.id
 
 

@@ -32,6 +32,19 @@ FIRST_LINE: Final = ("asyncio",)
 FRAMES: Final = 8
 
 
+_SHARED: Final[tuple[Processor, ...]] = (
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+)
+
+# One list, however often logs are configured: loggers that were used before keep it.
+_PROCESSORS: Final[list[Processor]] = [
+    structlog.contextvars.merge_contextvars,
+    *_SHARED,
+    structlog.processors.JSONRenderer(),
+]
+
+
 class _Output(logging.StreamHandler[TextIO]):
     """Writes to what standard error is now, not to what it was when logs were configured."""
 
@@ -61,16 +74,8 @@ def configure_logs() -> None:
 
     Standard output is for what a command answers, which programs read.
     """
-    shared: list[Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            *shared,
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=_PROCESSORS,
         logger_factory=lambda *_: _Line(),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
@@ -78,7 +83,7 @@ def configure_logs() -> None:
     output = _Output()
     output.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            foreign_pre_chain=[*_SHARED, structlog.stdlib.add_logger_name],
             processors=[
                 _without_values,
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,

@@ -35,7 +35,7 @@ from approvals.core.calls import ToolCall
 from approvals.core.events import parse_leaf
 from approvals.verifier import Verifier
 from tests.crash.processes import free_port, launcher
-from tests.progress import Tally
+from tests.progress import PATIENCE, Tally
 from tests.service import ENFORCER, TARGET, Running, start
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _use(
     try:
         with (
             Client(url, enforcer=ENFORCER, key=running.enforcer_jwk) as client,
-            httpx2.Client() as browser,
+            httpx2.Client(timeout=PATIENCE) as browser,
         ):
             use = _Use(client, browser, url, running, told, tally)
             turn = 0

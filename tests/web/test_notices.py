@@ -13,6 +13,7 @@ from approvals.flow import chat
 from approvals.flow.outbox import NoticeKind, tell
 from approvals.flow.service import DEFAULT_TENANT
 from approvals.flow.signin import session
+from tests.progress import PATIENCE
 from tests.slack.records import TEAM
 from tests.web.notified import ADA, Office, office
 from tests.web.site import PAYMENTS, everything, submit_directly
@@ -87,7 +88,9 @@ def test_fetching_whatever_is_in_a_notice_changes_nothing(place: Office) -> None
             for address in sorted(ours):
                 for headers in SCANNERS:
                     for cookies in (None, ada.http.cookies):
-                        with httpx2.Client(trust_env=False, cookies=cookies) as scanner:
+                        with httpx2.Client(
+                            trust_env=False, cookies=cookies, timeout=PATIENCE
+                        ) as scanner:
                             for method in ("GET", "HEAD"):
                                 answer = scanner.request(
                                     method, address, headers=headers, follow_redirects=True

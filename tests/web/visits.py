@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
+from tests.progress import PATIENCE
 from tests.softkey import SoftKey
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ class Visit:
         headers = {"Origin": origin, "Sec-Fetch-Site": "same-origin"}
         if host is not None:
             headers["Host"] = host
-        self.http = httpx2.Client(base_url=site.url, headers=headers, trust_env=False)
+        self.http = httpx2.Client(
+            base_url=site.url, headers=headers, trust_env=False, timeout=PATIENCE
+        )
         self.passkey: SoftKey | None = None
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.email.mails import Html, part
-from tests.progress import until
+from tests.progress import PATIENCE, until
 from tests.web.notified import ADA, Office, office
 from tests.web.test_browser import headline
 
@@ -110,7 +110,7 @@ def test_an_account_is_linked_with_a_passkey_here_and_a_code_there(
 
     # What Slack calls when she types it there, signed by it.
     body = urlencode(place.slack.command(ADA, typed[1])).encode()
-    with httpx2.Client(base_url=place.site.url, trust_env=False) as callback:
+    with httpx2.Client(base_url=place.site.url, trust_env=False, timeout=PATIENCE) as callback:
         answer = callback.post("/slack/commands", content=body, headers=place.slack.signed(body))
     assert answer.status_code == 200
     until(lambda: place.slack.answers)

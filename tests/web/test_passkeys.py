@@ -188,5 +188,5 @@ def test_no_translator_rewrites_a_page(site: Site, arrive: Arrive) -> None:
         marked = page.evaluate("[...document.querySelectorAll('[translate=yes]')].length")
         assert marked == 0
         expect(page.locator('meta[name="google"]')).to_have_attribute("content", "notranslate")
-    with httpx2.Client(base_url=site.url, trust_env=False) as anybody:
+    with httpx2.Client(base_url=site.url, trust_env=False, timeout=600) as anybody:
         assert 'translate="no"' in anybody.get("/signin").text

@@ -97,7 +97,7 @@ def test_nothing_that_changes_anything_can_be_asked_from_elsewhere(
             sent.pop(name.lower(), None)
             if value is not None:
                 sent[name] = value
-        with httpx2.Client(base_url=site.url, trust_env=False) as bare:
+        with httpx2.Client(base_url=site.url, trust_env=False, timeout=PATIENCE) as bare:
             bare.cookies = ada.http.cookies
             answer = bare.request(method, address(path), headers=sent, content=b"{}")
         assert (answer.status_code, answer.json()["code"]) == (403, "cross_origin"), path

@@ -101,7 +101,7 @@ class Interactions:
                 return self._clicked(payload)
             case "view_submission":
                 return self._submitted(payload)
-            case str():
+            case str() as kind if ids.KIND.fullmatch(kind):
                 return Answer()
             case _:
                 raise refused()

@@ -39,9 +39,9 @@ from approvals.flow.contents import (
     texts_of_document,
     used,
 )
+from approvals.flow.logged import opened as read_opening
 from approvals.flow.subjects import session_subject, subject_of
 from approvals.flow.tally import recount
-from approvals.flow.told import opened as read_opening
 from approvals.store.records import place
 
 if TYPE_CHECKING:

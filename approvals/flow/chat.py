@@ -23,12 +23,12 @@ from approvals.core.quorum import Vote
 from approvals.flow import passkeys, proof
 from approvals.flow.brief import brief
 from approvals.flow.gate import require_open
+from approvals.flow.logged import verify_account
 from approvals.flow.outbox import NoticeKind, tell
 from approvals.flow.service import DEFAULT_TENANT, token_hash
 from approvals.flow.sight import visible_to
 from approvals.flow.signin import Session
 from approvals.flow.subjects import person_subject
-from approvals.flow.told import account_must_be_told
 from approvals.flow.vote import LONGEST_REASON, count, may_vote
 from approvals.store.accounts import Account
 
@@ -180,7 +180,7 @@ def person_of(service: Service, *, channel: str, team: str, account: str) -> Ses
         person = service.current_bundle(tx, known.tenant).bundle.people.get(known.person)
         if person is None or not tx.people.passkeys(tenant=known.tenant, person=known.person):
             return None
-        account_must_be_told(tx, known)
+        verify_account(tx, known)
         return Session(known.tenant, known.person, person.name)
 
 

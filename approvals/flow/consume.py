@@ -16,8 +16,8 @@ from approvals.core.events import Event, EventType
 from approvals.flow import access
 from approvals.flow.gate import require_open
 from approvals.flow.locks import held
+from approvals.flow.logged import verify_use
 from approvals.flow.recheck import still_allowed
-from approvals.flow.told import use_must_be_told
 from approvals.flow.transition import announce
 from approvals.store.approvals import Spend
 
@@ -58,7 +58,7 @@ def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_i
         if approval is None or approval.enforcer != caller.enforcer:
             raise NotFound("no such approval")
         spent = tx.approvals.spent(tenant=caller.tenant, jti=jti)
-        told = use_must_be_told(tx, approval, spent)
+        told = verify_use(tx, approval, spent)
         reason = None
         if spent is None:
             reason = _refusal(service, tx, approval, call_hash)

@@ -19,8 +19,8 @@ from approvals.core.errors import Unavailable
 from approvals.core.events import BUNDLES, PERSON, SERVICE
 from approvals.flow import access
 from approvals.flow.gate import require_open
+from approvals.flow.logged import verify_passkeys
 from approvals.flow.rounds import sequence
-from approvals.flow.told import passkeys_must_be_told
 from approvals.store.seals import altered
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def directory_of(service: Service, tx: Tx, tenant: str) -> str:
     if places is None:
         raise altered("activation", tenant)
     held = tx.people.passkeys(tenant=tenant)
-    passkeys_must_be_told(tx, held, tenant=tenant)
+    verify_passkeys(tx, held, tenant=tenant)
     keys: dict[str, list[EnrolledKey]] = {}
     for passkey in held:
         keys.setdefault(passkey.person, []).append(_enrolled(passkey))

@@ -27,12 +27,12 @@ from approvals.core.occasion import Purpose
 from approvals.flow import passkeys, proof
 from approvals.flow.challenges import Ceremony, give, take
 from approvals.flow.gate import require_open
+from approvals.flow.logged import verify_invitation
 from approvals.flow.outbox import NoticeKind, tell
 from approvals.flow.retire import Reason, retire
 from approvals.flow.service import new_token, token_hash
 from approvals.flow.signin import Session, open_session
 from approvals.flow.subjects import handle, person_subject
-from approvals.flow.told import invitation_must_be_told
 from approvals.keys.authenticators import Authenticators, read_authenticators
 from approvals.store.people import Ceremony as StoredCeremony
 from approvals.store.people import Invitation as StoredInvitation
@@ -179,7 +179,7 @@ def finish(service: Service, ceremony_id: str, credential: object) -> str:
         invited = tx.people.invitation(taken.subject)
         if invited is None or not tx.people.use_invitation(taken.subject, now=tx.now):
             raise Conflict("this invitation has been used", code="invitation_used")
-        invitation_must_be_told(tx, taken.subject, tenant=invited.tenant, person=invited.person)
+        verify_invitation(tx, taken.subject, tenant=invited.tenant, person=invited.person)
         if invited.replaces:
             retire(tx, tenant=taken.tenant, person=invited.person, reason=Reason.REPLACED)
         person = _enrol(service, tx, taken, credential, authenticators)
@@ -253,7 +253,7 @@ def _open_invitation(tx: Tx, token: str) -> StoredInvitation:
     if found.expires <= tx.now:
         raise Conflict("this invitation has expired", code="invitation_expired")
     hashed = token_hash(token)
-    invitation_must_be_told(tx, hashed, tenant=found.tenant, person=found.person)
+    verify_invitation(tx, hashed, tenant=found.tenant, person=found.person)
     return found
 
 

@@ -14,8 +14,8 @@ from approvals.core.evidence_file import EvidenceFile, LoggedEvent, Outcome, com
 from approvals.core.policy import recorded_facts
 from approvals.flow import access
 from approvals.flow.directory import directory_of
+from approvals.flow.logged import verify_request, verify_use
 from approvals.flow.rounds import sequence
-from approvals.flow.told import must_be_told, use_must_be_told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,7 +151,7 @@ def _known(
             _Occasion(stored.enforcer, stored.target, stored.request.document.agent)
         ):
             raise NotFound("no such request", place=subject)
-        must_be_told(tx, stored)
+        verify_request(tx, stored)
         call, request, votes = stored.call, stored.request.document, stored.request.votes
         display = orjson.loads(stored.display)
         jti = APPROVAL + subject.removeprefix(REQUEST)
@@ -169,7 +169,7 @@ def _known(
     approval = tx.approvals.get(tenant=tenant, jti=jti)
     spent = tx.approvals.spent(tenant=tenant, jti=jti)
     if approval is not None:
-        use_must_be_told(tx, approval, spent)
+        verify_use(tx, approval, spent)
     outcome = tx.approvals.outcome(tenant=tenant, jti=jti)
     return EvidenceFile(
         subject=subject,

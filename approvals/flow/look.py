@@ -15,9 +15,9 @@ from approvals.core import display
 from approvals.core.requests import State, progress
 from approvals.flow.compare import Difference, differences
 from approvals.flow.limits import asked_again_at
+from approvals.flow.logged import verify_request
 from approvals.flow.sight import needs_whole, to_look, visible_to
 from approvals.flow.status import effective_state
-from approvals.flow.told import must_be_told
 
 if TYPE_CHECKING:
     from approvals.core.bundle.bundle import Bundle
@@ -176,7 +176,7 @@ def request(service: Service, session: Session, request_id: str) -> RequestView:
     """
     with service.store.read() as tx:
         stored = visible_to(tx, session, request_id)
-        must_be_told(tx, stored)
+        verify_request(tx, stored)
         document = stored.request.document
         bundle = service.bundle(tx, session.tenant, document.bundle)
         shown = orjson.loads(stored.display)

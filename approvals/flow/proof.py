@@ -15,7 +15,7 @@ from approvals.core.events import Event, EventType
 from approvals.core.occasion import Purpose
 from approvals.flow import passkeys
 from approvals.flow.challenges import Ceremony, give, stale, take
-from approvals.flow.told import must_be_unused, passkeys_must_be_told
+from approvals.flow.logged import verify_passkeys, verify_unanswered
 
 if TYPE_CHECKING:
     from approvals.flow.passkeys import Assertion
@@ -99,8 +99,8 @@ def record_use(
         Unavailable: the passkey is not enrolled any more, or the challenge was answered before,
             and the rows say otherwise (`row_altered`).
     """
-    must_be_unused(tx, ceremony_id, tenant=used.tenant)
-    passkeys_must_be_told(tx, [used], tenant=used.tenant)
+    verify_unanswered(tx, ceremony_id, tenant=used.tenant)
+    verify_passkeys(tx, [used], tenant=used.tenant)
     unseen = max(0, sign_count - used.sign_count - 1) if used.sign_count else 0
     tx.people.used(
         used.credential_id,

@@ -17,7 +17,7 @@ from approvals.core.approval import APPROVAL, VERDICT
 from approvals.core.ceremony import Decision
 from approvals.core.quorum import assign
 from approvals.core.verdict import Allow, Deny, Escalate
-from approvals.flow.told import passkeys_must_be_told
+from approvals.flow.logged import verify_passkeys
 
 if TYPE_CHECKING:
     from approvals.core.bundle.bundle import Bundle
@@ -97,5 +97,5 @@ def _passkeys_live(tx: Tx, tenant: str, votes: tuple[Vote, ...]) -> bool:
         if passkey is None or (passkey.tenant, passkey.person) != (tenant, approver):
             return False
         held.append(passkey)
-    passkeys_must_be_told(tx, held, tenant=tenant)
+    verify_passkeys(tx, held, tenant=tenant)
     return True

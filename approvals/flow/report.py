@@ -9,7 +9,7 @@ from approvals.core.errors import Conflict, Invalid, NotFound
 from approvals.core.events import Event, EventType
 from approvals.flow import access
 from approvals.flow.locks import held
-from approvals.flow.told import use_must_be_told
+from approvals.flow.logged import verify_use
 from approvals.flow.transition import announce
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def report(
         spent = tx.approvals.spent(tenant=caller.tenant, jti=jti)
         if spent is None:
             raise Conflict("this approval has not been spent", code="not_consumed")
-        use_must_be_told(tx, approval, spent)
+        verify_use(tx, approval, spent)
         fresh = tx.approvals.report(
             tenant=caller.tenant, jti=jti, status=status, output_hash=output_hash, now=tx.now
         )

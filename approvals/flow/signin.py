@@ -11,11 +11,11 @@ from approvals.core.errors import Unauthenticated
 from approvals.core.events import Event, EventType
 from approvals.core.occasion import Purpose
 from approvals.flow import passkeys, unkept
+from approvals.flow.logged import verify_session
 from approvals.flow.proof import record_use
 from approvals.flow.retire import session_ended
 from approvals.flow.service import DEFAULT_TENANT, new_token, token_hash
 from approvals.flow.subjects import session_subject
-from approvals.flow.told import session_must_be_told
 
 if TYPE_CHECKING:
     from approvals.flow.challenges import Ceremony
@@ -114,7 +114,7 @@ def session(service: Service, token: str) -> Session | None:
         found = tx.people.signed_in(token_hash(token), now=tx.now)
         if found is None:
             return None
-        session_must_be_told(tx, token_hash(token), tenant=found.tenant)
+        verify_session(tx, token_hash(token), tenant=found.tenant)
         known = service.current_bundle(tx, found.tenant).bundle.people.get(found.person)
         if known is None or not tx.people.passkeys(tenant=found.tenant, person=found.person):
             return None

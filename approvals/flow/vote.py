@@ -29,10 +29,10 @@ from approvals.flow import passkeys
 from approvals.flow.challenges import give_decision, stale, take
 from approvals.flow.gate import require_open
 from approvals.flow.issue import issue
+from approvals.flow.logged import verify_request
 from approvals.flow.proof import record_use
 from approvals.flow.sight import needs_whole, to_look, visible_to
 from approvals.flow.status import effective_state
-from approvals.flow.told import must_be_told
 from approvals.flow.transition import announce, end
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def _vote(
 def count(service: Service, tx: Tx, stored: StoredRequest, vote: Vote) -> State:
     """Cast a checked vote on a locked request, and issue the approval when the quorum is met."""
     require_open(service, tx)
-    must_be_told(tx, stored)
+    verify_request(tx, stored)
     request = cast(stored.request, vote, now=tx.now)
     tx.requests.add_vote(request, vote)
     _log_vote(tx, request, vote)

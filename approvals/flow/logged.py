@@ -1,13 +1,14 @@
-"""What the log tells of one subject, held against the rows that are about to be used.
+"""Compares rows that are about to be used with the logged events of their subject.
 
-A seal shows that the service wrote a row. It cannot show that the row is the newest of those that
-the service wrote there, or that another row is missing: a request put back to pending after its
-denial, a spend that was deleted, a passkey put back after it was revoked. The events of the subject
-show it. Each names the one before, and the chain's sealed row says how many there are and which is
-the last, so whoever wants an older row to hold must take events out of the log as well. The Merkle
-tree, its signed checkpoints and the keys' mark show that.
+A seal shows that the service wrote a row. It cannot show that the row is the newest one, or that no
+other row is missing. An attacker who can write to the database may put a request back to pending
+after its denial, delete a spend, or put back a passkey that was revoked. The subject's events show
+each of these. Every event names the one before it, and a sealed row says how many there are and
+which is the last. So an attacker would have to take events out of the log as well, which its Merkle
+tree, the signed checkpoints and the keys' mark show.
 
-Ask where nothing changes meanwhile: with the row's lock, or in a transaction that only reads.
+Call these where nothing changes meanwhile: with the row's lock, or in a transaction that only
+reads.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Subject:
     became: dict[str, Became]
 
 
-def told(tx: Tx, *, tenant: str, subject: str) -> Subject:
+def events_of(tx: Tx, *, tenant: str, subject: str) -> Subject:
     """The subject's events, complete and in order.
 
     Raises:
@@ -73,14 +74,14 @@ def _read(stored: Told, tenant: str, subject: str) -> Subject:
     )
 
 
-def must_be_told(tx: Tx, stored: StoredRequest) -> Subject:
+def verify_request(tx: Tx, stored: StoredRequest) -> Subject:
     """Hold a request and its votes against their events; gives these.
 
     Raises:
         Unavailable: the events tell something else (`row_altered`).
     """
     request = stored.request
-    subject = told(tx, tenant=request.document.tenant, subject=request.id)
+    subject = events_of(tx, tenant=request.document.tenant, subject=request.id)
     if subject.became.get(request.id) is not request.state:
         raise altered("request", request.id)
     votes = [event for event in subject.events if event.type in _DECISIONS]
@@ -97,13 +98,13 @@ def must_be_told(tx: Tx, stored: StoredRequest) -> Subject:
     return subject
 
 
-def use_must_be_told(tx: Tx, approval: IssuedApproval, spend: Spend | None) -> Subject:
+def verify_use(tx: Tx, approval: IssuedApproval, spend: Spend | None) -> Subject:
     """Hold what became of an approval against the events; gives these.
 
     Raises:
         Unavailable: the events tell something else (`row_altered`).
     """
-    subject = told(tx, tenant=approval.tenant, subject=approval.txn)
+    subject = events_of(tx, tenant=approval.tenant, subject=approval.txn)
     held = Use.SPENT.value if spend is not None else approval.state
     if subject.became.get(approval.jti) != held:
         raise altered("approval", approval.jti)
@@ -114,7 +115,7 @@ def use_must_be_told(tx: Tx, approval: IssuedApproval, spend: Spend | None) -> S
     return subject
 
 
-def passkeys_must_be_told(tx: Tx, passkeys: Sequence[Passkey], *, tenant: str) -> None:
+def verify_passkeys(tx: Tx, passkeys: Sequence[Passkey], *, tenant: str) -> None:
     """Hold active passkeys of a tenant against their people's events, in one statement.
 
     Raises:
@@ -158,13 +159,13 @@ def _enrolled(subject: Subject) -> dict[object, tuple[Json, Json]]:
     return active
 
 
-def invitation_must_be_told(tx: Tx, token_hash: str, *, tenant: str, person: str) -> None:
+def verify_invitation(tx: Tx, token_hash: str, *, tenant: str, person: str) -> None:
     """Hold an open invitation against the person's events.
 
     Raises:
         Unavailable: it is not the newest one, or somebody enrolled with it (`row_altered`).
     """
-    subject = told(tx, tenant=tenant, subject=_subject_of(tx, tenant, person))
+    subject = events_of(tx, tenant=tenant, subject=_subject_of(tx, tenant, person))
     newest = None
     for event, opened in zip(subject.events, subject.opened, strict=True):
         if event.type is EventType.PERSON_INVITED:
@@ -175,14 +176,14 @@ def invitation_must_be_told(tx: Tx, token_hash: str, *, tenant: str, person: str
         raise altered("invitation", token_hash)
 
 
-def account_must_be_told(tx: Tx, account: Account) -> None:
+def verify_account(tx: Tx, account: Account) -> None:
     """Hold a linked chat account against its person's events.
 
     Raises:
         Unavailable: it was not linked, or is not any more (`row_altered`).
     """
     whose = _subject_of(tx, account.tenant, account.person)
-    subject = told(tx, tenant=account.tenant, subject=whose)
+    subject = events_of(tx, tenant=account.tenant, subject=whose)
     linked = False
     for event, opened in zip(subject.events, subject.opened, strict=True):
         if event.type in _LINKS and (account.channel, account.team, account.account) == tuple(
@@ -193,24 +194,24 @@ def account_must_be_told(tx: Tx, account: Account) -> None:
         raise altered("account", account.channel, account.team, account.account)
 
 
-def session_must_be_told(tx: Tx, token_hash: str, *, tenant: str) -> None:
+def verify_session(tx: Tx, token_hash: str, *, tenant: str) -> None:
     """Hold a signed-in browser against its events.
 
     Raises:
         Unavailable: it was not signed in, or has been signed out (`row_altered`).
     """
-    subject = told(tx, tenant=tenant, subject=session_subject(token_hash))
+    subject = events_of(tx, tenant=tenant, subject=session_subject(token_hash))
     if [event.type for event in subject.events] != [EventType.SESSION_STARTED]:
         raise altered("session", token_hash)
 
 
-def must_be_unused(tx: Tx, ceremony_id: str, *, tenant: str) -> None:
+def verify_unanswered(tx: Tx, ceremony_id: str, *, tenant: str) -> None:
     """Refuse a challenge that a passkey has answered before, although its row says otherwise.
 
     Raises:
         Unavailable: it has been answered (`row_altered`).
     """
-    if told(tx, tenant=tenant, subject=ceremony_id).events:
+    if events_of(tx, tenant=tenant, subject=ceremony_id).events:
         raise altered("ceremony", ceremony_id)
 
 

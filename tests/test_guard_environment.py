@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from approvals.config import Settings
 from approvals.core import canonical, jws
+from approvals.core import directory as directories
+from approvals.core.errors import Invalid
 from approvals.guard import Guard, decorator, use
 from approvals.guard.environment import _VARIABLES
+from approvals.guard.newest import Newest
 from approvals.verifier import Verifier
 from tests.api.running import Running, served
 from tests.guarding import (
@@ -243,3 +248,78 @@ def test_acting_changes_what_it_is_told_and_nothing_else(company: Running) -> No
     assert (other.user, other.task, other.precondition, other.explanation) == ("ada", "t", "p", "e")
     assert other.acting() == other
     assert (other.client, other.agent) == (base.client, base.agent)
+
+
+def pin_number(path: Path, company: Running, number: int, **changes: Any) -> None:
+    """Pin the company's directory under another number, as a document."""
+    client = company.client()
+    _, document = jws.verify(
+        client.directory(), keys=client.jwks_history(), typ="assent-directory+jwt"
+    )
+    path.write_bytes(canonical.encode({**document, "number": number, **changes}))
+    path.chmod(0o600)
+
+
+@pytest.fixture
+def people(company: Running, environment: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where the directory is pinned; the keys are pinned too, so that both are read at once."""
+    jwks = tmp_path / "jwks.json"
+    jwks.write_bytes(canonical.encode(company.client().jwks_history()))
+    jwks.chmod(0o600)
+    environment.setenv("ASSENT_JWKS_FILE", str(jwks))
+    environment.setenv("ASSENT_PEOPLE_FILE", str(tmp_path / "people.json"))
+    environment.setenv("ASSENT_UNATTENDED", "balance")
+    return tmp_path / "people.json"
+
+
+def test_an_older_directory_never_takes_the_place_of_a_newer_one(
+    company: Running, environment: pytest.MonkeyPatch, people: Path
+) -> None:
+    """Each guard stands for a process of its own: what they share is the file."""
+    newest = people.with_name("newest.json")
+    environment.setenv("ASSENT_PEOPLE_NEWEST_FILE", str(newest))
+    pin_number(people, company, 7_000)
+    Guard.from_environment()
+    assert newest.stat().st_mode & 0o077 == 0
+    older: tuple[tuple[int, dict[str, Any]], ...] = ((6_999, {}), (7_000, {"people": []}))
+    for number, changes in older:
+        pin_number(people, company, number, **changes)
+        refused("configuration", Guard.from_environment)
+    pin_number(people, company, 7_001)
+    Guard.from_environment()
+    newest.chmod(0o666)
+    assert refused("configuration", Guard.from_environment).place == str(newest)
+    newest.chmod(0o600)
+    newest.write_text(newest.read_text().replace(company.url, "https://other.example"))
+    assert refused("configuration", Guard.from_environment).place == str(newest)
+
+
+def test_a_file_that_cannot_be_written_forgets_nothing_silently(
+    company: Running, environment: pytest.MonkeyPatch, people: Path
+) -> None:
+    pin_number(people, company, 1)
+    environment.setenv("ASSENT_PEOPLE_NEWEST_FILE", str(people.parent / "nowhere" / "newest.json"))
+    refused("configuration", Guard.from_environment)
+
+
+def test_a_process_remembers_the_newest_directory_that_it_read(company: Running) -> None:
+    client = company.client()
+    listed = directories.verify(client.directory(), keys=client.jwks_history())
+    memory = Newest(None)
+    memory.verify(replace(listed, number=9))
+    for older in (replace(listed, number=8), replace(listed, number=9, people=())):
+        with pytest.raises(Invalid) as caught:
+            memory.verify(older)
+        assert caught.value.code == "directory_older"
+    memory.verify(replace(listed, number=9, issued=listed.issued + 1))
+
+
+def test_a_pinned_directory_has_an_age(
+    company: Running, environment: pytest.MonkeyPatch, people: Path
+) -> None:
+    pin_number(people, company, 1, iat=int(time.time()) - 100)
+    environment.setenv("ASSENT_PEOPLE_MAX_AGE", "10")
+    refused("directory", balance)
+    for wrong in ("0", "soon"):
+        environment.setenv("ASSENT_PEOPLE_MAX_AGE", wrong)
+        assert refused("configuration", Guard.from_environment).place == "ASSENT_PEOPLE_MAX_AGE"

@@ -21,7 +21,7 @@ from approvals.core.approval import MAX_LIFE, TOKEN_TYPE, Approval, Basis, Count
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.ceremony import Decision, StepUp
 from approvals.core.errors import REASONS, AssentError, Invalid, KeySetError
-from approvals.verifier import ApprovalRejected, Floors, VerifiedApproval, Verifier
+from approvals.verifier import PEOPLE_MAX_AGE, ApprovalRejected, Floors, VerifiedApproval, Verifier
 from tests.company import (
     AUDIENCE,
     CALL,
@@ -808,6 +808,40 @@ def test_nor_a_display_that_nobody_saw() -> None:
         COMPANY.vote(person, unseen, display_digest=digest_of("x")) for person in ("ada", "ben")
     ]
     assert reason_for(COMPANY.approval(unseen, shown)) == "evidence"
+
+
+def test_an_old_directory_or_one_from_the_future_approves_nothing() -> None:
+    approval = COMPANY.approval()
+    for made, most, wanted in (
+        (NOW - 1000, 999, "directory"),
+        (NOW - 90 * 86_400 - 1, PEOPLE_MAX_AGE, "directory"),
+        (NOW + 31, PEOPLE_MAX_AGE, "directory"),
+        (253_402_300_799, None, "directory"),
+    ):
+        by = verifier(people=replace(COMPANY.directory, issued=made), people_max_age=most)
+        assert reason_for(approval, by=by) == wanted
+    for made, most in ((NOW - 1000, 1000), (NOW + 30, 1), (0, None)):
+        by = verifier(people=replace(COMPANY.directory, issued=made), people_max_age=most)
+        accepted(COMPANY.token(approval), by=by)
+
+
+def test_an_older_number_than_was_pinned_before_is_refused() -> None:
+    number = COMPANY.directory.number
+    verifier(people_least=number)
+    with pytest.raises(Invalid) as caught:
+        verifier(people_least=number + 1)
+    assert caught.value.code == "directory_older"
+
+
+def test_a_retired_signing_key_lets_nothing_run() -> None:
+    """Whatever time it writes into the token, and though a set that has it is pinned."""
+    jwk = COMPANY.key.public_jwk()
+    for times in ({"exp": NOW}, {"exp": NOW - 5000}, {"nbf": NOW - 9}):
+        by = verifier(keys={"keys": [{**jwk, **times}]})
+        assert reason_for(COMPANY.approval(), by=by) == "unknown_key"
+    backdated = COMPANY.approval(issued=NOW - 6000, not_before=NOW - 6000, expires=NOW - 5700)
+    by = verifier(keys={"keys": [{**jwk, "exp": NOW - 5000}]})
+    assert reason_for(backdated, by=by) == "unknown_key"
 
 
 def test_nor_a_person_who_left_the_directory() -> None:

@@ -49,6 +49,31 @@ def approval_keys(request: Request) -> Response:
 
 
 @router.get(
+    "/.well-known/jwks-history.json",
+    operation_id="approvalKeysHistory",
+    responses={
+        200: {
+            "description": "Every key that signs approvals or ever did, with `nbf` and `exp`.",
+            **raw(
+                JWKS_TYPE,
+                {
+                    "type": "object",
+                    "required": ["keys"],
+                    "properties": {"keys": {"type": "array", "items": {"type": "object"}}},
+                },
+            ),
+        },
+        **refusals(),
+    },
+)
+@aside
+def approval_keys_history(request: Request) -> Response:
+    """The keys, retired ones too: for whoever honours the time that each of them has."""
+    keys = room(request).service.keys.history()
+    return Response(orjson.dumps(keys), headers=_PUBLIC, media_type=JWKS_TYPE)
+
+
+@router.get(
     "/.well-known/assent-configuration",
     operation_id="configuration",
     responses={
@@ -65,6 +90,7 @@ def configuration(request: Request) -> Response:
         wire.Configuration(
             issuer=url,
             jwks_uri=f"{url}/.well-known/jwks.json",
+            jwks_history_uri=f"{url}/.well-known/jwks-history.json",
             submission_endpoint=f"{url}/v1/calls",
             requests_endpoint=f"{url}/v1/requests",
             approvals_endpoint=f"{url}/v1/approvals",

@@ -200,6 +200,7 @@ class Configuration(BaseModel):
 
     issuer: str
     jwks_uri: str
+    jwks_history_uri: str
     submission_endpoint: str
     requests_endpoint: str
     approvals_endpoint: str

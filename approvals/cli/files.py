@@ -1,6 +1,7 @@
 """Files a command reads and writes: bounded, strict, and secrets only with safe permissions."""
 
 import os
+import secrets
 import stat
 from pathlib import Path
 
@@ -76,3 +77,13 @@ def write_new_secret(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file whole, or leave the one that is there as it is."""
+    temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

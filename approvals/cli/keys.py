@@ -5,7 +5,7 @@ What holds: a private key is never printed; a key file is new, mode 0600, and ne
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from jwcrypto.jwk import JWK
@@ -13,10 +13,10 @@ from jwcrypto.jwk import JWK
 from approvals.cli import files, local, remote
 from approvals.cli.options import AsJson, EnforcerId, EnforcerKey, Home, Tenant, Url
 from approvals.cli.output import EPILOG, emit, moment, out, plain, table
+from approvals.core import directory as directories
+from approvals.core.canonical import Json
+from approvals.core.errors import AssentError, Invalid
 from approvals.core.jws import SigningKey
-
-if TYPE_CHECKING:
-    from approvals.core.canonical import Json
 
 ROTATION_NOTICE = 3600
 
@@ -138,6 +138,8 @@ def directory(
 ) -> None:
     """Get what a verifier pins: the signing keys and the signed directory of approvers' keys.
 
+    Retired keys and people who left are in them with their times, so that old evidence holds too. A
+    directory that is older than the one in the folder is refused.
     With --enforcer and --key it asks the service at --url, otherwise it reads the home folder.
     Compare what you pin over a second path: whoever can replace it can speak for the people in it.
     """
@@ -145,20 +147,21 @@ def directory(
     vkey: str | None = None
     if enforcer_id is not None or key is not None:
         with remote.client(url=url, enforcer=enforcer_id, key=key, tenant=tenant) as client:
-            jwks, people = client.jwks(), client.directory()
+            jwks, people = client.jwks_history(), client.directory()
     else:
         from approvals.flow.directory import directory as signed_directory
 
         with local.service(home) as service:
-            jwks = json.loads(json.dumps(service.keys.jwks(local.now())))
+            jwks = service.keys.history()
             people, vkey = signed_directory(service, tenant), service.keys.vkey
     pinned = {"jwks.json": json.dumps(jwks, indent=2), "people.jwt": people}
     if vkey is not None:
         pinned["log.vkey"] = vkey
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
+        _check_newer(folder / "people.jwt", people, jwks)
         for name, content in pinned.items():
-            (folder / name).write_text(content + "\n", encoding="utf-8")
+            files.replace(folder / name, content.encode() + b"\n")
 
     def draw() -> None:
         for name, content in pinned.items():
@@ -168,3 +171,25 @@ def directory(
                 out.print(plain(f"wrote {folder / name}"))
 
     emit({"jwks": jwks, "people": people, "log_vkey": vkey}, draw, as_json=as_json)
+
+
+def _check_newer(path: Path, people: str, jwks: dict[str, Json]) -> None:
+    """Refuse to put a directory in the place of a newer one, or of another service's."""
+    if not path.exists():
+        return
+    new = directories.verify(people, keys=jwks)
+    try:
+        old = directories.verify(files.read_text(path).strip(), keys=jwks)
+        if (old.issuer, old.tenant) != (new.issuer, new.tenant):
+            raise Invalid(f"it is of {old.issuer}, tenant {old.tenant}", code="directory")
+    except AssentError as error:
+        raise AssentError(
+            f"what is pinned here is no directory of this service ({error.message}); "
+            "move it away, or pin into another folder",
+            code="directory",
+            place=str(path),
+        ) from error
+    try:
+        directories.verify_successor(new, number=old.number, content=old.content())
+    except Invalid as error:
+        raise AssentError(error.message, code=error.code, place=str(path)) from error

@@ -231,6 +231,12 @@ def jwks() -> Plan[dict[str, Json]]:
     return Answer.parse(raw).members
 
 
+def jwks_history() -> Plan[dict[str, Json]]:
+    """Fetch every key that the service signs with or ever did, each with its time."""
+    send = Send(method="GET", path="/.well-known/jwks-history.json", named=False)
+    return Answer.parse((yield from _reading(send))).members
+
+
 def log(path: str) -> Plan[bytes]:
     """Fetch what is behind a path of the log, as in `checkpoint` or `tile/entries/000`."""
     send = Send(method="GET", path=f"/log/{path}", named=False, limit=LARGEST_BUNDLE)

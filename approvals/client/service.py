@@ -222,6 +222,10 @@ class Client(_Enforcer):
         """Fetch the keys that the service signs with."""
         return self.run(plans.jwks())
 
+    def jwks_history(self) -> dict[str, Json]:
+        """Fetch every key that the service signs with or ever did: what to pin."""
+        return self.run(plans.jwks_history())
+
     def directory(self) -> str:
         """Fetch the signed directory of approvers' keys, as a token."""
         return self.run(plans.directory())
@@ -321,6 +325,10 @@ class AsyncClient(_Enforcer):
     async def jwks(self) -> dict[str, Json]:
         """Fetch the keys that the service signs with."""
         return await self.run(plans.jwks())
+
+    async def jwks_history(self) -> dict[str, Json]:
+        """Fetch every key that the service signs with or ever did: what to pin."""
+        return await self.run(plans.jwks_history())
 
     async def directory(self) -> str:
         """Fetch the signed directory of approvers' keys, as a token."""

@@ -9,6 +9,8 @@
 | `ASSENT_TENANT` | default `default` |
 | `ASSENT_JWKS_FILE` | the service's public keys, pinned; unset: fetched from it over TLS |
 | `ASSENT_PEOPLE_FILE` | the directory of approvers' keys, pinned: the document, or the signed token that `/v1/people/keys` serves |
+| `ASSENT_PEOPLE_MAX_AGE` | how many seconds old the pinned directory may be; default 7776000, which is 90 days |
+| `ASSENT_PEOPLE_NEWEST_FILE` | a file in which the guard writes which directory was the newest, so that an older one is refused after a restart too; unset: only while the process lives |
 | `ASSENT_UNATTENDED` | with a pinned directory, the tools that policy alone may allow, by commas |
 | `ASSENT_FLOOR_FILE` | with a directory pinned, whom this enforcer itself wants asked: JSON or TOML, see `approvals.core.floor` |
 | `ASSENT_WAIT` | seconds that a call holds for people; default 60 |
@@ -26,7 +28,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from approvals.client import Client
+from approvals.client import Client, plans
 from approvals.core import directory as directories
 from approvals.core.errors import (
     AssentError,
@@ -41,7 +43,8 @@ from approvals.guard.files import (
     wrong,
 )
 from approvals.guard.keys import FetchedKeys
-from approvals.verifier import Verifier
+from approvals.guard.newest import Newest
+from approvals.verifier import PEOPLE_MAX_AGE, Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,6 +62,8 @@ _VARIABLES: Final = (
     "ASSENT_TENANT",
     "ASSENT_JWKS_FILE",
     "ASSENT_PEOPLE_FILE",
+    "ASSENT_PEOPLE_MAX_AGE",
+    "ASSENT_PEOPLE_NEWEST_FILE",
     "ASSENT_UNATTENDED",
     "ASSENT_FLOOR_FILE",
     "ASSENT_WAIT",
@@ -101,15 +106,22 @@ def read_environment() -> Environment:
     )
     floors = _floors()
     people_file = os.environ.get("ASSENT_PEOPLE_FILE")
+    max_age = int(
+        _seconds("ASSENT_PEOPLE_MAX_AGE", default=PEOPLE_MAX_AGE, least=1, most=10 * PEOPLE_MAX_AGE)
+    )
+    newest = Newest(os.environ.get("ASSENT_PEOPLE_NEWEST_FILE") or None)
 
     def build(keys: Mapping[str, Json]) -> Verifier:
         people = None if not people_file else _directory(people_file, keys)
         try:
+            if people is not None:
+                newest.verify(people)
             return Verifier(
                 issuer=client.url,
                 audience=enforcer,
                 keys=keys,
                 people=people,
+                people_max_age=max_age,
                 tenant=tenant,
                 unattended=unattended,
                 floor=floors,
@@ -124,10 +136,10 @@ def read_environment() -> Environment:
 
     return Environment(
         client=client,
-        verifier=_pinned(build) or FetchedKeys(build),
+        verifier=_pinned(build) or FetchedKeys(build, plans.jwks_history),
         agent=_required("ASSENT_AGENT"),
         user=_required("ASSENT_USER"),
-        wait=_seconds("ASSENT_WAIT", default=60.0),
+        wait=_seconds("ASSENT_WAIT", default=60.0, most=86_400),
     )
 
 
@@ -148,7 +160,7 @@ def _required(name: str) -> str:
     return value
 
 
-def _seconds(name: str, *, default: float) -> float:
+def _seconds(name: str, *, default: float, most: float, least: float = 0) -> float:
     text = os.environ.get(name)
     if not text:
         return default
@@ -156,8 +168,8 @@ def _seconds(name: str, *, default: float) -> float:
         seconds = float(text)
     except ValueError as error:
         raise wrong(name, "is not a number of seconds") from error
-    if not 0 <= seconds <= 86_400:  # noqa: PLR2004 - a day
-        raise wrong(name, "is not between 0 and 86400 seconds")
+    if not least <= seconds <= most:
+        raise wrong(name, f"is not between {least} and {most} seconds")
     return seconds
 
 

@@ -6,11 +6,13 @@ import json
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from approvals.core import directory, jws
+from approvals.core.jws import SigningKey
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,6 +172,34 @@ def test_what_an_enforcer_pins(assent: Shell) -> None:
     assert (pins / "log.vkey").read_text().startswith("localhost:8420/log+")
     printed = assent("keys", "directory", "--json")
     assert printed.document["jwks"] == jwks
+
+
+def test_pins_are_not_replaced_by_older_ones(assent: Shell) -> None:
+    """Nor by another service's; and retired keys stay in them, so that the former pin is read."""
+    assent.initialised()
+    pins = assent.folder / "pins"
+    assert assent("keys", "directory", "--out", pins).code == 0
+    old = (pins / "people.jwt").read_text()
+    assert assent("people", "invite", "ada").code == 0
+    assert assent("keys", "rotate", "--delay", "0").code == 0
+    assert assent("keys", "directory", "--out", pins).code == 0
+    jwks = json.loads((pins / "jwks.json").read_text())
+    assert len(jwks["keys"]) == 2
+    newer = directory.verify((pins / "people.jwt").read_text().strip(), keys=jwks)
+    former = directory.verify(old.strip(), keys=jwks)
+    assert newer.number > former.number
+    # As from a service whose database was put back without its keys: the folder has more.
+    signing = SigningKey.from_jwk(
+        json.loads(next((assent.home / "keys").glob("approval-*.json")).read_text())["jwk"]
+    )
+    ahead = directory.sign(replace(newer, number=newer.number + 1000), key=signing)
+    (pins / "people.jwt").write_text(ahead + "\n")
+    ended = assent("keys", "directory", "--out", pins, "--json")
+    assert (ended.code, ended.error["code"]) == (2, "directory_older")
+    assert (pins / "people.jwt").read_text() == ahead + "\n"
+    (pins / "people.jwt").write_text("something else")
+    ended = assent("keys", "directory", "--out", pins, "--json")
+    assert (ended.code, ended.error["code"]) == (2, "directory")
 
 
 def test_no_home_is_said_plainly(assent: Shell) -> None:

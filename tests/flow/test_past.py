@@ -10,7 +10,7 @@ import orjson
 import pytest
 from sqlalchemy import text
 
-from approvals.core import b64, evidence_file
+from approvals.core import b64, evidence_file, jws
 from approvals.core import directory as directories
 from approvals.core.approval import MAX_LIFE, MAX_SKEW
 from approvals.core.ceremony import StepUp
@@ -306,6 +306,32 @@ def test_a_published_key_says_its_time_and_a_set_keeps_it(running: Running) -> N
     assert "nbf" not in first
     assert first["exp"] == second["nbf"] + MAX_LIFE + MAX_SKEW
     assert "exp" not in second
+
+
+def test_what_a_stolen_retired_key_signs_is_not_in_the_log(
+    running: Running, later: Callable[[int], None]
+) -> None:
+    """Another approval of the same time, by the key of that time: no event tells of it."""
+    file = orjson.loads(filed(running, "ada", "ben"))
+    stolen = running.service.keys.signer(now(running))
+    running.service.keys.rotate(now(running), delay=0)
+    introduce(running.service)
+    later(MAX_LIFE + MAX_SKEW + 60)
+    _, claims = jws.verify(
+        file["approval"], keys=running.service.keys.history(), typ="agent-approval+jwt"
+    )
+    forged = {
+        **file,
+        "approval": jws.sign(
+            {**claims, "exp": int(str(claims["exp"])) - 1}, key=stolen, typ="agent-approval+jwt"
+        ),
+    }
+    found = wrong(running, orjson.dumps(forged))
+    assert "approval" not in found
+    assert "story" in found
+    later_claims = {**claims, "iat": now(running), "nbf": now(running), "exp": now(running) + 60}
+    forged["approval"] = jws.sign(later_claims, key=stolen, typ="agent-approval+jwt")
+    assert "approval" in wrong(running, orjson.dumps(forged))
 
 
 def test_hardware_is_hardware_in_the_past_too(running: Running) -> None:

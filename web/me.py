@@ -1,4 +1,4 @@
-"""My passkeys: what I can sign with, and adding to it."""
+"""My own page: what I can sign with, adding to it and ending it, my chat account, how I am told."""
 
 from typing import Annotated
 
@@ -6,10 +6,11 @@ from fastapi import APIRouter, Depends, Path
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from approvals.flow import chat, enrol, look, retire
+from approvals.flow import chat, enrol, how_told, look, retire
 from web import often
 from web.pages import page
 from web.posts import Fields, mapping, text
+from web.present.told import told_page
 from web.session import Session, forget, service_of, signed_in
 
 router = APIRouter(prefix="/me", include_in_schema=False)
@@ -21,13 +22,14 @@ Credential = Annotated[str, Path(max_length=1024)]
 
 @router.api_route("", methods=["GET", "HEAD"])
 def show(request: Request, session: Person) -> Response:
-    """List the person's passkeys."""
+    """Show the person's passkeys, their Slack account, and how they are told."""
     service = service_of(request)
     return page(
         "me.html",
         keys=look.passkeys(service, session),
         slack=service.settings.slack_bot_token is not None,
         linked=chat.linked(service, session, SLACK),
+        told=told_page(how_told.how_told(service, session)),
         who=session.person,
         person=session.name,
         here="me",

@@ -49,6 +49,9 @@ SUPPRESSED: Final = "DR, RN, NRN, OOF, AutoReply"
 delivery and of reading, absences, automatic answers. Not `All`: that would also keep back the
 report that a mail could not be delivered, which an operator needs."""
 
+PREFERENCES: Final = "/me#told"
+"""The part of a person's own page that says how they are told."""
+
 FIRST, LAST = 1, 2
 """Which letter of a notice it is. Not its revision, which may move on between two attempts."""
 
@@ -133,7 +136,7 @@ def _mail(
     safe = letter.safe()
     if not _is_page(safe.url, sender.origin):
         raise ValueError("a mail leads to a page of the service and nowhere else")
-    preferences = f"<{sender.origin}/me>"
+    preferences = f"<{sender.origin}{PREFERENCES}>"
     made = EmailMessage(policy=exact_policy())
     made["From"] = address(sender.address)
     made["To"] = address(message.recipient.address or "")

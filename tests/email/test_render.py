@@ -122,7 +122,7 @@ def test_no_machine_answers_and_lists_are_told_where_preferences_are(kind: str) 
     mail = every()[kind]
     assert mail["Auto-Submitted"] == "auto-generated"
     assert mail["List-Id"] == "Approvals <approvals.company.example>"
-    assert mail["List-Unsubscribe"] == f"<{ORIGIN}/me>"
+    assert mail["List-Unsubscribe"] == f"<{ORIGIN}/me#told>"
     assert mail["List-Unsubscribe-Post"] is None, "one click would silence somebody on duty"
     assert mail["X-Assent-Notice"] == "ntc_0123456789abcdefghijklmnop"
     assert mail["From"] == "assent@company.example"
@@ -210,7 +210,7 @@ def test_ids_are_ids_also_where_names_are_long(labels: int) -> None:
     sent = render.ended(brief, message(brief), sender, NOW, first_id=first_id).as_bytes()
     assert b"=?utf-8?q?=3C" not in sent
     assert first_id.encode() in sent
-    assert f"<https://{domain}/me>".encode() in sent
+    assert f"<https://{domain}/me#told>".encode() in sent
     assert all(len(line) <= 998 for line in sent.split(b"\r\n"))
     assert parsed(sent)["In-Reply-To"].split() == [first_id]
 

@@ -441,7 +441,7 @@ document.addEventListener("submit", (event) => {
   const work = async () => {
     if (decision) await decide(form);
     else if (invitation) await enrol(invitation);
-    else if (signin) location.assign(await signIn(signin, next));
+    else if (signin) location.assign((await signIn(signin, next)) + location.hash); // a link's part of the page
     else if (more) await further(more);
     else if (chat) await link(chat);
     else if (unlink) await withPasskey(unlink, "unlink-account");

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import json
+import logging
 import socket
 import threading
 from base64 import b64decode, b64encode
@@ -142,6 +143,27 @@ def test_starttls_and_a_password(tmp_path: Path) -> None:
             smtp_password=PASSWORD,
         ).send(message(), None)
     assert post.peers == [(True, True)]
+
+
+def test_no_password_and_no_mail_is_logged_or_printed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server, client = contexts(tmp_path)
+    options: dict[str, Any] = {
+        "smtp_host": "localhost",
+        "smtp_security": "starttls",
+        "smtp_username": USER,
+    }
+    secret = "pässwörd-41ae"
+    with caplog.at_level(logging.DEBUG):
+        logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # the test's server, not ours
+        with mail_server(Post(), starttls=server, login=True, password=secret) as port:
+            channel(port, client, **options, smtp_password=secret).send(message(), None)
+            wrong = channel(port, client, **options, smtp_password=f"{secret}x")
+            failed = try_again(wrong, "smtp_auth")
+    told = "".join(capfd.readouterr()) + caplog.text + repr(failed) + str(failed.__context__)
+    for form in (secret, b64encode(f"\0{USER}\0{secret}".encode()).decode(), BRIEF.fingerprint):
+        assert form not in told
 
 
 @pytest.mark.parametrize("password", ["pässwörd", "пароль", "\U0001f511 und 密码", "naïve"])

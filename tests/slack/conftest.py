@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.slack.counterpart import Counterpart
+from tests.slack.counterpart import SIGNING_SECRET, Counterpart
 from tests.slack.workplace import Workplace, workplace
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def _nothing_is_logged_of_what_is_sent(caplog: pytest.LogCaptureFixture) -> Iter
     with caplog.at_level(logging.DEBUG):
         yield
     assert "xoxb-" not in caplog.text
+    assert "xapp-" not in caplog.text
+    assert SIGNING_SECRET not in caplog.text
     assert "vendor@example.com" not in caplog.text
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MOST_ANSWERS = 5
 TRIGGER_SECONDS = 3.0
+SIGNING_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -39,7 +40,7 @@ class Counterpart:
         self.whole = False  # installed in all of the organization, not in one workspace
         self.bot_token = "xoxb-counterpart"
         self.app_token = "xapp-counterpart"
-        self.signing_secret = "8f742231b10e8888abcd99yyyzzz85a5"
+        self.signing_secret = SIGNING_SECRET
         self.users: dict[str, User] = {}
         self.messages: list[Message] = []
         self.views: list[dict[str, Any]] = []

@@ -55,7 +55,7 @@ def test_a_mail_leads_to_the_part_of_the_page_that_says_how_one_is_told(site: Si
         assert "ada.lund@" not in html
         other = text_of(bo.enrol("bo").get(place.path).text)
         assert "no channel is named for you" in other
-        assert "You may stand in for" in other
+        assert "Stand-in for" in other
         assert "Ada Lund" in other
         assert "U0ADA" not in other
 

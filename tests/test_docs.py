@@ -314,3 +314,20 @@ def test_the_threat_model_points_at_tests_that_exist() -> None:
     for path, name in pointed:
         assert (ROOT / path).is_file(), path
         assert not name or f"def {name}(" in text(path), f"{path}::{name}"
+
+
+def test_threats_are_numbered_once_and_in_order() -> None:
+    numbers = [
+        int(row) for row in re.findall(r"^\| (\d+) \|", text("docs/threat-model.md"), re.MULTILINE)
+    ]
+    assert numbers == [*range(1, len(numbers) + 1)]
+
+
+def test_each_decision_has_a_number_of_its_own_and_is_listed_in_order() -> None:
+    records = sorted((ROOT / "docs" / "decisions").glob("0*.md"))
+    listed = re.findall(
+        r"^\| \[(\d{4})\]\(([\w.-]+)\)", text("docs/decisions/README.md"), re.MULTILINE
+    )
+    assert listed == [(f"{number:04}", path.name) for number, path in enumerate(records, 1)]
+    for path in records:
+        assert path.read_text("utf-8").startswith(f"# {path.name[:4]} · "), path.name

@@ -14,13 +14,12 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from approvals import log
 from approvals.core.ceremony import Decision, StepUp
 from approvals.core.errors import Conflict, Forbidden, Invalid, TransitionError
-from approvals.core.events import Event, EventType
 from approvals.core.occasion import Purpose
 from approvals.core.quorum import Vote
 from approvals.flow import passkeys, proof
+from approvals.flow.accounts import log_linked, log_unlinked
 from approvals.flow.brief import brief
 from approvals.flow.gate import require_open
 from approvals.flow.logged import verify_account
@@ -28,16 +27,13 @@ from approvals.flow.outbox import NoticeKind, tell
 from approvals.flow.service import DEFAULT_TENANT, token_hash
 from approvals.flow.sight import visible_to
 from approvals.flow.signin import Session
-from approvals.flow.subjects import person_subject
 from approvals.flow.vote import LONGEST_REASON, count, may_vote
 from approvals.store.accounts import Account
 
 if TYPE_CHECKING:
-    from approvals.core.canonical import Json
     from approvals.core.requests import State
     from approvals.flow.challenges import Ceremony
     from approvals.flow.service import Service
-    from approvals.store import Tx
 
 CODE_SECONDS = 600
 CALLBACK_SECONDS = 3600
@@ -104,16 +100,10 @@ def finish_link(service: Service, *, channel: str, team: str, account: str, code
         bundle = service.current_bundle(tx, tenant).bundle
         if person not in bundle.people:
             raise Conflict("this code is wrong, used or too old", code="link_code")
-        if not tx.accounts.link(Account(channel, team, account, tenant, person, tx.now)):
+        linking = Account(channel, team, account, tenant, person, tx.now)
+        if not tx.accounts.link(linking):
             raise Conflict("this account, or this person, is linked already", code="account_linked")
-        _log(
-            kind=EventType.ACCOUNT_LINKED,
-            tx=tx,
-            account=(channel, team, account),
-            tenant=tenant,
-            person=person,
-            code=token_hash(code.strip().upper()),
-        )
+        log_linked(tx, linking, code_hash=token_hash(code.strip().upper()))
         tell(
             tx,
             bundle,
@@ -156,13 +146,7 @@ def unlink(
         if known is not None and tx.accounts.unlink(
             tenant=session.tenant, channel=channel, person=session.person
         ):
-            _log(
-                kind=EventType.ACCOUNT_UNLINKED,
-                tx=tx,
-                account=(channel, known.team, known.account),
-                tenant=session.tenant,
-                person=session.person,
-            )
+            log_unlinked(tx, known)
 
 
 def linked(service: Service, session: Session, channel: str) -> Account | None:
@@ -242,27 +226,3 @@ def click(
                     "open the page and use your passkey", code="step_up_needed"
                 ) from error
             raise
-
-
-def _log(
-    *,
-    kind: EventType,
-    tx: Tx,
-    account: tuple[str, str, str],
-    tenant: str,
-    person: str,
-    code: str | None = None,
-) -> None:
-    channel, team, name = account
-    secret: dict[str, Json] = {"person": person, "channel": channel, "team": team, "account": name}
-    log.append(
-        tx,
-        Event(
-            type=kind,
-            time=tx.now,
-            tenant=tenant,
-            subject=person_subject(tx, tenant=tenant, person=person),
-            public={},
-            secret=secret if code is None else {**secret, "code": code},
-        ),
-    )

@@ -16,6 +16,7 @@ from approvals.core.errors import NotFound
 from approvals.core.events import Event, EventType
 from approvals.core.occasion import Purpose
 from approvals.flow import passkeys, proof
+from approvals.flow.accounts import log_unlinked
 from approvals.flow.subjects import person_subject, session_subject
 
 if TYPE_CHECKING:
@@ -93,25 +94,9 @@ def offboard(tx: Tx, *, tenant: str, staying: Collection[str]) -> None:
     for person in sorted(tx.people.holders(tenant) - set(staying)):
         retire(tx, tenant=tenant, person=person, reason=Reason.LEFT)
         tx.people.end_invitations_of(tenant=tenant, person=person)
-        subject = person_subject(tx, tenant=tenant, person=person)
         for account in tx.accounts.leave(tenant=tenant, person=person):
-            log.append(
-                tx,
-                Event(
-                    type=EventType.ACCOUNT_UNLINKED,
-                    time=tx.now,
-                    tenant=tenant,
-                    subject=subject,
-                    public={},
-                    secret={
-                        "person": person,
-                        "channel": account.channel,
-                        "team": account.team,
-                        "account": account.account,
-                    },
-                ),
-            )
-        # Last: their events are told of under a digest of it.
+            log_unlinked(tx, account)
+        # Last: it names the subject of the events above.
         tx.people.forget_handle(tenant=tenant, person=person)
 
 

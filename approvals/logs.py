@@ -1,9 +1,9 @@
-"""Logs: JSON, one event a line, whoever writes it, and no value from anywhere.
+"""Logs: JSON, one event a line, without values of calls or people, also from libraries.
 
-Our own events are written with what may be told. Libraries write to the standard library's loggers,
-and quote what they could not use: a statement's parameters, a server's "Key (name)=(value)", a
-callback's payload. So of theirs no exception's message is kept, only its type and where it was; and
-the text only of those that are known to write no values.
+The service's own events have only members that may be logged. Libraries use the standard library's
+loggers, and quote values: a statement's parameters, a server's "Key (name)=(value)", a callback's
+payload. So an exception of a library is logged by its type and place, without its message. The text
+of a log line is kept only for libraries that are known to write no values.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The `assent` command: a thin shell over the rooms, for people and for programs.
 
 What holds: every command takes `--json` and then prints exactly one JSON document on standard
-output; every failure names the place and a stable code and is never a traceback; the exit code is
+output. Every failure names the place and a stable code and is never a traceback; the exit code is
 one of `approvals.cli.output.ExitCode`, so that a script can tell a finding from a mistake.
 """
 

@@ -1,9 +1,9 @@
 """The one place where bytes from outside become a public key.
 
-Libraries take keys that nobody should trust: points of small order, under which anybody can sign
-anything; second spellings of one key, so that one key has two names; strings that are no point at
-all. Every reader of keys (a bundle, a JWK Set, a COSE_Key, a log's or witness's verifier key) gets
-its key here, and every refusal is a `ValueError` that says what is wrong.
+Libraries accept keys that must not be trusted. Under a point of small order anybody can sign
+anything. A second encoding of a key gives one key two names. Some strings are no point at all.
+Every reader of keys (a bundle, a JWK Set, a COSE_Key, a log's or witness's verifier key) gets its
+key here, and every refusal is a `ValueError` that says what is wrong.
 
 Follows RFC 8032 section 5.1.3 (decoding, strictly: y < p), FIPS 186-5 and RFC 8017. A point with a
 component of small order beside a large one is taken: only who made the key can sign under it.

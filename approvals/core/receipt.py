@@ -1,10 +1,9 @@
-"""The receipt: the service's signed word that one use has spent one approval.
+"""The receipt: the service's signed statement that one use has spent one approval.
 
-An enforcer runs the call only with a receipt in its hands. What holds of one that `verify` gave: a
-key of the service signed it, for this enforcer, about this approval and this call, for the `use_id`
-that the enforcer made for this one execution, and at a time when the approval was valid. Any other
-answer, whatever its status, is no receipt: a proxy, a cache or a server in the wrong place that
-answers 200 lets nothing run.
+An enforcer runs a call only after `verify` accepted its receipt. Then a key of the service signed
+it, for this enforcer, approval and call, at a time when the approval was valid. It names the
+`use_id` that the enforcer made for this one execution. An answer without such a receipt lets
+nothing run, even with status 200: it may come from a proxy, a cache or a server in the wrong place.
 
 Follows docs/protocol.md, "Spending".
 """

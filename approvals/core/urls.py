@@ -1,7 +1,7 @@
-"""Addresses that this project connects to or is reached at: one way to write each.
+"""Addresses that this project connects to or is reached at, each in one plain form.
 
 A person reads an address in a review, one program checks it, another connects to it, and all must
-see the same host. URL parsers that mean well do not: they take credentials before a host
+see the same host. Lenient URL parsers differ: they accept credentials before a host
 (`https://a@b/`), many spellings of an IP address (`127.1`, `2130706433`, `0x7f.1`) and an empty
 port. So one pattern reads an address whole, and it has one plain form:
 

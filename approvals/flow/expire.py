@@ -1,8 +1,8 @@
-"""Time runs out. Wherever something is granted that is a condition; here it is only recorded.
+"""Records what has expired. Nothing depends on it: every statement that grants checks the time.
 
-What holds: the work of one run is bounded, and so is that of each of its transactions, which on
-SQLite keep other writers waiting. A run goes on while there is more, so it catches up: it records
-some thousand approvals in the time in which the service issues some hundred.
+What holds: one run does a bounded amount of work, and so does each of its transactions, since on
+SQLite other writers wait for it. Recording an approval is much cheaper than issuing one, so runs
+catch up with any backlog.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How people decide: how much, how often yes, how fast; for operators, to see who is worn down.
 
-What holds: figures are made of the votes of the last 30 days, and of what was signed with each
-passkey that people have; who is not an operator is told that there is no such page.
+What holds: figures cover the votes of the last 30 days, and what was signed with each passkey that
+people have. Only operators see them; for everybody else there is no such page.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DAYS = 30
 QUICK_SECONDS = 10
-"""Who answers sooner than this has hardly read what they answer."""
+"""A person who answers sooner has hardly read the request."""
 MOST_VOTES = 50_000
 MOST_PASSKEYS = 200
 

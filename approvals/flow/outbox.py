@@ -1,8 +1,9 @@
 """Telling people: notices are put into the outbox with the change that they tell of.
 
-What holds: a notice commits with its cause or not at all; the same thing is told to the same person
-on the same channel once; how many notices requests can cause is capped for each person, whatever
-agents do. What is beyond a cap is not lost: it waits in the person's inbox.
+What holds:
+1. A notice commits with its cause or not at all.
+2. A person gets one notice of one thing on one channel.
+3. Each person's notices of requests are capped. A request beyond a cap waits in their inbox.
 """
 
 from __future__ import annotations

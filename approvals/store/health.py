@@ -1,6 +1,6 @@
-"""How the database has been lately: what happened to the last transaction, and whether it is heard.
+"""What this process last saw of its database: commits, faults, the clock, the listener.
 
-It is what was seen in passing. Asking costs nothing and never waits.
+It is recorded as transactions happen. Reading it makes no query and never waits.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The SQLite file: the library, its settings, its modes, and who may serve it.
 
-It is the bundled, current library, not the system's: versions before 3.51.3 can corrupt a
+The library is the bundled one and not the system's: SQLite versions before 3.51.3 can corrupt a
 write-ahead log under concurrent connections. Writers queue for one lock in the process instead of
 polling SQLite's; `synchronous=FULL` makes a commit durable before it is answered.
 """

@@ -1,10 +1,9 @@
 """Strict YAML: plain JSON values, and the line on which each of them stands.
 
-What a reviewer reads is what the program gets. So there are no anchors or aliases (an alias bomb is
-a few lines that expand to gigabytes), no tags, no merge keys, no second document, no duplicate
-key, and no scalar that means something else than it looks like: only `true`, `false`, `null` and
-decimal numbers are not strings (YAML 1.2 core schema without its octal and special floats), so a
-country code `no` and a time `12:30` stay text.
+A reviewer must read the same values as the program. So the reader refuses anchors and aliases, of
+which a few lines can expand to gigabytes. It refuses tags, merge keys, a second document and a
+duplicate key. Only `true`, `false`, `null` and decimal numbers are not strings (YAML 1.2 core
+schema without its octal and special floats): a country code `no` and a time `12:30` stay text.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""That an evidence file has all events of its subject, and on whose word.
+"""Whether an evidence file has all events of its subject, and which proof says so.
 
-The events of a subject are numbered and chained, so a gap among those in a file shows by itself. A
-missing end does not. It is shown in one of two ways:
+The events of a subject are numbered and chained, so a gap between two of them is visible. A missing
+last event is not. There are two proofs that none is missing:
 
-1. The service's statement: so many events, of which this is the last, when the log had this size
-   and root. It is as good as the service's signing key.
-2. The log itself: whoever has all of its leaves sees whether there are others of this subject. That
-   takes nobody's word but the log's checkpoint.
+1. The service signs how many events there were, and which was the last, when the log had this size
+   and root. Somebody with the service's signing key can forge it.
+2. An auditor searches all leaves of the log for events of the subject. That depends on nothing but
+   the log's checkpoint.
 
 Follows docs/protocol.md, "Evidence file".
 """

@@ -152,6 +152,28 @@ def test_a_folder_that_anybody_may_write_is_refused(
     assert "chmod o-w" in refused("configuration", balance).message
 
 
+@pytest.mark.parametrize("way", ["a link in it", "a link through it", "a folder in it"])
+def test_nor_one_on_the_way_to_the_file(
+    environment: pytest.MonkeyPatch, tmp_path: Path, way: str
+) -> None:
+    folder, own = tmp_path / "open", tmp_path / "own"
+    folder.mkdir()
+    own.mkdir()
+    (own / "jwks.json").write_text("{}")
+    path = folder / "jwks.json"
+    path.symlink_to(own / "jwks.json")
+    if way == "a link through it":
+        path = own / "through.json"
+        path.symlink_to(folder / "jwks.json")
+    if way == "a folder in it":
+        path = folder / "in" / "jwks.json"
+        path.parent.mkdir()
+        path.write_text("{}")
+    folder.chmod(0o777)
+    environment.setenv("ASSENT_JWKS_FILE", str(path))
+    assert f"chmod o-w {folder}" in refused("configuration", balance).message
+
+
 def test_no_setting_of_the_service_is_taken_for_a_misspelling(
     environment: pytest.MonkeyPatch,
 ) -> None:

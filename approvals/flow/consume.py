@@ -20,9 +20,11 @@ from approvals.flow.logged import verify_use
 from approvals.flow.recheck import still_allowed
 from approvals.flow.transition import announce
 from approvals.store.approvals import Spend
+from approvals.store.seals import altered
 
 if TYPE_CHECKING:
     from approvals.flow.caller import Caller
+    from approvals.flow.logged import Subject
     from approvals.flow.service import Service
     from approvals.store import Tx
     from approvals.store.approvals import IssuedApproval
@@ -58,31 +60,23 @@ def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_i
         if approval is None or approval.enforcer != caller.enforcer:
             raise NotFound("no such approval")
         spent = tx.approvals.spent(tenant=caller.tenant, jti=jti)
+        if spent is None and service.spends.has(tenant=caller.tenant, jti=jti):
+            raise altered("spend", jti)
         told = verify_use(tx, approval, spent)
-        reason = None
         if spent is None:
             reason = _refusal(service, tx, approval, call_hash)
-            if reason is None:
-                spend = Spend(jti, use_id, _receipt(service, tx, approval, use_id), tx.now)
-                if tx.approvals.spend(
-                    spend, tenant=caller.tenant, enforcer=caller.enforcer, call_hash=call_hash
-                ):
-                    _log_spent(tx, approval, spend)
-                    return spend.receipt
-            spent = tx.approvals.spent(tenant=caller.tenant, jti=jti)
-        if spent is not None:
-            if spent.use_id == use_id and call_hash == approval.call_hash:
-                return spent.receipt
-            reason = "call_mismatch" if call_hash != approval.call_hash else "consumed"
-        reason = reason or "revoked"
-        if reason == "revoked":
-            # Or the same call would find this dead approval, and nobody be asked, until it lapses.
-            tx.requests.close(approval.txn)
-        refused = sum(event.type is EventType.APPROVAL_REFUSED for event in told.events)
-        if refused < KEPT_REFUSALS:
-            _log_refused(tx, approval, reason)
-    # Raised after the commit, so that the refusal stays in the log.
-    raise Conflict(_SENTENCES[reason], code=reason)
+            given = _spend(service, tx, approval, use_id) if reason is None else None
+        else:
+            reason = _other_use(spent, approval, call_hash=call_hash, use_id=use_id)
+            given = spent.receipt if reason is None else None
+        if given is None:
+            reason = reason or "revoked"
+            _refuse(tx, approval, reason, told)
+    # Both after the commit: the refusal stays in the log, and only what was spent is known as it.
+    if given is None:
+        raise Conflict(_SENTENCES[reason or "revoked"], code=reason)
+    service.spends.add(tenant=caller.tenant, jti=jti)
+    return given
 
 
 _SENTENCES = {
@@ -102,6 +96,29 @@ def _refusal(service: Service, tx: Tx, approval: IssuedApproval, call_hash: str)
     if approval.state != "live" or not still_allowed(service, tx, approval):
         return "revoked"
     return None
+
+
+def _other_use(
+    spent: Spend, approval: IssuedApproval, *, call_hash: str, use_id: str
+) -> str | None:
+    """Why this is not the use that has spent the approval, if it is not."""
+    if call_hash != approval.call_hash:
+        return "call_mismatch"
+    return None if use_id == spent.use_id else "consumed"
+
+
+def _spend(service: Service, tx: Tx, approval: IssuedApproval, use_id: str) -> str | None:
+    """Spend the approval and give the receipt; None where it does not hold after all."""
+    spend = Spend(approval.jti, use_id, _receipt(service, tx, approval, use_id), tx.now)
+    if not tx.approvals.spend(
+        spend,
+        tenant=approval.tenant,
+        enforcer=approval.enforcer,
+        call_hash=approval.call_hash,
+    ):
+        return None
+    _log_spent(tx, approval, spend)
+    return spend.receipt
 
 
 def _receipt(service: Service, tx: Tx, approval: IssuedApproval, use_id: str) -> str:
@@ -134,8 +151,13 @@ def _log_spent(tx: Tx, approval: IssuedApproval, spend: Spend) -> None:
             announce(tx, stored.request)
 
 
-def _log_refused(tx: Tx, approval: IssuedApproval, reason: str) -> None:
-    _append(tx, approval, EventType.APPROVAL_REFUSED, public={}, secret={"code": reason})
+def _refuse(tx: Tx, approval: IssuedApproval, reason: str, told: Subject) -> None:
+    if reason == "revoked":
+        # Or the same call would find this dead approval, and nobody be asked, until it lapses.
+        tx.requests.close(approval.txn)
+    logged = sum(event.type is EventType.APPROVAL_REFUSED for event in told.events)
+    if logged < KEPT_REFUSALS:
+        _append(tx, approval, EventType.APPROVAL_REFUSED, public={}, secret={"code": reason})
 
 
 def _append(

@@ -60,7 +60,7 @@ def _read(path: str, *, forbidden: int, why: str, remedy: str) -> bytes:
         with Path(path).open("rb") as file:
             found = os.fstat(file.fileno())
             _check(path, found, forbidden=forbidden, why=why, remedy=remedy)
-            _check_folder(path)
+            _check_folders(path)
             raw = file.read(MAX_FILE + 1)
     except OSError as error:
         raise wrong(path, f"cannot be read: {error.strerror}") from error
@@ -82,9 +82,20 @@ def _check(path: str, found: os.stat_result, *, forbidden: int, why: str, remedy
         raise wrong(path, f"has mode {mode:04o}: {why}; do: {remedy} {path}")
 
 
-def _check_folder(path: str) -> None:
-    """Refuse a folder in which anybody can put another file under this name."""
-    mode = Path(path).resolve().parent.stat().st_mode
-    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        folder = Path(path).resolve().parent
-        raise wrong(path, f"is in a folder that anybody may write; do: chmod o-w {folder}")
+def _check_folders(path: str) -> None:
+    """Refuse a folder, anywhere on the way, in which anybody can put another file or folder.
+
+    Each symbolic link is followed by itself: who may exchange one chooses what is read.
+    """
+    seen: set[Path] = set()
+    left = [Path(path).absolute()]
+    while left:
+        one = left.pop()
+        for step in (one, *one.parents):
+            if step not in seen and step.is_symlink():
+                left.append(step.parent / step.readlink())
+            seen.add(step)
+    for folder in {step.parent for step in seen}:
+        mode = folder.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            raise wrong(path, f"is in a folder that anybody may write; do: chmod o-w {folder}")

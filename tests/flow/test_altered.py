@@ -17,6 +17,8 @@ from approvals.flow import answers, consume, look, sight, signin, vote
 from approvals.flow.activate import activate
 from approvals.flow.directory import directory
 from approvals.flow.evidence import evidence
+from approvals.flow.restore import checked
+from approvals.flow.rounds import sequence
 from approvals.flow.status import status
 from approvals.store import rows
 from tests.intruder import Intruder, Values, table_of
@@ -37,6 +39,7 @@ SPEND = table_of(rows.SpendRow)
 PASSKEY = table_of(rows.PasskeyRow)
 ACTIVATION = table_of(rows.ActivationRow)
 CHAIN = table_of(rows.ChainRow)
+LEAF = table_of(rows.LeafRow)
 
 
 @pytest.fixture
@@ -186,6 +189,26 @@ def test_an_approval_whose_spend_was_deleted_is_not_spent_again(
     for use_id in ("once", "twice"):
         row_altered(lambda use_id=use_id: use(running, request_id, use_id))  # type: ignore[misc]
     row_altered(lambda: evidence(running.service, running.caller, request_id))
+
+
+def test_an_approval_that_this_process_spent_is_not_spent_again_whatever_the_database_says(
+    running: Running, intruder: Intruder
+) -> None:
+    """Everything of the subject as it was, and the event of the spending filed elsewhere."""
+    request_id = running.opened("20.00")
+    running.decide("ada", request_id)
+    sequence(running.service)
+    before = {table: intruder.rows(table) for table in (REQUEST, APPROVAL, SPEND)}
+    chain = the(intruder, CHAIN, subject=request_id)
+    use(running, request_id)
+    sequence(running.service)
+    told = [row for row in intruder.rows(LEAF) if row["subject"] == request_id][-1]
+    intruder.edit(LEAF, told, subject="req_elsewhere")
+    for table, its in before.items():
+        intruder.put_back(table, its)
+    intruder.edit(CHAIN, chain, **chain)
+    row_altered(lambda: use(running, request_id, "twice"))
+    assert "leaf_subject" in {found.code for found in checked(running.service).findings}
 
 
 def test_an_altered_row_is_no_reason_to_refuse_another(

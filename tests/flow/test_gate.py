@@ -337,7 +337,7 @@ def test_what_grants_is_reached_through_the_gate_alone() -> None:
                     uses.add((path.name, function.name, node.func.attr))
     assert uses == {
         ("issue.py", "issue", "issue"),
-        ("consume.py", "consume", "spend"),
+        ("consume.py", "_spend", "spend"),
         ("vote.py", "count", "add_vote"),
         ("submit.py", "_remember", "add_verdict"),
         ("enrol.py", "_enrol", "enrol"),

@@ -217,7 +217,7 @@ def _draw_results(folder: Path, results: list[CaseResult], unreached: Sequence[s
     else:
         out.print(plain(f"{len(results)} cases pass.", "bold green"))
     if unreached:
-        out.print(plain(f"No case reaches: {', '.join(unreached)}", "yellow"))
+        out.print(plain(f"Rules that gave no case its verdict: {', '.join(unreached)}", "yellow"))
 
 
 def _draw_contents(bundle: Bundle) -> None:

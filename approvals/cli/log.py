@@ -155,7 +155,9 @@ def accept_restore(
             "  people, passkeys and bundles are as they were then: look at who has left since"
         )
         if not yes:
-            out.print("\nNothing was changed. To do it: assent log accept-restore --yes")
+            out.print(
+                "\nNothing was changed. To do it: assent log accept-restore --yes --reason TEXT"
+            )
 
     emit(value, draw, as_json=as_json)
     if not yes:
@@ -187,7 +189,12 @@ def fetch(
     (folder / fetched.CHECKPOINT).write_text(note, encoding="utf-8")
     emit(
         {"folder": str(folder), "size": size},
-        lambda: out.print(plain(f"{folder}: {size} leaves; nothing of it is checked yet")),
+        lambda: out.print(
+            plain(
+                f"{folder}: {size} leaves; nothing of it is checked yet. "
+                f"To check it: assent log check --log {folder} --log-key FILE"
+            )
+        ),
         as_json=as_json,
     )
 

@@ -135,7 +135,7 @@ def passkeys(
                     f"    {passkey.step_up.value}, {kind}, since {moment(passkey.created)}, {used}"
                 )
             )
-            counted = f"    {passkey.uses} uses, {passkey.decisions} of them decisions"
+            counted = f"    uses: {passkey.uses}, of them decisions: {passkey.decisions}"
             if passkey.unseen:
                 counted += f"; its own counter shows {passkey.unseen} more"
             out.print(plain(counted))

@@ -32,7 +32,7 @@ def run_tests(bundle: Bundle) -> list[CaseResult]:
 
 
 def unreached_rules(bundle: Bundle) -> tuple[str, ...]:
-    """The rules that no case reaches, sorted: nothing shows what they do."""
+    """The rules that gave no case its verdict, sorted: nothing shows what they do."""
     reached = {rule for result in run_tests(bundle) for rule in result.verdict.rules}
     return tuple(sorted(bundle.rules.keys() - reached))
 

@@ -164,7 +164,7 @@ class PinnedFloor:
     def __post_init__(self) -> None:
         both = sorted(self.floors.named() & self.unattended)
         if both:
-            raise _wrong("unattended", f"{both[0]} is listed as unattended and has a floor")
+            raise _wrong("unattended", f"{both[0]} has a floor, so take it off the list")
         for what, places in self.floors.all():
             self._check(what, places)
         by_tool: dict[str, list[tuple[Requirement, ...]]] = {
@@ -229,7 +229,7 @@ class PinnedFloor:
                 missing = sorted(frozenset(names) - there)
                 if missing:
                     raise _wrong(
-                        what, f"names the {kind} {missing[0]}, whom the directory does not have"
+                        what, f"names the {kind} {missing[0]}, which the pinned directory lacks"
                     )
         everybody = [_strongest_vote(person.id) for person in self.people.people]
         if assign(self._requirements(places), everybody) is None:

@@ -260,7 +260,10 @@ def _open_invitation(tx: Tx, token: str) -> StoredInvitation:
 def _known(service: Service, tx: Tx, tenant: str, person: str) -> Person:
     known = service.current_bundle(tx, tenant).bundle.people.get(person)
     if known is None:
-        raise NotFound(f"{person} is not in people.yaml", code="unknown_person")
+        raise NotFound(
+            f"{person} is not in people.yaml of the bundle in force: add them and activate it",
+            code="unknown_person",
+        )
     return known
 
 

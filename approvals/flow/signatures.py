@@ -45,7 +45,7 @@ def unintroduced(service: Service) -> tuple[log.Finding, ...]:
                         _finding(jti, "signed by a key of which the log does not tell before it")
                     )
     found += [
-        _finding(key.kid, "a key is there of which the log does not tell")
+        _finding(key.kid, "the log does not tell of this key; the service mends that when it runs")
         for key in service.keys.approval_keys
         if key.kid not in introduced
     ]

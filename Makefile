@@ -34,7 +34,7 @@ bench: $(DEV_READY) system-packages ## measure, and write benchmarks/results.jso
 
 faults: $(DEV_READY) system-packages ## every fault instead of the sample that make test draws; takes hours
 	@sh .ci/system-packages build-essential
-	$(BIN)/pytest tests/faults tests/crash --complete $(FAULTS_ARGS)
+	$(BIN)/pytest tests/faults tests/crash --complete --timeout 86400 $(FAULTS_ARGS)
 
 mutate: $(DEV_READY) ## change the security core in many small ways and list the changes no test notices
 	$(BIN)/mutmut run

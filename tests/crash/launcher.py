@@ -17,10 +17,9 @@ from approvals.config import load
 
 
 def bury() -> None:
-    """Wait for the children that were killed, or they would stay as zombies."""
+    """Wait until the child that was killed has ended, and with it what it held: its port."""
     with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0] != 0:
-            pass
+        os.waitpid(-1, 0)
 
 
 def main() -> None:

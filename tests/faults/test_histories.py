@@ -53,7 +53,6 @@ def own_database() -> Iterator[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(36_000)
 def test_two_processes_that_are_killed(
     tmp_path: Path, empty_postgres_url: str, draws: Draws
 ) -> None:
@@ -65,7 +64,6 @@ def test_two_processes_that_are_killed(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(36_000)
 def test_a_database_and_a_network_that_fail(
     tmp_path: Path, own_database: str, draws: Draws
 ) -> None:
@@ -85,7 +83,6 @@ def test_a_database_and_a_network_that_fail(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(36_000)
 def test_a_clock_that_is_set(tmp_path: Path, empty_postgres_url: str, draws: Draws) -> None:
     """A little ahead, back by what is borne, a day ahead, and right again."""
     with served(tmp_path, empty_postgres_url, own_clock=True) as setting:

@@ -74,7 +74,6 @@ def teller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teller]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(36_000)
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_write_that_fails_loses_nothing_and_stops_nothing(
     stage: str, teller: Teller, draws: Draws

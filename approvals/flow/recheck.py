@@ -1,19 +1,19 @@
-"""Before an approval is spent: would it still be given?
+"""Before an approval is given, and before it is spent: would it be given under what holds now?
 
-Between the decision and the spending a person may have left, an agent may have been retired, a
-rule may have become stricter, a tool may have been redefined. Spending takes the stricter of the
-bundle that decided and the current one.
+Between the submission, the votes and the spending a person may have left, an agent or an enforcer
+may have been retired, a rule may have become stricter, a tool may have been redefined. Issuing and
+spending take the stricter of the bundle that decided and the current one.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
 import orjson
 
 from approvals.core import b64, policy
-from approvals.core.approval import APPROVAL, VERDICT
+from approvals.core.approval import APPROVAL, REQUEST, VERDICT
 from approvals.core.ceremony import Decision
 from approvals.core.quorum import assign
 from approvals.core.verdict import Allow, Deny, Escalate
@@ -22,25 +22,60 @@ from approvals.flow.logged import verify_passkeys
 if TYPE_CHECKING:
     from approvals.core.bundle.bundle import Bundle
     from approvals.core.quorum import Vote
+    from approvals.core.requests import Request
     from approvals.core.verdict import Facts, Verdict
     from approvals.flow.service import Service
     from approvals.store import Tx
     from approvals.store.approvals import IssuedApproval
 
 
+@dataclass(frozen=True, slots=True)
+class _Grant:
+    """What an approval rests on: the verdict, the bundle that gave it, for whom, and the votes."""
+
+    tenant: str
+    verdict: str
+    bundle: str
+    enforcer: str
+    votes: tuple[Vote, ...]
+
+
 def still_allowed(service: Service, tx: Tx, approval: IssuedApproval) -> bool:
     """Whether the approval holds under the current bundle, with the passkeys enrolled now."""
-    verdict_row = tx.requests.verdict(
-        tenant=approval.tenant, verdict_id=VERDICT + approval.jti.removeprefix(APPROVAL)
-    )
-    if verdict_row is None:
-        return False
     stored = tx.requests.get(tenant=approval.tenant, request_id=approval.txn)
-    votes = () if stored is None else stored.request.votes
-    if not _passkeys_live(tx, approval.tenant, votes):
+    grant = _Grant(
+        tenant=approval.tenant,
+        verdict=VERDICT + approval.jti.removeprefix(APPROVAL),
+        bundle=approval.bundle,
+        enforcer=approval.enforcer,
+        votes=() if stored is None else stored.request.votes,
+    )
+    return _holds(service, tx, grant)
+
+
+def may_be_approved(service: Service, tx: Tx, request: Request) -> bool:
+    """Whether the votes on a locked request would give an approval that could be spent now.
+
+    The passkeys that voted are locked, in the order of their ids.
+    """
+    document = request.document
+    grant = _Grant(
+        tenant=document.tenant,
+        verdict=VERDICT + request.id.removeprefix(REQUEST),
+        bundle=document.bundle,
+        enforcer=document.audience,
+        votes=request.votes,
+    )
+    return _holds(service, tx, grant)
+
+
+def _holds(service: Service, tx: Tx, grant: _Grant) -> bool:
+    verdict_row = tx.requests.verdict(tenant=grant.tenant, verdict_id=grant.verdict)
+    votes = grant.votes
+    if verdict_row is None or not _passkeys_live(tx, grant.tenant, votes):
         return False
-    current = service.current_bundle(tx, approval.tenant)
-    same = current.bundle.version == approval.bundle
+    current = service.current_bundle(tx, grant.tenant)
+    same = current.bundle.version == grant.bundle
     # The same files can come back by the hand of somebody who approved: then it is decided again.
     if same and not any(vote.approver in current.excluded for vote in votes):
         return True
@@ -49,8 +84,8 @@ def still_allowed(service: Service, tx: Tx, approval: IssuedApproval) -> bool:
         now=tx.now,
         excluded=current.excluded,
     )
-    pinned = service.bundle(tx, approval.tenant, approval.bundle)
-    if not _still_the_tool(pinned, current.bundle, facts, enforcer=approval.enforcer):
+    pinned = service.bundle(tx, grant.tenant, grant.bundle)
+    if not _still_the_tool(pinned, current.bundle, facts, enforcer=grant.enforcer):
         return False
     return _granted(policy.evaluate(current.bundle, facts), votes)
 
@@ -78,9 +113,7 @@ def _still_the_tool(pinned: Bundle, current: Bundle, facts: Facts, *, enforcer: 
     if before is None or now is None or before.definition != now.definition:
         return False
     charged = current.enforcers.get(enforcer)
-    return (
-        charged is not None and call.target in charged.targets and charged.speaks_for(facts.agent)
-    )
+    return charged is not None and charged.serves(target=call.target, agent=facts.agent)
 
 
 def _passkeys_live(tx: Tx, tenant: str, votes: tuple[Vote, ...]) -> bool:

@@ -24,13 +24,14 @@ from approvals.core.errors import Conflict, EvidenceError, Invalid, TransitionEr
 from approvals.core.events import Event, EventType
 from approvals.core.occasion import Purpose
 from approvals.core.quorum import Vote, assign
-from approvals.core.requests import State, cast
+from approvals.core.requests import State, cast, revoke
 from approvals.flow import passkeys
 from approvals.flow.challenges import give_decision, stale, take
 from approvals.flow.gate import require_open
 from approvals.flow.issue import issue
 from approvals.flow.logged import verify_request
 from approvals.flow.proof import record_use
+from approvals.flow.recheck import may_be_approved
 from approvals.flow.sight import needs_whole, to_look, visible_to
 from approvals.flow.status import effective_state
 from approvals.flow.transition import announce, end
@@ -130,7 +131,7 @@ def finish(
         stored = visible_to(tx, session, statement.request, lock=True)
         may_vote(tx, stored, session)
         _must_have_seen(service, tx, stored, session, statement.decision)
-        enrolled = tx.people.passkey(b64.encode(assertion.credential_id))
+        enrolled = _hold_passkeys(tx, stored, b64.encode(assertion.credential_id))
         if enrolled is None or (enrolled.tenant, enrolled.person) != (
             session.tenant,
             session.person,
@@ -146,6 +147,17 @@ def finish(
             reason=reason or None,
         )
         return count(service, tx, stored, vote)
+
+
+def _hold_passkeys(tx: Tx, stored: StoredRequest, credential_id: str) -> Passkey | None:
+    """The passkey that answered, if it is enrolled. It is locked, and so are those that voted.
+
+    This vote may be the last, and then all of them are looked at: in the order of their ids, as
+    whoever spends locks them.
+    """
+    voted = [vote.evidence for vote in stored.request.votes if vote.evidence is not None]
+    ids = {credential_id, *(b64.encode(evidence.credential_id) for evidence in voted)}
+    return {each: tx.people.passkey(each) for each in sorted(ids)}[credential_id]
 
 
 def may_vote(tx: Tx, stored: StoredRequest, session: Session) -> None:
@@ -240,12 +252,18 @@ def _vote(
 
 
 def count(service: Service, tx: Tx, stored: StoredRequest, vote: Vote) -> State:
-    """Cast a checked vote on a locked request, and issue the approval when the quorum is met."""
+    """Cast a checked vote on a locked request, and issue the approval when the quorum is met.
+
+    If the approval could not be spent under what holds now (the enforcer was removed, a rule became
+    stricter, who voted before has left) none is issued, and the request ends as revoked.
+    """
     require_open(service, tx)
     verify_request(tx, stored)
     request = cast(stored.request, vote, now=tx.now)
     tx.requests.add_vote(request, vote)
     _log_vote(tx, request, vote)
+    if request.state is State.APPROVED and not may_be_approved(service, tx, request):
+        request = revoke(request, now=tx.now)
     match request.state:
         case State.PENDING:
             announce(tx, request)

@@ -16,6 +16,7 @@ from approvals.core.events import parse_leaf
 from approvals.core.evidence_file import completeness
 from approvals.core.jws import KeySet
 from approvals.core.merkle import leaf_hash
+from approvals.core.requests import State
 from approvals.core.tiles import read_entry_bundle
 from approvals.flow import cancel, chat, consume, report, status
 from approvals.flow.activate import activate
@@ -23,7 +24,7 @@ from approvals.flow.answers import Allowed
 from approvals.flow.directory import directory
 from approvals.flow.evidence import evidence
 from approvals.flow.follow import follow
-from tests.service import RULES, bundle_files
+from tests.service import RULES, TOOLS, bundle_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +44,18 @@ def check(running: Running, subject: str) -> dict[str, str]:
     )
     assert len(findings) > 9
     return {found.step: f"{found.detail} ({found.place})" for found in findings if not found.ok}
+
+
+def test_evidence_of_a_last_vote_that_gave_no_approval_holds(running: Running) -> None:
+    request = running.opened()
+    running.decide("ada", request)
+    public = running.enforcer_key.public_jwk()
+    tools = TOOLS.replace("title: Transfer money", "title: Send money")
+    activate(
+        running.service, tenant="default", files=bundle_files(public, tools_yaml=tools), by="ops"
+    )
+    assert running.decide("ben", request) is State.REVOKED
+    assert check(running, request) == {}
 
 
 def test_evidence_of_a_spent_approval_holds(running: Running) -> None:

@@ -11,11 +11,13 @@ from jwcrypto.jwk import JWK
 
 from approvals.core.errors import AssentError
 from approvals.core.jws import SigningKey
+from approvals.core.requests import State
 from approvals.flow import consume, status
 from approvals.flow.activate import activate
 from approvals.flow.answers import Allowed
 from approvals.store.rows import PasskeyRow
-from tests.service import ENFORCER, PEOPLE, RULES, TARGET, TOOLS, bundle_files
+from tests.company import make_signing_key
+from tests.service import AGENTS, ENFORCER, PEOPLE, RULES, TARGET, TOOLS, bundle_files
 
 if TYPE_CHECKING:
     from tests.service import Running
@@ -141,6 +143,47 @@ def test_what_was_revoked_is_asked_anew(running: Running) -> None:
     assert running.opened() == "req_" + jti[4:]
     assert spend(running, jti, call_hash) == "revoked"
     assert running.opened() != "req_" + jti[4:]
+
+
+MORE = """
+@id("a-third")
+@reason("Somebody from managers as well")
+@approvers("managers")
+forbid (principal, action in Action::"money-movement", resource)
+unless { context.approved };
+"""
+LOST = {"target": ("targets", ["urn:other"]), "agent": ("agents", ["other-agent"])}
+CHANGES: dict[str, dict[str, str]] = {
+    "title": {"tools_yaml": TOOLS.replace("title: Transfer money", "title: Send money")},
+    "voter": {"people_yaml": PEOPLE.replace("[ada, ben, uma]", "[ben, cleo, uma]")},
+    "another rule": {"policies_payments_cedar": RULES + MORE},
+    "user": {"agents_yaml": AGENTS.replace("users: [ada, ben, cleo, uma]", "users: [ada]")},
+}
+
+
+def lessened(running: Running, member: str, value: list[str]) -> str:
+    """The enforcer with something else in one member; another one guards its target."""
+    other = make_signing_key().public_jwk()
+    ours = {"keys": [running.enforcer_key.public_jwk()], "targets": [TARGET], member: value}
+    guards = {ENFORCER: ours, "another": {"keys": [other], "targets": [TARGET]}}
+    return json.dumps({"enforcers": guards})
+
+
+@pytest.mark.parametrize("what", [*CHANGES, *LOST])
+def test_the_last_vote_gives_nothing_that_could_not_be_spent(running: Running, what: str) -> None:
+    request = running.opened()
+    assert running.decide("ada", request) is State.PENDING
+    if what in LOST:
+        agents = AGENTS + AGENTS.replace("billing-agent", "other-agent").replace("agents:\n", "")
+        change(running, enforcers_yaml=lessened(running, *LOST[what]), agents_yaml=agents)
+    else:
+        change(running, **CHANGES[what])
+    assert running.decide("ben", request) is State.REVOKED
+    with running.service.store.read() as tx:
+        assert tx.approvals.of(tenant="default", txn=request) is None
+    change(running)  # all as it was: what was revoked stays so, and is asked anew
+    assert status.status(running.service, running.caller, request).state is State.REVOKED
+    assert running.opened() != request
 
 
 def test_spenders_of_what_the_same_people_approved_do_not_lock_each_other_out(

@@ -33,11 +33,11 @@ class Stage:
     """A temporary home with a service on a port of this machine; 0 means a free one."""
 
     def __init__(self, *, port: int = 0) -> None:
+        self.url = f"http://localhost:{_free_port(port)}"  # before anything is made
         self.root = Path(tempfile.mkdtemp(prefix="assent-demo-"))
         self.home = self.root / "home"
         self.bundle = self.root / "bundle"
         self.pins = self.root / "pins"
-        self.url = f"http://localhost:{_free_port(port)}"
         self.bells = Bells()
         self._service: subprocess.Popen[bytes] | None = None
 

@@ -25,11 +25,11 @@ TEST_TOOLS = (
 ENFORCERS_WING = ("approvals.core", "approvals.verifier", "approvals.client", "approvals.guard")
 SERVER_ONLY = {
     "alembic",
-    "apscheduler",
     "cedarpy",
     "fastapi",
     "jinja2",
     "jsonschema_rs",
+    "prometheus_client",
     "psycopg",
     "pydantic",
     "pydantic_settings",

@@ -206,7 +206,7 @@ def test_what_is_a_bug_of_ours_is_not_hidden(
             "DO $$ BEGIN RAISE EXCEPTION 'c4nary' USING "
             f"ERRCODE = '{state}', DETAIL = 'c4nary'; END $$",
         )
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert state in said
     assert "c4nary" not in said
     assert store.health.fault is None
@@ -219,7 +219,7 @@ def test_a_broken_constraint_is_logged_by_its_name_and_without_the_row(
     with pytest.raises(IntegrityError) as error:
         do(store, "INSERT INTO a VALUES ('c4nary'), ('c4nary')")
     assert signature(error.value)["constraint"] == "only_once"
-    assert "c4nary" not in capsys.readouterr().out
+    assert "c4nary" not in capsys.readouterr().err
 
 
 def test_a_server_without_a_connection_left_says_so(postgres_url: str) -> None:

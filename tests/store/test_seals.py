@@ -160,7 +160,7 @@ def test_a_list_leaves_a_bad_row_out_and_says_so(
     intruder.edit(table, victim, gist=victim["gist"].replace("0", "1"))
     capsys.readouterr()
     assert listed(store) == before - {victim["id"]}
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert "row_altered" in said
     assert victim["id"] in said
 

@@ -41,6 +41,8 @@ OTHERS: Final = frozenset(
         "JWKS_FILE",
         "KEY_FILE",
         "PEOPLE_FILE",
+        "PEOPLE_MAX_AGE",
+        "PEOPLE_NEWEST_FILE",
         "TENANT",
         "UNATTENDED",
         "USER",

@@ -78,7 +78,7 @@ def configure_logs() -> None:
         processors=_PROCESSORS,
         logger_factory=lambda *_: _Line(),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,
     )
     output = _Output()
     output.setFormatter(

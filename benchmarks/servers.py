@@ -1,4 +1,4 @@
-"""Real servers in processes of their own: one uvicorn worker each, as `assent serve` runs it."""
+"""Real servers in processes of their own: one plain uvicorn worker each."""
 
 from __future__ import annotations
 

@@ -89,7 +89,8 @@ def invite(
     """
     token = new_token()
     with service.store.begin() as tx:
-        tx.bundles.hold(tenant)
+        # Nobody enrols, and nobody else invites, until the person's earlier invitations have ended.
+        tx.bundles.hold_alone(tenant)
         _known(service, tx, tenant, person)
         held = len(tx.people.passkeys(tenant=tenant, person=person))
         if held and replaces is None:

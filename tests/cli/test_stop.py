@@ -50,12 +50,24 @@ class Process:
         return self.process.stdout.read()
 
 
+PATIENT = """
+import sys
+from approvals.api.server import Server
+from approvals.cli import main
+Server.__init__.__kwdefaults__["grace"] = 3600.0
+sys.exit(main())
+"""
+"""`assent`, but a process that is stopped in order waits an hour for what is unfinished."""
+
+
 @contextlib.contextmanager
-def process(company: Running, *, port: int) -> Iterator[Process]:
+def process(
+    company: Running, *, port: int, assent: tuple[str, ...] = ("-m", "approvals.cli")
+) -> Iterator[Process]:
     """`assent serve` on the company's database and keys."""
     settings = company.service.settings
     with subprocess.Popen(  # noqa: S603 - our own interpreter
-        [sys.executable, "-m", "approvals.cli", "serve", "--port", str(port)],
+        [sys.executable, *assent, "serve", "--port", str(port)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -151,7 +163,8 @@ def test_what_cannot_be_finished_in_time_is_answered_too(company: Running) -> No
 def test_a_second_signal_ends_it_at_once(company: Running) -> None:
     company.service.store.close()
     host = company.service.settings.url.removeprefix("http://")
-    with process(company, port=int(host.rsplit(":", 1)[1])) as served:
+    port = int(host.rsplit(":", 1)[1])
+    with process(company, port=port, assent=("-c", PATIENT)) as served:
         half = socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE)
         half.sendall(
             f"POST /v1/calls HTTP/1.1\r\nHost: {host}\r\nContent-Length: 9\r\n\r\n[".encode()

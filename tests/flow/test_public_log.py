@@ -43,9 +43,10 @@ CALL = ToolCall(TARGET, "transfer", {"amount": "750.00", "to": "vendor@example.c
 NOT_EMITTED = {EventType.REQUEST_REVOKED, EventType.LOG_CLOSED, EventType.LOG_REOPENED} | {
     EventType.LOG_RESTORED,
     EventType.SERVICE_MOVED,
+    EventType.CLOCK_REPAIRED,
 }
-"""Not in the story: what happens when a database is restored, the log was altered, or the service
-moved to another address."""
+"""Not in the story: what happens when a database is restored, the log was altered, a clock was
+wrong, or the service moved to another address."""
 
 
 def story(running: Running, later: Callable[[int], None]) -> None:
@@ -158,7 +159,8 @@ def secrets_of(running: Running) -> list[Any]:
     with running.service.store.read() as tx:
         for table, columns in {
             "verdict": ("record", "answer", "person", "call_hash", "bundle"),
-            "request": ("call", "display", "person", "call_hash", "explanation"),
+            "request": ("person", "call_hash", "gist"),
+            "request_text": ("call", "display", "explanation"),
             "vote": ("person", "reason"),
             "outcome": ("output_hash", "status"),
             "passkey": ("person", "credential_id"),

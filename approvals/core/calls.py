@@ -14,14 +14,13 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from approvals.core import b64, canonical
+from approvals.core import b64, canonical, names
 from approvals.core.errors import CallError
 
 if TYPE_CHECKING:
     from approvals.core.canonical import Json
 
 ACTION_TYPE: Final = "tool.call.1"
-MAX_TOOL: Final = 200
 MAX_TARGET: Final = 2_048
 
 # RFC 3986: a scheme, then only what a URI may be written with, each "%" with its two digits, and no
@@ -52,9 +51,11 @@ class ToolCall:
                 code="target",
                 place="/target",
             )
-        if type(self.tool) is not str or not 0 < len(self.tool) <= MAX_TOOL:
+        if type(self.tool) is not str or not names.is_tool(self.tool):
             raise CallError(
-                f"a tool's name has 1 to {MAX_TOOL} characters", code="tool", place="/tool"
+                f"a tool's name has 1 to {names.MAX_TOOL} {names.TOOL_LETTERS}",
+                code="tool",
+                place="/tool",
             )
         if type(self.args) is not dict:
             raise CallError("the arguments are one JSON object", code="args", place="/args")

@@ -165,7 +165,7 @@ WRONG = [
     ("people", P, "{name: Ada}", "{name: 7}", 2, "wrong_type", "text"),
     ("people", P, "[ada, ben, cleo]", "[ada, eve]", 7, "unknown_person", "eve"),
     ("people", P, "[ada, ben, cleo]", "[ada, ada]", 7, "duplicate", "ada"),
-    ("people", P, "finance: [", "ada: [", 7, "duplicate", "both a group and a person"),
+    ("people", P, "finance: [", "ada: [", 7, "duplicate", "both a person"),
     ("people", P, "  ada: {name: Ada}", "  'a|b': {name: Ada}", 2, "bad_id", "a|b"),
     ("people", P, "ben: {name: Ben}", "ada: {name: Ben}", 3, "duplicate_key", "second time"),
     ("people", P, "{name: Ada}", "{name: &x Ada}", 2, "alias", "anchors"),

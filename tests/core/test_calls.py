@@ -11,13 +11,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from approvals.core import canonical
-from approvals.core.calls import MAX_TARGET, MAX_TOOL, ToolCall, caid, call_hash, has_more_values
+from approvals.core.calls import MAX_TARGET, ToolCall, caid, call_hash, has_more_values
 from approvals.core.errors import AdmissionError, CallError
+from approvals.core.names import MAX_TOOL
 
 VECTORS: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "vectors" / "calls.json").read_text(encoding="utf-8")
 )["cases"]
 TARGET = "https://payments.example"
+# Not a name of a tool in any spelling: each is, or can be read as, that of another.
+NO_TOOLS = (
+    "tr\u0430nsfer",
+    "\uff54ransfer",
+    "trans\u200bfer",
+    " transfer",
+    "transfer\n",
+    "*",
+    "a,b",
+)
 
 values = st.recursive(
     st.none()
@@ -143,7 +154,7 @@ def test_other_targets_are_refused(target: Any) -> None:
     assert (refusal.value.code, refusal.value.place) == ("target", "/target")
 
 
-@pytest.mark.parametrize("tool", ["", "a" * (MAX_TOOL + 1), None, 7, b"transfer"])
+@pytest.mark.parametrize("tool", ["", "a" * (MAX_TOOL + 1), None, 7, b"transfer", *NO_TOOLS])
 def test_a_tool_has_a_name(tool: Any) -> None:
     with pytest.raises(CallError) as refusal:
         ToolCall(TARGET, tool, {})

@@ -106,7 +106,7 @@ def test_nothing_unseen_reaches_any_string_of_the_document(kind: FieldKind) -> N
             Field("/list", "L", kind, currency=nasty),
             title=nasty,
         ),
-        call(args, name=nasty),
+        call(args),
     )
     for text in strings_in(made):
         raw = {each for each in MARK.sub("", text) if unicodedata.category(each) in UNSEEN}

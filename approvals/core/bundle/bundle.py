@@ -19,6 +19,7 @@ from approvals.core.bundle.cases import read_cases
 from approvals.core.bundle.cedar_schema import entity_documents, schema_document
 from approvals.core.bundle.cursor import Cursor
 from approvals.core.bundle.enforcers import read_enforcers
+from approvals.core.bundle.lookalikes import find_lookalikes
 from approvals.core.bundle.people import read_agents, read_people
 from approvals.core.bundle.problems import BundleProblem, Problems
 from approvals.core.bundle.rules import read_rules, validate
@@ -209,6 +210,7 @@ def _read(files: Mapping[str, str]) -> tuple[Bundle | None, tuple[BundleProblem,
     ]
     cedar = {name: text for name, text in files.items() if _POLICIES.fullmatch(name)}
     rules = read_rules(cedar, people, problems)
+    find_lookalikes(cursors, rules.rules, problems)
     if problems:  # Cedar's validator would only repeat, in its own words, what a bad tool causes
         return None, problems.sorted()
     schema = cedarpy.Schema.from_json_str(

@@ -6,11 +6,10 @@ it so that the rest of the file is still checked in the same run.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from approvals.core import unseen
+from approvals.core import names, unseen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from approvals.core.bundle.source import Path, Source
     from approvals.core.canonical import Json
 
-# `|`, `:` and `;` separate names inside annotations, so no name holds them.
-ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}", re.ASCII)
 MAX_TEXT = 1000
 
 
@@ -91,10 +88,11 @@ class Cursor:
             return
         for name in value:
             below = self.at(name)
-            if ID_PATTERN.fullmatch(name):
+            if names.is_id(name):
                 yield name, below
             else:
-                below.wrong("bad_id", f"{name!r} is not an id: letters, digits and . _ @ + - only")
+                why = f"{name!r} is not an id: 1 to {names.MAX_ID} {names.ID_LETTERS}"
+                below.wrong("bad_id", why)
 
     def items(self) -> Iterator[Cursor]:
         """The items of a list."""

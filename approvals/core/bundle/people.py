@@ -6,11 +6,10 @@ an address that is changed is a way to keep somebody from hearing.
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from approvals.core import slack_ids, unseen
+from approvals.core import slack_ids
 from approvals.core.bundle.duty import read_absences, read_on_call
 from approvals.core.mailbox import is_mailbox
 from approvals.core.registry import Agent, Person
@@ -52,13 +51,10 @@ def read_people(file: Cursor, hooks: Collection[str]) -> People:
     for name, _ in file.at("groups").entries() if file.has("groups") else ():
         listed = file.at("groups").texts(name)
         groups[name] = tuple(sorted(person for person in listed if person in everybody))
-        if name in everybody:
-            file.at("groups", name).wrong("duplicate", f"{name!r} is both a group and a person")
         for index, member in enumerate(listed):
             if member not in everybody:
                 file.at("groups", name, index).wrong("unknown_person", f"nobody is {member!r}")
     accounts: set[str] = set()
-    names: dict[str, str] = {}
     for name, person in everybody.items():
         person.expect_members(
             required=("name",), optional=("absent", "channels", "email", "slack", "stand_ins")
@@ -77,7 +73,7 @@ def read_people(file: Cursor, hooks: Collection[str]) -> People:
         stand_ins = _stand_ins(person, name, everybody)
         persons[name] = Person(
             id=name,
-            name=_name(person, names),
+            name=person.text("name", joiners=True),
             email=email,
             slack=slack,
             groups=tuple(sorted(g for g, members in groups.items() if name in members)),
@@ -87,17 +83,6 @@ def read_people(file: Cursor, hooks: Collection[str]) -> People:
         )
     shifts = read_on_call(file.at("on_call"), groups) if file.has("on_call") else {}
     return People(persons, groups, shifts)
-
-
-def _name(person: Cursor, names: dict[str, str]) -> str:
-    """The name as it is shown; one that looks like another, and is not the same, is noted."""
-    name = person.text("name", joiners=True)
-    # A joiner can be seen by readers of its script alone, and an accent is one character or two.
-    looks = unicodedata.normalize("NFC", unseen.without_joiners(name))
-    if names.setdefault(looks, name) != name:
-        why = "somebody else's name looks the same: only a joiner or an accent differs"
-        person.at("name").wrong("lookalike", why)
-    return name
 
 
 def _channels(person: Cursor, hooks: Collection[str]) -> tuple[str, ...]:

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any
 import cedarpy
 from cedarpy import pst
 
-from approvals.core import unseen
+from approvals.core import names, unseen
 from approvals.core.bundle import monotone
 from approvals.core.bundle.asks import ASKING, WrittenRule, read_asks
 from approvals.core.bundle.cedar_text import PolicyText, split
-from approvals.core.bundle.cursor import ID_PATTERN
 from approvals.core.events import MAX_LEAF
 from approvals.core.registry import Rule
 
@@ -125,7 +124,7 @@ def _id(policy: WrittenRule, known: Mapping[str, Rule]) -> str | None:
         policy.wrong(
             "missing_id", "every rule needs an @id: verdicts name the rules that gave them"
         )
-    elif not ID_PATTERN.fullmatch(name) or name in RESERVED_IDS:
+    elif not names.is_id(name) or name in RESERVED_IDS:
         policy.wrong("bad_id", f"{name!r} cannot be a rule's id", annotation="id")
     elif name in known:
         first = f"{known[name].file}:{known[name].line}"

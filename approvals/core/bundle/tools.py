@@ -64,8 +64,8 @@ def read_tools(file: Cursor, people: People, guarded: Collection[str]) -> Tools:
 
 def _read_tool(place: Cursor, found: Tools, people: People, guarded: Collection[str]) -> None:
     name, target, owner = place.text("name"), place.text("target"), place.text("owner")
-    if name in found.tools or name in found.risk_groups:
-        place.at("name").wrong("duplicate", f"{name!r} is already a tool or a risk group")
+    if name in found.tools:
+        place.at("name").wrong("duplicate", f"{name!r} is already a tool")
     _check_name(place, name)
     if target:
         check_target(place.at("target"), target)

@@ -133,6 +133,14 @@ class Verifier:
             floors = floor if isinstance(floor, Floors) else Floors(floor)
             self._floor = PinnedFloor(floors, people, self._unattended)
 
+    def check_tool(self, tool: str) -> None:
+        """Refuse a tool that no approval could be verified for, before anybody is asked.
+
+        Raises `Invalid` (`floor`): the floor has no word on the tool, or perhaps a misspelt one.
+        """
+        if self._floor is not None:
+            self._floor.floors.check_tool(tool, unattended=self._unattended)
+
     def verify(  # noqa: C901, PLR0912 - fourteen steps, to be read and audited in one place, in order
         self,
         token: str,

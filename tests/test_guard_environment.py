@@ -117,6 +117,26 @@ def test_a_floor_from_the_environment_holds_whatever_the_bundle_asks(
     decorator._environment.get().client.close()
 
 
+@pytest.mark.parametrize("pinned", ["keys too", "the directory alone"])
+def test_a_tool_on_which_the_floor_has_no_word_is_refused_before_anybody_is_asked(
+    company: Running, environment: pytest.MonkeyPatch, tmp_path: Path, pinned: str
+) -> None:
+    company.session("ada")
+    client = company.client()
+    (tmp_path / "people.jwt").write_text(client.directory())
+    (tmp_path / "jwks.json").write_bytes(canonical.encode(client.jwks()))
+    (tmp_path / "floor.toml").write_text('typ = "assent/floor/1"\n[[tools.trasnfer]]\nquorum = 1\n')
+    environment.setenv("ASSENT_PEOPLE_FILE", str(tmp_path / "people.jwt"))
+    environment.setenv("ASSENT_FLOOR_FILE", str(tmp_path / "floor.toml"))
+    if pinned == "keys too":
+        environment.setenv("ASSENT_JWKS_FILE", str(tmp_path / "jwks.json"))
+    environment.setattr("approvals.client.plans.submit", None)  # called, it would raise TypeError
+    error = refused("configuration", lambda: transfer(23))
+    assert error.place == "transfer"
+    assert "names trasnfer and not transfer" in error.message
+    assert "no word on this tool" in refused("configuration", balance).message
+
+
 @pytest.mark.parametrize(
     ("variable", "mode", "remedy"),
     [
@@ -214,6 +234,7 @@ def test_a_pinned_document_and_unattended_tools(
         ("ASSENT_FLOOR", "/etc/floor.toml"),
         ("ASSENT_PEOPLE", "/etc/people.jwt"),
         ("ASSENT_UNATENDED", "balance"),
+        ("ASSENT_UNATTENDED", "b\u0430lance"),
     ],
 )
 def test_a_wrong_environment_runs_nothing_and_names_the_variable(

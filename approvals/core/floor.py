@@ -5,6 +5,9 @@ refuses an approval below its floor, even if somebody loosened the rules or edit
 takes the groups from the directory that it pins, and the risk group of a tool from the floor's own
 file. Neither is taken from the service.
 
+A floor has a word on every tool: its own, that of `*`, or that it may run unattended. A tool on
+which it has none is refused, so a misspelt entry makes nothing run unprotected.
+
 A tool has places of its own, and those of each risk group that it belongs to. `verify` accepts an
 approval only if distinct people fill all places of each such set. Each of them used a passkey of
 the asked strength, and is entitled to the place. A stand-in counts only where the floor names them.
@@ -18,7 +21,7 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from approvals.core import canonical, documents
+from approvals.core import canonical, documents, names
 from approvals.core.approval import MAX_VOTES
 from approvals.core.ceremony import Decision, StepUp
 from approvals.core.errors import AdmissionError, ApprovalRejected, Invalid
@@ -57,7 +60,10 @@ class Floor:
         if type(self.quorum) is not int or not 1 <= self.quorum <= MAX_VOTES:
             raise _wrong("quorum", f"not a number of people from 1 to {MAX_VOTES}")
         for name in ("groups", "people"):
-            object.__setattr__(self, name, _names(getattr(self, name), name))
+            listed = _names(getattr(self, name), name)
+            for it in listed:
+                _check_id(it, name)
+            object.__setattr__(self, name, listed)
         if self.step_up not in _STEP_UPS:
             wanted = " or ".join(it.value for it in _STEP_UPS)
             raise _wrong("step_up", f"not {wanted}: a floor counts passkeys and no clicks")
@@ -92,13 +98,42 @@ class Floors:
         tools = {name: _places(places) for name, places in self.tools.items()}
         object.__setattr__(self, "tools", tools)
         object.__setattr__(self, "risk_groups", dict(self.risk_groups))
-        if any(EVERY_TOOL in group.tools for group in self.risk_groups.values()):
-            raise _wrong("risk_groups", f"{EVERY_TOOL} is not the name of a tool")
+        for group in self.risk_groups:
+            _check_id(group, "risk_groups")
+        seen: dict[tuple[str, int], str] = {}
+        for tool in sorted(self.named()):
+            if not names.is_tool(tool):
+                raise _wrong("tools", f"{tool!r} is no tool: its name has {names.TOOL_LETTERS}")
+            for way, look in enumerate(names.looks(tool)):
+                other = seen.setdefault((look, way), tool)
+                if other != tool:
+                    raise _wrong("tools", f"{tool!r} can be taken for {other!r}")
 
     def named(self) -> frozenset[str]:
         """The tools that have a floor under their own name."""
         listed = (group.tools for group in self.risk_groups.values())
-        return frozenset(self.tools).union(*listed) - {EVERY_TOOL}
+        return (frozenset(self.tools) - {EVERY_TOOL}).union(*listed)
+
+    def check_tool(self, tool: str, *, unattended: Collection[str] = ()) -> None:
+        """Refuse a tool on which the floor has no word, or perhaps a misspelt one.
+
+        A tool that only `*` stands for is refused if its name is nearly one that the floor has:
+        somebody may have meant more for it. Raises `Invalid` (`floor`) with the remedy.
+        """
+        named = self.named()
+        if tool in named or tool in unattended:
+            return
+        near = sorted(it for it in named if names.is_near(it, tool))
+        if near:
+            raise _wrong(
+                tool,
+                f"the floor names {near[0]} and not {tool}; if it is no misspelling, name both",
+            )
+        if EVERY_TOOL not in self.tools:
+            why = (
+                f"the floor has no word on this tool; name it, or {EVERY_TOOL} for every tool, or "
+            )
+            raise _wrong(tool, f"{why}list it as unattended")
 
     def all(self) -> Iterator[tuple[str, Sequence[Floor]]]:
         """Every set of places, with what it is of in words."""
@@ -178,7 +213,14 @@ class PinnedFloor:
         object.__setattr__(self, "_by_tool", prepared)
 
     def of(self, tool: str) -> tuple[tuple[Requirement, ...], ...]:
-        """Every set of places that an approval of this tool must fill."""
+        """Every set of places that an approval of this tool must fill.
+
+        Raises `ApprovalRejected` (`floor`) for a tool that `check_tool` refuses.
+        """
+        try:
+            self.floors.check_tool(tool, unattended=self.unattended)
+        except Invalid as error:
+            raise ApprovalRejected("floor", error.message, place=error.place) from error
         everywhere = () if tool in self.unattended else self._by_tool.get(EVERY_TOOL, ())
         return self._by_tool.get(tool, ()) + everywhere
 
@@ -222,11 +264,11 @@ class PinnedFloor:
         known = {person.id for person in self.people.people}
         grouped = {group for person in self.people.people for group in person.groups}
         for place in places:
-            for kind, names, there in (
+            for kind, listed, there in (
                 ("group", place.groups, grouped),
                 ("person", place.people, known),
             ):
-                missing = sorted(frozenset(names) - there)
+                missing = sorted(frozenset(listed) - there)
                 if missing:
                     raise _wrong(
                         what, f"names the {kind} {missing[0]}, which the pinned directory lacks"
@@ -243,6 +285,11 @@ def _strongest_vote(person: str) -> Vote:
 
 def _wrong(place: str, message: str) -> Invalid:
     return Invalid(f"{place}: {message}", code="floor", place=place)
+
+
+def _check_id(name: str, place: str) -> None:
+    if not names.is_id(name):
+        raise _wrong(place, f"{name!r} is no id: it has {names.ID_LETTERS}")
 
 
 def _names(value: object, place: str) -> frozenset[str]:

@@ -32,6 +32,7 @@ _LATIN: Final = str.maketrans(
     "ͿΑΒΕΖΗΙΚΜΝΟΡΤΥΧαγινορσυϒϜϱϲϳϹϺЅІЈАВЕКМНОРСТУХЬагеорсухѕіјѡѴѵҮүһҽӀӏԁԌԛԜԝ",  # noqa: RUF001 - letters that look like those below
     "JABEZHlKMNOPTYXayivopouYFpcjCMSlJABEKMHOPCTYXbareopcyxsijwVvYyhelidGqWw",
 )
+_SHORTEST: Final = 5
 _DRAWN_ALIKE: Final = str.maketrans({"1": "l", "I": "l", "0": "O", "m": "rn"})
 
 
@@ -54,6 +55,35 @@ def looks(name: str) -> tuple[str, str]:
     latin = unseen.without_joiners(name).translate(_LATIN)
     plain = unicodedata.normalize("NFKC", latin).translate(_LATIN)
     return plain.casefold(), plain.translate(_DRAWN_ALIKE)
+
+
+def is_near(one: str, other: str) -> bool:
+    """Whether one of two different names may be a misspelling of the other.
+
+    They are alike, or one letter was left out, added, exchanged or swapped with its neighbour,
+    without regard to case. Names below five letters, and two that differ in a digit, are not near.
+    """
+    return one != other and (
+        are_alike(one, other) or _is_one_edit(one.casefold(), other.casefold())
+    )
+
+
+def _is_one_edit(one: str, other: str) -> bool:
+    short, long = sorted((one, other), key=len)
+    if len(short) < _SHORTEST or len(long) - len(short) > 1:
+        return False
+    at = next(
+        (at for at, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short)
+    )
+    if len(short) < len(long):
+        return not long[at].isdigit() and short[at:] == long[at + 1 :]
+    if at == len(short):
+        return True  # they differ in case alone
+    exchanged = not (short[at].isdigit() and long[at].isdigit())
+    swapped = short[at : at + 2] == long[at : at + 2][::-1]
+    return (exchanged and short[at + 1 :] == long[at + 1 :]) or (
+        swapped and short[at + 2 :] == long[at + 2 :]
+    )
 
 
 def are_alike(one: str, other: str) -> bool:

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Final
 
 from approvals.client import Client, plans
 from approvals.core import directory as directories
+from approvals.core import names
 from approvals.core.errors import (
     AssentError,
     Invalid,
@@ -101,9 +102,7 @@ def read_environment() -> Environment:
         raise wrong("ASSENT_URL", str(error)) from error
     except KeySetError as error:
         raise wrong("ASSENT_KEY_FILE", f"holds no key to sign with: {error}") from error
-    unattended = frozenset(
-        name.strip() for name in os.environ.get("ASSENT_UNATTENDED", "").split(",") if name.strip()
-    )
+    unattended = _unattended()
     floors = _floors()
     people_file = os.environ.get("ASSENT_PEOPLE_FILE")
     max_age = int(
@@ -131,12 +130,16 @@ def read_environment() -> Environment:
                 raise wrong("ASSENT_FLOOR_FILE", f"cannot hold here: {error}") from error
             raise wrong("ASSENT_PEOPLE_FILE", f"cannot be pinned here: {error}") from error
 
+    def check_tool(tool: str) -> None:
+        if floors is not None:
+            floors.check_tool(tool, unattended=unattended)
+
     if floors is not None and not people_file:
         raise wrong("ASSENT_FLOOR_FILE", "counts pinned people: set ASSENT_PEOPLE_FILE too")
 
     return Environment(
         client=client,
-        verifier=_pinned(build) or FetchedKeys(build, plans.jwks_history),
+        verifier=_pinned(build) or FetchedKeys(build, plans.jwks_history, check_tool=check_tool),
         agent=_required("ASSENT_AGENT"),
         user=_required("ASSENT_USER"),
         wait=_seconds("ASSENT_WAIT", default=60.0, most=86_400),
@@ -194,6 +197,16 @@ def _floors() -> Floors | None:
         return Floors.read(read_pin(path))
     except Invalid as error:
         raise wrong(path, f"is not a floor: {error}") from error
+
+
+def _unattended() -> frozenset[str]:
+    listed = os.environ.get("ASSENT_UNATTENDED", "").split(",")
+    tools = frozenset(name.strip() for name in listed if name.strip())
+    for tool in sorted(tools):
+        if not names.is_tool(tool):
+            why = f"has {tool!r}, which is no tool: a tool's name has {names.TOOL_LETTERS}"
+            raise wrong("ASSENT_UNATTENDED", why)
+    return tools
 
 
 def _directory(path: str, keys: Mapping[str, Json]) -> Directory:

@@ -28,12 +28,14 @@ from approvals.core.errors import (
     ApprovalRejected,
     AssentError,
     CallError,
+    Invalid,
     ReceiptRejected,
 )
 from approvals.guard.aftermath import aftermath
 from approvals.guard.environment import read_environment
 from approvals.guard.keys import FetchedKeys
 from approvals.guard.refusals import CallParked, CallRefused
+from approvals.verifier import Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from approvals.core.calls import ToolCall
     from approvals.core.canonical import Json
     from approvals.core.receipt import Receipt
-    from approvals.verifier import VerifiedApproval, Verifier
+    from approvals.verifier import VerifiedApproval
 
 _log = logging.getLogger("approvals.guard")
 
@@ -211,7 +213,18 @@ class Guard:
                 place="async_client",
             ) from error
 
+    def _check_tool(self, tool: str) -> None:
+        """Refuse a tool that this enforcer's floor leaves out: asking people would be in vain."""
+        if isinstance(self.verifier, Verifier | FetchedKeys):
+            try:
+                self.verifier.check_tool(tool)
+            except Invalid as error:
+                raise CallRefused(
+                    error.message, reason="configuration", place=error.place
+                ) from error
+
     def _asking(self, asking: Asking) -> Plan[str]:
+        self._check_tool(asking.call.tool)
         try:
             asking.sent = True
             submitted = yield from self._submission(asking)

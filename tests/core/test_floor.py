@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from approvals.core.ceremony import StepUp
 from approvals.core.errors import ApprovalRejected, Invalid
 from approvals.core.floor import FILE_TYPE, Floor, Floors, RiskGroup
+from approvals.core.names import are_alike, is_near
 from approvals.verifier import Verifier
 from tests.company import (
     CALL,
@@ -63,8 +64,45 @@ def test_below_the_floor_nothing_is_approved() -> None:
     assert reason(asked("ada", "ben", "dora"), floor) is None
 
 
-def test_a_tool_without_a_floor_is_as_it_was() -> None:
-    assert reason(asked("dora"), {"another": Floor(quorum=2)}) is None
+def test_a_tool_on_which_the_floor_has_no_word_is_refused() -> None:
+    """Would catch a misspelt entry, which protects nothing, beside the tool that was meant."""
+    another = {"another": Floor(quorum=2)}
+    assert reason(asked("dora"), another) == "floor"
+    assert reason(asked("dora"), {**another, "*": Floor()}) is None
+    assert reason(asked("dora"), another, unattended={TOOL}) is None
+
+
+@pytest.mark.parametrize(
+    "misspelt", ["trasnfer", "transfers", "tranfer", "transver", "Transfer", "TRANSFERS"]
+)
+def test_a_tool_that_a_misspelt_entry_may_mean_does_not_fall_to_every_tools_floor(
+    misspelt: str,
+) -> None:
+    floor = {misspelt: Floor(quorum=2), "*": Floor()}
+    assert reason(asked("dora"), floor) == "floor"
+    with pytest.raises(Invalid, match=f"names {misspelt} and not {TOOL}"):
+        COMPANY.verifier(floor=floor).check_tool(TOOL)
+    both = floor | {TOOL: Floor()}
+    if are_alike(misspelt, TOOL):
+        with pytest.raises(Invalid, match="can be taken for"):
+            Floors(both)
+    else:
+        assert reason(asked("dora"), both) is None
+
+
+@pytest.mark.parametrize("other", ["transfer.read", "trans", "refund", "export2"])
+def test_tools_with_names_of_their_own_have_every_tools_floor(other: str) -> None:
+    assert reason(asked("dora"), {other: Floor(quorum=2), "*": Floor()}) is None
+
+
+def test_names_that_differ_in_a_digit_or_are_short_are_no_misspellings() -> None:
+    pairs = (("export1", "export2"), ("export", "export2"), ("get", "set"), ("v1.read", "v2.read"))
+    for one, other in pairs:
+        assert not is_near(one, other)
+        assert not is_near(other, one)
+    for one, other in (("export", "exprot"), ("export", "exporta"), ("export", "Export")):
+        assert is_near(one, other)
+        assert is_near(other, one)
 
 
 def test_policy_alone_never_reaches_a_floor() -> None:
@@ -129,7 +167,7 @@ def test_who_stands_in_counts_only_where_the_floor_names_them() -> None:
     document = COMPANY.request(away)
     votes = [COMPANY.vote("ada", document), COMPANY.vote("dora", document)]
     token = COMPANY.token(COMPANY.approval(document, votes))
-    assert reason(token, {"another": Floor()}) is None
+    assert reason(token, {"*": Floor()}) is None
     assert reason(token, {TOOL: Floor(quorum=2, groups={"finance"})}) == "floor"
     assert reason(token, {TOOL: Floor(quorum=2, groups={"finance"}, people={"dora"})}) is None
 
@@ -147,6 +185,12 @@ def test_who_stands_in_counts_only_where_the_floor_names_them() -> None:
         lambda: Floor(step_up="session"),
         lambda: Floor(step_up="passkeys"),
         lambda: Floors({TOOL: []}),
+        lambda: Floor(groups=["fin\u0430nce"]),
+        lambda: Floor(people=["ada,ben"]),
+        lambda: Floors({"tr\u0430nsfer": Floor()}),
+        lambda: Floors({f" {TOOL}": Floor()}),
+        lambda: Floors(risk_groups={"m y": RiskGroup({TOOL}, [Floor()])}),
+        lambda: Floors({TOOL: Floor()}, {"m": RiskGroup({TOOL.upper()}, [Floor()])}),
         lambda: Floors({TOOL: 2}),  # type: ignore[dict-item]
         lambda: RiskGroup(set(), [Floor()]),
         lambda: RiskGroup(TOOL, [Floor()]),

@@ -369,7 +369,27 @@ def floors() -> Iterator[Vector]:
             both,
             {"tools": tools(anybody), "risk_groups": {"money": money}},
         ),
-        ("met-other", "another tool's", None, one, {"tools": {"refund": [two]}}),
+        (
+            "met-other",
+            "another tool's, and what is enough for every tool",
+            None,
+            one,
+            {"tools": {"refund": [two], "*": [anybody]}},
+        ),
+        (
+            "unnamed",
+            "another tool's and no word on this",
+            "floor",
+            both,
+            {"tools": {"refund": [two]}},
+        ),
+        (
+            "misspelt",
+            "only every tool's, beside a name that this tool's may be meant by",
+            "floor",
+            both,
+            {"tools": {"trasnfer": [two], "*": [anybody]}},
+        ),
         ("quorum", "one vote, of a quorum that was lowered", "floor", one, {"tools": tools(two)}),
         (
             "risk-group",

@@ -2,15 +2,22 @@
 
 import os
 import secrets
-import stat
 from pathlib import Path
 
+from approvals import files as opened
 from approvals.core import canonical, sizes
 from approvals.core.canonical import Json
 from approvals.core.errors import AssentError, KeySetError
 from approvals.core.jws import SigningKey
 
 MAX_FILE_BYTES = sizes.EVIDENCE  # the largest file that any command reads
+
+_CODES = {
+    "kind": "not_a_file",
+    "size": "too_large",
+    "permissions": "key_permissions",
+    "folder": "key_permissions",
+}
 
 
 class FileError(AssentError):
@@ -20,12 +27,17 @@ class FileError(AssentError):
 
 
 def read(path: Path) -> bytes:
-    """The bytes of a file; refuses what is too large to be meant."""
-    with path.open("rb") as file:
-        raw = file.read(MAX_FILE_BYTES + 1)
-    if len(raw) > MAX_FILE_BYTES:
-        raise FileError(f"larger than {MAX_FILE_BYTES} bytes", code="too_large", place=str(path))
-    return raw
+    """The bytes of a file; refuses what is too large to be meant, and what is no file."""
+    return _read(path, None)
+
+
+def _read(path: Path, trust: opened.Trust | None) -> bytes:
+    try:
+        return opened.read(path, most=MAX_FILE_BYTES, trust=trust)
+    except opened.FileRefusedError as refused:
+        if isinstance(refused.__cause__, OSError):
+            raise refused.__cause__ from None
+        raise FileError(refused.why, code=_CODES[refused.code], place=str(path)) from refused
 
 
 def read_text(path: Path) -> str:
@@ -40,8 +52,12 @@ def read_text(path: Path) -> str:
 
 def read_object(path: Path) -> dict[str, Json]:
     """The JSON object in a file, read as strictly as a call is."""
+    return _object(path, read(path))
+
+
+def _object(path: Path, raw: bytes) -> dict[str, Json]:
     try:
-        value = canonical.parse(read(path), max_bytes=MAX_FILE_BYTES)
+        value = canonical.parse(raw, max_bytes=MAX_FILE_BYTES)
     except AssentError as wrong:
         raise FileError(wrong.message, code=wrong.code, place=str(path)) from wrong
     if not isinstance(value, dict):
@@ -51,14 +67,7 @@ def read_object(path: Path) -> dict[str, Json]:
 
 def read_secret_object(path: Path) -> dict[str, Json]:
     """The JSON object in a file that holds a private key: refused when others may read it."""
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
-        raise FileError(
-            f"others may read this private key (mode {mode:04o}); do: chmod 600 {path}",
-            code="key_permissions",
-            place=str(path),
-        )
-    key = read_object(path)
+    key = _object(path, _read(path, opened.COMMAND_KEY))
     try:
         SigningKey.from_jwk(key)
     except KeySetError as wrong:

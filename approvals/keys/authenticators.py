@@ -18,7 +18,6 @@ Follows FIDO Metadata Service 3.1, section 3.
 from __future__ import annotations
 
 import binascii
-import stat
 from base64 import b64decode
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -35,6 +34,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from webauthn.helpers import validate_certificate_chain
 from webauthn.helpers.exceptions import InvalidCertificateChain
 
+from approvals import files
 from approvals.core import b64
 from approvals.core.errors import AssentError
 
@@ -86,14 +86,14 @@ def read_authenticators(folder: Path, *, now: int) -> Authenticators:
     """
     models: dict[bytes, Model] = {}
     broken: dict[bytes, str] = {}
-    files = _files(folder)
-    if (LIST in files) is not (LIST_ROOT in files):
-        missing = LIST_ROOT if LIST in files else LIST
+    texts = _files(folder)
+    if (LIST in texts) is not (LIST_ROOT in texts):
+        missing = LIST_ROOT if LIST in texts else LIST
         raise _wrong(folder / missing, f"{LIST} and {LIST_ROOT} belong together; this is missing")
-    if LIST in files:
-        roots = _certificates(files[LIST_ROOT], place=folder / LIST_ROOT)
-        models, broken = _read_list(files[LIST], roots, place=folder / LIST, now=now)
-    for name, raw in files.items():
+    if LIST in texts:
+        roots = _certificates(texts[LIST_ROOT], place=folder / LIST_ROOT)
+        models, broken = _read_list(texts[LIST], roots, place=folder / LIST, now=now)
+    for name, raw in texts.items():
         if name not in {LIST, LIST_ROOT}:
             aaguid = _aaguid(name.removesuffix(".pem"), place=folder / name)
             certificates = _certificates(raw, place=folder / name)
@@ -111,13 +111,10 @@ def _files(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.iterdir()):
             if path.name not in {LIST, LIST_ROOT} and path.suffix != ".pem":
                 raise _wrong(path, f"not <aaguid>.pem, {LIST} or {LIST_ROOT}")
-            state = path.stat()
             # Who can write here can have any key pass for hardware.
-            if (state.st_mode | folder.stat().st_mode) & (stat.S_IWGRP | stat.S_IWOTH):
-                raise _wrong(path, f"others may write it; chmod go-w {folder} and what is in it")
-            if state.st_size > MAX_FILE:
-                raise _wrong(path, f"more than {MAX_FILE} bytes")
-            found[path.name] = path.read_bytes()
+            found[path.name] = files.read(path, most=MAX_FILE, trust=files.MOUNTED_PIN)
+    except files.FileRefusedError as refused:
+        raise _wrong(path, refused.why) from refused
     except OSError as error:
         raise _wrong(folder, f"cannot be read: {error.strerror}") from error
     return found

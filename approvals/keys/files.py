@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwcrypto.jwk import JWK
 
+from approvals import files
 from approvals.core import b64
 from approvals.core.errors import AssentError
 from approvals.core.jwk import SigningKey
@@ -48,6 +49,7 @@ UNBOUND: Final = {
 """The mark of keys that have not met a database yet."""
 _MAKING: Final = ".making-"
 _SEAL_BYTES: Final = 32
+MAX_FILE: Final = 4 * 1024 * 1024
 _FOLDER_MAKING: Final = ".keys-"
 _INDEX: Final = "index.json"
 
@@ -428,11 +430,13 @@ def _read_approval_key(path: Path) -> ApprovalKeyFile:
 
 def read_document(path: Path, members: set[str]) -> dict[str, object]:
     """The JSON object in a private file, which has these members and no others."""
-    _check_private(path, 0o600)
     try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise _from_os(path, error) from error
+        document = json.loads(files.read(path, most=MAX_FILE, trust=files.SERVICE_KEY))
+    except files.FileRefusedError as error:
+        if isinstance(error.__cause__, OSError):
+            raise _from_os(path, error.__cause__) from error
+        code = "keys_permissions" if error.code == "permissions" else "keys_unreadable"
+        raise key_error(code, path, error.why) from error
     except ValueError:
         raise _damaged(path) from None
     if not isinstance(document, dict) or document.keys() != members:

@@ -306,7 +306,7 @@ def test_a_folder_that_others_can_write_is_refused(tmp_path: Path) -> None:
     folder.chmod(0o777)
     with pytest.raises(AssentError) as caught:
         read(folder)
-    assert "chmod go-w" in caught.value.message
+    assert f"chmod o-w {folder}" in caught.value.message
 
 
 def test_transports_are_kept_and_offered(running: Running) -> None:

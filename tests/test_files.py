@@ -1,0 +1,101 @@
+"""What says whom to trust is read from a file, at once, and from none that others may exchange."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from approvals.cli import files as of_commands
+from approvals.cli.folder import read_folder
+from approvals.core.errors import AssentError
+from approvals.files import PIN, FileRefusedError, read
+from approvals.guard.files import read_pin, read_pinned_object, read_private_object
+from approvals.keys import files as of_keys
+from approvals.keys.authenticators import read_authenticators
+from tests import small_bundle as small
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "a pin of the guard": ("file", lambda path: read_pin(str(path))),
+    "pinned keys of the guard": ("file", lambda path: read_pinned_object(str(path))),
+    "the guard's private key": ("file", lambda path: read_private_object(str(path))),
+    "a file that a command is given": ("file", of_commands.read_object),
+    "an enforcer's key that a command is given": ("file", of_commands.read_secret_object),
+    "a key of the service": ("log.json", lambda path: of_keys.read_document(path, set())),
+    "a root of attestation": (
+        "metadata.jwt",
+        lambda path: read_authenticators(path.parent, now=0),
+    ),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device", "folder"])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, reader: str, kind: str) -> None:
+    """Would catch a start that waits for ever for somebody to write into a pipe."""
+    name, read_it = READERS[reader]
+    path = tmp_path / name
+    match kind:
+        case "pipe":
+            os.mkfifo(path, 0o600)
+        case "socket":
+            with closing(socket.socket(socket.AF_UNIX)) as made:
+                made.bind(str(path))
+            path.chmod(0o600)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case _:
+            path.mkdir(0o700)
+    with pytest.raises((AssentError, OSError), match=r"not a file|No such device"):
+        read_it(path)
+
+
+def test_a_pipe_in_the_folder_of_a_bundle_is_a_problem_and_is_not_waited_for(
+    tmp_path: Path,
+) -> None:
+    for name, text in small.files().items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    os.mkfifo(tmp_path / "policies" / "more.cedar")
+    (problem,) = read_folder(tmp_path).problems
+    assert (problem.file, problem.code) == ("policies/more.cedar", "unknown_file")
+
+
+@pytest.mark.parametrize(
+    ("mode", "remedy"), [(0o775, "chmod g-w"), (0o777, "chmod o-w"), (0o757, "chmod o-w")]
+)
+@pytest.mark.parametrize("way", ["its folder", "a link's folder"])
+def test_a_folder_in_which_others_may_put_another_file_is_refused(
+    tmp_path: Path, mode: int, remedy: str, way: str
+) -> None:
+    folder, own = tmp_path / "open", tmp_path / "own"
+    folder.mkdir()
+    own.mkdir()
+    path = folder / "pin"
+    if way == "its folder":
+        path.write_text("x")
+    else:
+        (own / "pin").write_text("x")
+        path.symlink_to(own / "pin")
+    assert read(path, most=1, trust=PIN) == b"x"
+    folder.chmod(mode)
+    with pytest.raises(FileRefusedError, match=f"{remedy} {folder}") as refused:
+        read(path, most=1, trust=PIN)
+    assert refused.value.code == "folder"
+    folder.chmod(mode | 0o1000)
+    assert read(path, most=1, trust=PIN) == b"x"
+
+
+def test_not_more_is_read_than_is_meant(tmp_path: Path) -> None:
+    (tmp_path / "pin").write_bytes(b"12345")
+    assert read(tmp_path / "pin", most=5) == b"12345"
+    with pytest.raises(FileRefusedError) as refused:
+        read(tmp_path / "pin", most=4)
+    assert refused.value.code == "size"

@@ -14,6 +14,7 @@ from approvals.core.approval import APPROVAL, OCCASION_PATTERN, REQUEST, VERDICT
 from approvals.core.calls import MAX_TARGET, TARGET_PATTERN
 from approvals.core.canonical import MAX_INTEGER
 from approvals.core.documents import DIGEST_PATTERN
+from approvals.core.names import MAX_TOOL, TOOL_PATTERN
 
 # Control characters have no place in names; NUL not even in a database's text.
 Name = Annotated[
@@ -30,6 +31,7 @@ OCCASION_ID = f"^({REQUEST}|{VERDICT}){OCCASION_PATTERN}$"
 APPROVAL_ID = f"^{APPROVAL}{OCCASION_PATTERN}$"
 TILE = r"^(entries|[0-9]{1,2})/(x[0-9]{3}/)*[0-9]{3}(\.p/[0-9]{1,3})?$"
 TARGET = f"^{TARGET_PATTERN}$"
+TOOL = f"^{TOOL_PATTERN}$"
 IDEMPOTENCY_KEY = r"^[\x21-\x7e]{1,200}$"
 
 
@@ -63,7 +65,9 @@ class Call(_Sent):
         "compared as it is written.",
         examples=["https://payments.example"],
     )
-    tool: Name = Field(description="The tool's name.", examples=["payment.release"])
+    tool: Annotated[str, StringConstraints(max_length=MAX_TOOL, pattern=TOOL)] = Field(
+        description="The tool's name.", examples=["payment.release"]
+    )
     args: Annotated[dict[str, Any], WithJsonSchema(ARGUMENTS_SCHEMA)] = Field(
         description="The complete object that the tool will receive, defaults included.",
         examples=[{"amount_usd": 4000, "memo": "invoice 7781"}],

@@ -26,7 +26,8 @@ TOOL_LETTERS: Final = (
 
 # `|`, `:` and `;` separate ids in annotations, and `,` tools in a setting, so none is in a name.
 _ID: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._@+-]{{0,{MAX_ID - 1}}}", re.ASCII)
-_TOOL: Final = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9._@+/:-]{{0,{MAX_TOOL - 1}}}", re.ASCII)
+TOOL_PATTERN: Final = rf"[A-Za-z0-9_][A-Za-z0-9._@+/:-]{{0,{MAX_TOOL - 1}}}"
+_TOOL: Final = re.compile(TOOL_PATTERN, re.ASCII)
 
 _LATIN: Final = str.maketrans(
     "ͿΑΒΕΖΗΙΚΜΝΟΡΤΥΧαγινορσυϒϜϱϲϳϹϺЅІЈАВЕКМНОРСТУХЬагеорсухѕіјѡѴѵҮүһҽӀӏԁԌԛԜԝ",  # noqa: RUF001 - letters that look like those below

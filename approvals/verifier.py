@@ -79,8 +79,9 @@ class Verifier:
     `directory_older`). `skew` and `people_max_age` are in seconds.
 
     `floor` is whom this enforcer itself wants asked, by tool, whatever bundle, request and service
-    say: `{"transfer": Floor(quorum=2, groups={"finance"})}`, or `Floors` with risk groups. It needs
-    `people`, because nobody else's word on groups and keys counts for it.
+    say: `{"transfer": Floor(quorum=2, groups={"finance"})}`, or `Floors` with risk groups. A tool
+    that it does not name needs the entry `*`, or a place in `unattended`: it is refused otherwise.
+    It needs `people`, because nobody else's word on groups and keys counts for it.
     """
 
     __slots__ = (

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from approvals.config import Settings
     from approvals.core.canonical import Json
     from approvals.core.requests import State
-    from approvals.flow.signin import Session
+    from approvals.flow.session import Session
 
 TARGET = "https://payments.example"
 ENFORCER = "payments-gateway"

@@ -45,6 +45,7 @@ BY_CODE = {
         "This invitation is not known here",
         "Open the whole link, as it was sent to you, or ask for a new one.",
     ),
+    "signed_out": Said("You are signed out", "Nothing was decided. Sign in to go on."),
     "rate_limited": Said("Too often", "Wait a minute, then try again."),
 }
 BY_STATUS = {

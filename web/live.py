@@ -25,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 
 from approvals.flow import look
 from approvals.flow.places import Places
-from approvals.flow.signin import Session
+from approvals.flow.session import Session
 from web.paths import ID
 from web.session import service_of, signed_in
 

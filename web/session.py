@@ -22,7 +22,7 @@ from approvals.config import Settings
 from approvals.core.errors import Unauthenticated
 from approvals.flow import signin
 from approvals.flow.service import Service
-from approvals.flow.signin import Session
+from approvals.flow.session import Session
 from web.pages import page
 from web.paths import local_path
 

@@ -22,11 +22,10 @@ from approvals.flow import passkeys, proof
 from approvals.flow.accounts import log_linked, log_unlinked
 from approvals.flow.brief import brief
 from approvals.flow.gate import require_open
-from approvals.flow.logged import verify_account
 from approvals.flow.outbox import NoticeKind, tell
 from approvals.flow.service import DEFAULT_TENANT, token_hash
+from approvals.flow.session import ChatAccount, Session, find, verify_present
 from approvals.flow.sight import visible_to
-from approvals.flow.signin import Session
 from approvals.flow.vote import LONGEST_REASON, count, may_vote
 from approvals.store.accounts import Account
 
@@ -69,15 +68,15 @@ def start_link(
     assertion = passkeys.read_assertion(credential)
     code = "".join(secrets.choice(ALPHABET) for _ in range(CODE_LENGTH))
     with service.store.begin() as tx:
-        proof.check(
+        who = proof.check(
             service, tx, session, purpose=Purpose.LINK, ceremony_id=ceremony_id, assertion=assertion
         )
         expires = tx.now + CODE_SECONDS
         tx.accounts.put_code(
             code_hash=token_hash(code),
-            tenant=session.tenant,
+            tenant=who.tenant,
             channel=channel,
-            person=session.person,
+            person=who.person,
             expires=expires,
         )
     return LinkCode(code, expires)
@@ -134,7 +133,7 @@ def unlink(
     """
     assertion = passkeys.read_assertion(credential)
     with service.store.begin() as tx:
-        proof.check(
+        who = proof.check(
             service,
             tx,
             session,
@@ -142,9 +141,9 @@ def unlink(
             ceremony_id=ceremony_id,
             assertion=assertion,
         )
-        known = tx.accounts.of(tenant=session.tenant, channel=channel, person=session.person)
+        known = tx.accounts.of(tenant=who.tenant, channel=channel, person=who.person)
         if known is not None and tx.accounts.unlink(
-            tenant=session.tenant, channel=channel, person=session.person
+            tenant=who.tenant, channel=channel, person=who.person
         ):
             log_unlinked(tx, known)
 
@@ -152,20 +151,16 @@ def unlink(
 def linked(service: Service, session: Session, channel: str) -> Account | None:
     """The person's account on a channel."""
     with service.store.read() as tx:
-        return tx.accounts.of(tenant=session.tenant, channel=channel, person=session.person)
+        who = verify_present(service, tx, session)
+        return tx.accounts.of(tenant=who.tenant, channel=channel, person=who.person)
 
 
 def person_of(service: Service, *, channel: str, team: str, account: str) -> Session | None:
-    """Who an account belongs to: nobody once they left people.yaml or lost every passkey."""
+    """Who an account belongs to now, if to anybody; what uses it looks again."""
+    known = ChatAccount(channel, team, account)
     with service.store.read() as tx:
-        known = tx.accounts.who(channel=channel, team=team, account=account)
-        if known is None:
-            return None
-        person = service.current_bundle(tx, known.tenant).bundle.people.get(known.person)
-        if person is None or not tx.people.passkeys(tenant=known.tenant, person=known.person):
-            return None
-        verify_account(tx, known)
-        return Session(known.tenant, known.person, person.name)
+        present = find(service, tx, known)
+    return None if present is None else Session.of(present, known)
 
 
 def once(service: Service, digest: str) -> bool:
@@ -187,6 +182,7 @@ def click(
     """Count a click of a linked person; gives the request's new state.
 
     Raises:
+        Unauthenticated: the account is not linked to them any more (`signed_out`).
         NotFound: no such request for this person.
         Forbidden: it asks for a passkey, or for the whole to be seen (`step_up_needed`).
         Conflict: it was opened too short a while ago to have been read (`looked_too_briefly`).
@@ -198,8 +194,8 @@ def click(
             f"a reason has at most {LONGEST_REASON} characters", code="reason", place="/reason"
         )
     with service.store.begin() as tx:
-        stored = visible_to(tx, session, request_id, lock=True)
-        may_vote(tx, stored, session)
+        who, stored = visible_to(service, tx, session, request_id, lock=True)
+        may_vote(tx, stored, who)
         # What the notice shows decides here as well: a click may come from an old one, or be made.
         if decision is Decision.APPROVE and not brief(service, tx, stored).may_click:
             raise Forbidden("open the page and use your passkey", code="step_up_needed")
@@ -209,7 +205,7 @@ def click(
             # Nobody can have had it before them for longer than it has been there.
             raise Conflict("take a moment to read what will run first", code="looked_too_briefly")
         vote = Vote(
-            approver=session.person,
+            approver=who.person,
             decision=decision,
             step_up=StepUp.SESSION,
             time=tx.now,

@@ -31,7 +31,8 @@ from approvals.flow.logged import verify_invitation
 from approvals.flow.outbox import NoticeKind, tell
 from approvals.flow.retire import Reason, retire
 from approvals.flow.service import new_token, token_hash
-from approvals.flow.signin import Session, open_session
+from approvals.flow.session import verify_present
+from approvals.flow.signin import open_session
 from approvals.flow.subjects import handle, person_subject
 from approvals.keys.authenticators import Authenticators, read_authenticators
 from approvals.store.people import Ceremony as StoredCeremony
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from approvals.core.registry import Person
     from approvals.flow.passkeys import NewPasskey
     from approvals.flow.service import Service
+    from approvals.flow.session import Session
     from approvals.store import Tx
 
 _log = structlog.get_logger(__name__)
@@ -201,23 +203,25 @@ def prove(service: Service, session: Session, ceremony_id: str, credential: obje
     """
     assertion = passkeys.read_assertion(credential)
     with service.store.begin() as tx:
-        proof.check(
+        who = proof.check(
             service, tx, session, purpose=Purpose.ADD, ceremony_id=ceremony_id, assertion=assertion
         )
-        return _begin(service, tx, session.tenant, session.person, subject=None)
+        return _begin(service, tx, who.tenant, who.person, subject=None)
 
 
 def finish_further(
     service: Service, session: Session, ceremony_id: str, credential: object
 ) -> None:
-    """Enrol one more passkey of the signed-in person; raises as `finish` does."""
+    """Enrol one more passkey of the signed-in person; raises as `finish` does.
+
+    Raises:
+        Unauthenticated: they are signed out (`signed_out`).
+    """
     authenticators = _authenticators(service)
     with service.store.begin() as tx:
         taken = take(tx, ceremony_id, Purpose.ENROL)
-        if taken.subject is not None or (taken.tenant, taken.person) != (
-            session.tenant,
-            session.person,
-        ):
+        who = verify_present(service, tx, session)
+        if taken.subject is not None or (taken.tenant, taken.person) != (who.tenant, who.person):
             raise Conflict("this challenge is for another enrolment", code="ceremony_used")
         _enrol(service, tx, taken, credential, authenticators)
 

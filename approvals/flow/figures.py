@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from approvals.core.errors import NotFound
 from approvals.flow.brief import name_of
+from approvals.flow.session import verify_present
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from approvals.flow.service import Service
-    from approvals.flow.signin import Session
+    from approvals.flow.session import Session
     from approvals.store.attention import CastVote
 
 DAYS = 30
@@ -82,15 +83,17 @@ def figures(service: Service, session: Session) -> Figures:
     """How people decided lately.
 
     Raises:
+        Unauthenticated: they are signed out (`signed_out`).
         NotFound: the person is not an operator; it looks as if there were no such page.
     """
     with service.store.read() as tx:
-        bundle = service.current_bundle(tx, session.tenant).bundle
+        who = verify_present(service, tx, session)
+        bundle = who.bundle
         # A person's own id must not make them an operator: only the group counts.
-        if session.person not in bundle.groups.get(service.settings.operators_group, ()):
+        if who.person not in bundle.groups.get(service.settings.operators_group, ()):
             raise NotFound("no such page")
         since = tx.now - DAYS * 86_400
-        votes = tx.attention.votes_since(tenant=session.tenant, since=since, limit=MOST_VOTES + 1)
+        votes = tx.attention.votes_since(tenant=who.tenant, since=since, limit=MOST_VOTES + 1)
         cut = len(votes) > MOST_VOTES
         votes = votes[:MOST_VOTES]
         by_person: dict[str, list[CastVote]] = {}
@@ -115,7 +118,7 @@ def figures(service: Service, session: Session) -> Figures:
                     decisions=passkey.decisions,
                     unseen=passkey.unseen,
                 )
-                for passkey in tx.people.most_used(tenant=session.tenant, limit=MOST_PASSKEYS)
+                for passkey in tx.people.most_used(tenant=who.tenant, limit=MOST_PASSKEYS)
             ),
             cut=cut,
         )

@@ -12,15 +12,15 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from approvals.core import display
-from approvals.core.errors import NotFound
 from approvals.flow.follow import DIGEST_HOUR
 from approvals.flow.outbox import Caps
+from approvals.flow.session import verify_present
 
 if TYPE_CHECKING:
     from approvals.core.bundle import Bundle
     from approvals.core.registry import Person
     from approvals.flow.service import Service
-    from approvals.flow.signin import Session
+    from approvals.flow.session import Session
     from approvals.store.accounts import Account
 
 EMAIL, SLACK, WEBHOOK = "email", "slack", "webhook"
@@ -71,15 +71,13 @@ def how_told(service: Service, session: Session) -> HowTold:
     """How this person is told.
 
     Raises:
-        NotFound: they are not in the bundle any more.
+        Unauthenticated: they are signed out (`signed_out`).
     """
     with service.store.read() as tx:
-        current = service.current_bundle(tx, session.tenant)
-        bundle = current.bundle
-        person = bundle.people.get(session.person)
-        if person is None:
-            raise NotFound("this person is not in the bundle")
-        linked = tx.accounts.of(tenant=session.tenant, channel=SLACK, person=session.person)
+        who = verify_present(service, tx, session)
+        bundle = who.bundle
+        person = bundle.people[who.person]
+        linked = tx.accounts.of(tenant=who.tenant, channel=SLACK, person=who.person)
         return HowTold(
             ways=tuple(_way(service, bundle, person, each, linked) for each in person.channels),
             stand_ins=_names(bundle, person.stand_ins),

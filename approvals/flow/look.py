@@ -16,6 +16,7 @@ from approvals.core.requests import State, progress
 from approvals.flow.compare import Difference, differences
 from approvals.flow.limits import asked_again_at
 from approvals.flow.logged import verify_request
+from approvals.flow.session import verify_present
 from approvals.flow.sight import needs_whole, to_look, visible_to
 from approvals.flow.status import effective_state
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from approvals.core.bundle.bundle import Bundle
     from approvals.core.ceremony import Decision
     from approvals.flow.service import Service
-    from approvals.flow.signin import Session
+    from approvals.flow.session import Present, Session
     from approvals.store import Tx
     from approvals.store.people import Passkey
     from approvals.store.requests import RequestLine, StoredRequest
@@ -142,21 +143,21 @@ class RequestView:
 def inbox(service: Service, session: Session) -> list[RequestCard]:
     """Requests the person is asked about or that were made for them, newest first."""
     with service.store.read() as tx:
-        asked = tx.requests.asked(tenant=session.tenant, person=session.person, limit=INBOX_LIMIT)
-        own = tx.requests.made_for(tenant=session.tenant, person=session.person, limit=INBOX_LIMIT)
-        voted = tx.requests.voted_on([line.id for line in asked], person=session.person)
-        bundle = service.current_bundle(tx, session.tenant).bundle
+        who = verify_present(service, tx, session)
+        asked = tx.requests.asked(tenant=who.tenant, person=who.person, limit=INBOX_LIMIT)
+        own = tx.requests.made_for(tenant=who.tenant, person=who.person, limit=INBOX_LIMIT)
+        voted = tx.requests.voted_on([line.id for line in asked], person=who.person)
         waiting = {
             line.id
             for line in asked
             if line.state is State.PENDING
             and line.expires > tx.now
             and line.id not in voted
-            and line.person != session.person
+            and line.person != who.person
         }
         lines = {line.id: line for line in (*asked, *own)}
         return [
-            _card(bundle, line, now=tx.now, waits=line.id in waiting)
+            _card(who.bundle, line, now=tx.now, waits=line.id in waiting)
             for line in sorted(lines.values(), key=lambda line: (-line.created, line.id))
         ]
 
@@ -164,26 +165,28 @@ def inbox(service: Service, session: Session) -> list[RequestCard]:
 def passkeys(service: Service, session: Session) -> list[Passkey]:
     """The person's own passkeys."""
     with service.store.read() as tx:
-        return tx.people.passkeys(tenant=session.tenant, person=session.person)
+        who = verify_present(service, tx, session)
+        return tx.people.passkeys(tenant=who.tenant, person=who.person)
 
 
 def request(service: Service, session: Session, request_id: str) -> RequestView:
     """One request as this person may see it.
 
     Raises:
+        Unauthenticated: they are signed out (`signed_out`).
         NotFound: there is none, or it is not for them to know of.
         Unavailable: the log tells something else of it than the database (`row_altered`).
     """
     with service.store.read() as tx:
-        stored = visible_to(tx, session, request_id)
+        who, stored = visible_to(service, tx, session, request_id)
         verify_request(tx, stored)
         document = stored.request.document
-        bundle = service.bundle(tx, session.tenant, document.bundle)
+        bundle = service.bundle(tx, who.tenant, document.bundle)
         shown = orjson.loads(stored.display)
         call = orjson.loads(stored.call)
         tool = bundle.tool(call["target"], call["tool"])
         agent = bundle.agents[document.agent]
-        why_not = _why_not(tx, stored, session)
+        why_not = _why_not(tx, stored, who)
         return RequestView(
             id=stored.id,
             state=effective_state(stored.request, now=tx.now),
@@ -231,25 +234,25 @@ def request(service: Service, session: Session, request_id: str) -> RequestView:
             may_decide=why_not is None,
             why_not=why_not,
             needs_whole=needs_whole(stored),
-            opened_whole=tx.attention.opened_whole(request_id=stored.id, person=session.person),
-            looked=to_look(tx, service.settings, session, stored.id) == 0,
+            opened_whole=tx.attention.opened_whole(request_id=stored.id, person=who.person),
+            looked=to_look(tx, service.settings, who, stored.id) == 0,
             asked_again_at=asked_again_at(service.settings, stored.request),
             outcome=_outcome(tx, stored),
-            previous=_previous(tx, stored, session),
-            lately=_lately(tx, stored, session, bundle),
+            previous=_previous(tx, stored, who),
+            lately=_lately(tx, stored, who, bundle),
         )
 
 
-def _why_not(tx: Tx, stored: StoredRequest, session: Session) -> str | None:
+def _why_not(tx: Tx, stored: StoredRequest, who: Present) -> str | None:
     """Why this person cannot decide, as a stable code, or None if they can."""
     request = stored.request
     if effective_state(request, now=tx.now) is not State.PENDING:
         return "not_pending"
-    if request.document.user == session.person:
+    if request.document.user == who.person:
         return "own_request"
-    if any(vote.approver == session.person for vote in request.votes):
+    if any(vote.approver == who.person for vote in request.votes):
         return "already_voted"
-    if not tx.requests.has_seat(request_id=request.id, person=session.person):
+    if not tx.requests.has_seat(request_id=request.id, person=who.person):
         return "not_asked"
     return None
 
@@ -270,14 +273,12 @@ def _outcome(tx: Tx, stored: StoredRequest) -> OutcomeView | None:
     )
 
 
-def _lately(
-    tx: Tx, stored: StoredRequest, session: Session, bundle: Bundle
-) -> tuple[RequestCard, ...]:
+def _lately(tx: Tx, stored: StoredRequest, who: Present, bundle: Bundle) -> tuple[RequestCard, ...]:
     """What the agent asked for before: for who is asked, not for whom it works."""
-    if not tx.requests.has_seat(request_id=stored.id, person=session.person):
+    if not tx.requests.has_seat(request_id=stored.id, person=who.person):
         return ()
     lines = tx.requests.lately(
-        tenant=session.tenant,
+        tenant=who.tenant,
         agent=stored.request.document.agent,
         before=stored.request.document.created,
         besides=stored.id,
@@ -287,7 +288,7 @@ def _lately(
     return tuple(replace(_card(bundle, line, now=tx.now, waits=False), gist=()) for line in lines)
 
 
-def _previous(tx: Tx, stored: StoredRequest, session: Session) -> PreviousView | None:
+def _previous(tx: Tx, stored: StoredRequest, who: Present) -> PreviousView | None:
     """The last call like this one, out of those that this person may see: it shows arguments."""
     document = stored.request.document
     call = orjson.loads(stored.call)
@@ -297,7 +298,7 @@ def _previous(tx: Tx, stored: StoredRequest, session: Session) -> PreviousView |
         tool=call["tool"],
         agent=document.agent,
         before=document.created,
-        person=session.person,
+        person=who.person,
     )
     if last is None or last.id == stored.id or last.decided is None:
         return None

@@ -16,11 +16,12 @@ from approvals.core.occasion import Purpose
 from approvals.flow import passkeys
 from approvals.flow.challenges import Ceremony, give, stale, take
 from approvals.flow.logged import verify_passkeys, verify_unanswered
+from approvals.flow.session import verify_present
 
 if TYPE_CHECKING:
     from approvals.flow.passkeys import Assertion
     from approvals.flow.service import Service
-    from approvals.flow.signin import Session
+    from approvals.flow.session import Present, Session
     from approvals.store import Tx
     from approvals.store.people import Passkey
 
@@ -28,17 +29,15 @@ if TYPE_CHECKING:
 def ask(
     service: Service, session: Session, *, purpose: Purpose, subject: str | None = None
 ) -> Ceremony:
-    """Give a challenge, good for one purpose and subject, to a passkey that the person has."""
+    """Give a challenge, good for one purpose and subject, to a passkey that the person has.
+
+    Raises:
+        Unauthenticated: they are signed out (`signed_out`).
+    """
     with service.store.begin() as tx:
-        given = give(
-            service,
-            tx,
-            purpose,
-            tenant=session.tenant,
-            person=session.person,
-            subject=subject,
-        )
-        held = tx.people.passkeys(tenant=session.tenant, person=session.person)
+        who = verify_present(service, tx, session)
+        given = give(service, tx, purpose, tenant=who.tenant, person=who.person, subject=subject)
+        held = tx.people.passkeys(tenant=who.tenant, person=who.person)
     return given.to_browser(
         passkeys.request_options(service.settings, challenge=given.challenge, allowed=held)
     )
@@ -53,16 +52,18 @@ def check(
     ceremony_id: str,
     assertion: Assertion,
     subject: str | None = None,
-) -> None:
-    """Take the challenge, and check that a passkey of the person answered it.
+) -> Present:
+    """Take the challenge, and check that a passkey of the person answered it; gives the person.
 
     Raises:
+        Unauthenticated: they are signed out (`signed_out`).
         Conflict: the challenge was used, is too old, or was for somebody or something else
             (`ceremony_used`).
         EvidenceError: the assertion does not hold, or is not by a passkey of theirs.
     """
     taken = take(tx, ceremony_id, purpose)
-    owner = (session.tenant, session.person)
+    who = verify_present(service, tx, session)
+    owner = (who.tenant, who.person)
     if (taken.tenant, taken.person, taken.subject) != (*owner, subject):
         raise stale(purpose)
     held = tx.people.passkey(b64.encode(assertion.credential_id))
@@ -79,6 +80,7 @@ def check(
         sign_count=seen.sign_count,
         backup_state=seen.backup_state,
     )
+    return who
 
 
 def record_use(

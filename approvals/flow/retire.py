@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from approvals.flow.challenges import Ceremony
     from approvals.flow.service import Service
-    from approvals.flow.signin import Session
+    from approvals.flow.session import Session
     from approvals.store import Tx
 
 
@@ -127,7 +127,7 @@ def finish_revoke(
     """
     assertion = passkeys.read_assertion(credential)
     with service.store.begin() as tx:
-        proof.check(
+        who = proof.check(
             service,
             tx,
             session,
@@ -136,7 +136,7 @@ def finish_revoke(
             assertion=assertion,
             subject=credential_id,
         )
-        return _one(tx, tenant=session.tenant, person=session.person, credential_id=credential_id)
+        return _one(tx, tenant=who.tenant, person=who.person, credential_id=credential_id)
 
 
 def _one(tx: Tx, *, tenant: str, person: str, credential_id: str) -> Ended:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from approvals import log
@@ -11,25 +10,16 @@ from approvals.core.errors import Unauthenticated
 from approvals.core.events import Event, EventType
 from approvals.core.occasion import Purpose
 from approvals.flow import passkeys, unkept
-from approvals.flow.logged import verify_session
 from approvals.flow.proof import record_use
 from approvals.flow.retire import session_ended
 from approvals.flow.service import DEFAULT_TENANT, new_token, token_hash
+from approvals.flow.session import Browser, Session, find
 from approvals.flow.subjects import session_subject
 
 if TYPE_CHECKING:
     from approvals.flow.challenges import Ceremony
     from approvals.flow.service import Service
     from approvals.store import Tx
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A signed-in person of the current bundle."""
-
-    tenant: str
-    person: str
-    name: str
 
 
 def begin(service: Service) -> Ceremony:
@@ -109,16 +99,11 @@ def open_session(service: Service, tx: Tx, *, tenant: str, person: str) -> str:
 
 
 def session(service: Service, token: str) -> Session | None:
-    """Who this browser is signed in as: nobody once they left people.yaml or lost every passkey."""
+    """Who this browser is signed in as now, if anybody; what uses it looks again."""
+    browser = Browser(token_hash(token))
     with service.store.read() as tx:
-        found = tx.people.signed_in(token_hash(token), now=tx.now)
-        if found is None:
-            return None
-        verify_session(tx, token_hash(token), tenant=found.tenant)
-        known = service.current_bundle(tx, found.tenant).bundle.people.get(found.person)
-        if known is None or not tx.people.passkeys(tenant=found.tenant, person=found.person):
-            return None
-        return Session(found.tenant, found.person, known.name)
+        present = find(service, tx, browser)
+    return None if present is None else Session.of(present, browser)
 
 
 def end(service: Service, token: str) -> None:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from approvals.core.requests import Request
     from approvals.flow.passkeys import Assertion
     from approvals.flow.service import Service
-    from approvals.flow.signin import Session
+    from approvals.flow.session import Present, Session
     from approvals.store import Tx
     from approvals.store.people import Passkey
     from approvals.store.requests import StoredRequest
@@ -64,6 +64,7 @@ def begin(
     """Make the statement that the person is about to sign.
 
     Raises:
+        Unauthenticated: they are signed out (`signed_out`).
         NotFound: no such request for this person.
         TransitionError: it is over, they are not asked, or they have voted.
         Unavailable: the log cannot tell of a vote (`closed`).
@@ -72,9 +73,9 @@ def begin(
     """
     with service.store.begin() as tx:
         require_open(service, tx)  # nobody signs what would not be counted
-        stored = visible_to(tx, session, request_id)
-        may_vote(tx, stored, session)
-        _must_have_seen(service, tx, stored, session, decision)
+        who, stored = visible_to(service, tx, session, request_id)
+        may_vote(tx, stored, who)
+        _must_have_seen(service, tx, stored, who, decision)
         document = stored.request.document
         statement = Statement(
             decision=decision,
@@ -82,18 +83,18 @@ def begin(
             request_digest=document.digest(),
             call_hash=document.call_hash,
             display_digest=document.display_digest or "",
-            approver=session.person,
+            approver=who.person,
             nonce=b64.encode(secrets.token_bytes(32)),
             iat=tx.now,
             exp=tx.now + service.settings.statement_life,
         )
-        given = give_decision(tx, statement, tenant=session.tenant)
+        given = give_decision(tx, statement, tenant=who.tenant)
         return DecisionChallenge(
             given.id,
             passkeys.request_options(
                 service.settings,
                 challenge=given.challenge,
-                allowed=tx.people.passkeys(tenant=session.tenant, person=session.person),
+                allowed=tx.people.passkeys(tenant=who.tenant, person=who.person),
             ),
             statement,
             given.statement,
@@ -111,6 +112,7 @@ def finish(
     """Cast the vote that the passkey signed; gives the request's new state.
 
     Raises:
+        Unauthenticated: they are signed out (`signed_out`).
         Conflict: the statement was used, is too old or was made for somebody else
             (`statement_used`), or it was not seen whole (`whole_not_seen`) or long enough
             (`looked_too_briefly`).
@@ -128,14 +130,11 @@ def finish(
         if (taken.tenant, taken.person) != (session.tenant, session.person):
             raise stale(Purpose.DECIDE)
         statement = Statement.from_document(orjson.loads(taken.statement))
-        stored = visible_to(tx, session, statement.request, lock=True)
-        may_vote(tx, stored, session)
-        _must_have_seen(service, tx, stored, session, statement.decision)
+        who, stored = visible_to(service, tx, session, statement.request, lock=True)
+        may_vote(tx, stored, who)
+        _must_have_seen(service, tx, stored, who, statement.decision)
         enrolled = _hold_passkeys(tx, stored, b64.encode(assertion.credential_id))
-        if enrolled is None or (enrolled.tenant, enrolled.person) != (
-            session.tenant,
-            session.person,
-        ):
+        if enrolled is None or (enrolled.tenant, enrolled.person) != (who.tenant, who.person):
             raise EvidenceError("this passkey is not enrolled for you", code="unknown_passkey")
         vote = _vote(
             service,
@@ -160,30 +159,30 @@ def _hold_passkeys(tx: Tx, stored: StoredRequest, credential_id: str) -> Passkey
     return {each: tx.people.passkey(each) for each in sorted(ids)}[credential_id]
 
 
-def may_vote(tx: Tx, stored: StoredRequest, session: Session) -> None:
+def may_vote(tx: Tx, stored: StoredRequest, who: Present) -> None:
     """Refuse who cannot decide, before anything is signed or counted; `cast` decides again."""
     request = stored.request
     if effective_state(request, now=tx.now) is not State.PENDING:
         raise TransitionError(
             f"the request is {effective_state(request, now=tx.now).value}", code="not_pending"
         )
-    if session.person == request.document.user:
+    if who.person == request.document.user:
         raise TransitionError("you cannot decide a call made for you", code="not_eligible")
-    if any(vote.approver == session.person for vote in request.votes):
+    if any(vote.approver == who.person for vote in request.votes):
         raise TransitionError("you have decided already", code="already_voted")
 
 
 def _must_have_seen(
-    service: Service, tx: Tx, stored: StoredRequest, session: Session, decision: Decision
+    service: Service, tx: Tx, stored: StoredRequest, who: Present, decision: Decision
 ) -> None:
     """Nobody approves what they have not had before them; denying is never made harder."""
     if decision is Decision.DENY:
         return
     if needs_whole(stored) and not tx.attention.opened_whole(
-        request_id=stored.id, person=session.person
+        request_id=stored.id, person=who.person
     ):
         raise Conflict("open the whole of what will run first", code="whole_not_seen")
-    if to_look(tx, service.settings, session, stored.id) != 0:
+    if to_look(tx, service.settings, who, stored.id) != 0:
         raise Conflict("take a moment to read what will run first", code="looked_too_briefly")
 
 

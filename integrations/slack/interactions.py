@@ -22,6 +22,7 @@ from approvals.core.errors import (
     Invalid,
     NotFound,
     TransitionError,
+    Unauthenticated,
 )
 from approvals.core.requests import State
 from approvals.flow import chat, look
@@ -40,11 +41,11 @@ if TYPE_CHECKING:
     from slack_sdk.web import WebClient
 
     from approvals.flow.service import Service
-    from approvals.flow.signin import Session
+    from approvals.flow.session import Session
 
 _LONGEST_COMMAND: Final = 200
 
-_REFUSALS = (NotFound, Conflict, Forbidden, TransitionError, Invalid)
+_REFUSALS = (NotFound, Conflict, Forbidden, TransitionError, Invalid, Unauthenticated)
 _SENTENCES: Final = {
     "account_deactivated": "This account is deactivated; it cannot be linked.",
     "account_is_bot": "A bot's account cannot be linked.",
@@ -61,6 +62,7 @@ _SENTENCES: Final = {
     "not_pending": "This request is over. Nothing can be decided on it any more.",
     "own_request": "This request is made for you; somebody else decides it.",
     "reason": f"A reason has at most {LONGEST_REASON} characters.",
+    "signed_out": "This account is not linked to you any more. Nothing was decided.",
     "step_up_needed": "This needs your passkey. Open the request to approve it there.",
 }
 _OTHERWISE: Final = "That did not work, and nothing was decided. Open the request instead."
@@ -195,7 +197,10 @@ class Interactions:
         session = self._session(who)
         if session is None:
             return notes.say(self._how_to_link(who))
-        cards = [card for card in look.inbox(self._service, session) if card.waits]
+        try:
+            cards = [card for card in look.inbox(self._service, session) if card.waits]
+        except Unauthenticated as error:
+            return notes.say(_sentence(error))
         return notes.waiting(cards, page=self._service.url("/"), address=self._service.url("/r/"))
 
     def _linked(self, who: Who, code: str) -> str:

@@ -24,7 +24,7 @@ from tests.softkey import SoftKey
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from approvals.flow.signin import Session
+    from approvals.flow.session import Session
     from tests.service import Running
 
 WITHOUT_ADA = {

@@ -10,7 +10,7 @@ from approvals.core.ceremony import Decision
 from approvals.core.errors import AssentError
 from approvals.core.requests import State
 from approvals.flow import consume, look, sight, status, vote
-from approvals.flow.signin import Session
+from approvals.flow.session import Browser, Session
 
 if TYPE_CHECKING:
     from tests.service import Running
@@ -228,7 +228,7 @@ def test_prose_of_the_agent_changes_no_fact(running: Running) -> None:
 
 def test_a_session_of_somebody_who_left_is_nobody(running: Running) -> None:
     request = running.opened()
-    ghost = Session("default", "nobody", "Nobody")
+    ghost = Session("default", "nobody", "Nobody", Browser("of nobody"))
     with pytest.raises(AssentError) as caught:
         look.request(running.service, ghost, request)
-    assert code_of(caught) == "not_found"
+    assert code_of(caught) == "signed_out"

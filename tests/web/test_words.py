@@ -15,7 +15,7 @@ from approvals.core.requests import State
 from approvals.flow import look
 from approvals.flow.figures import Figure, Figures
 from approvals.flow.look import OutcomeView, RequestView
-from approvals.flow.signin import Session
+from tests.service import Peopled
 from tests.web.site import open_site, submit_directly
 from web.marks import marked
 from web.pages import rendered
@@ -50,8 +50,7 @@ def view(tmp_path_factory: pytest.TempPathFactory) -> RequestView:
         request_id = submit_directly(
             site, "transfer", amount="750.00", to="vendor@example.com", memo="\u202e7781"
         )
-        session = Session("default", "ada", "Ada Lund")
-        return look.request(site.service, session, request_id)
+        return look.request(site.service, Peopled(site.service).session("ada"), request_id)
     finally:
         site.service.store.close()
 

@@ -5,6 +5,7 @@ What holds:
    rules, even after somebody else activates the same bundle again.
 2. A person who is not in the new people.yaml loses passkeys, signed-in browsers, invitations and
    chat accounts, for good and in the same transaction.
+3. Nothing is activated while no intact log can tell of it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from approvals.core import hook_address
 from approvals.core.bundle.bundle import HOOKS_FILE, Bundle, needs_attestation, refusal
 from approvals.core.errors import BundleError, Invalid
 from approvals.core.events import BUNDLES, Event, EventType
+from approvals.flow.gate import require_trusted
 from approvals.flow.retire import offboard
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ def activate(service: Service, *, tenant: str, files: Mapping[str, str], by: str
         BundleError: the bundle has an error, or asks for hardware passkeys where no attestation is
             trusted; file and line are named, nothing was changed.
         Invalid: `by` is not a person of the bundle (`unknown_person`).
+        Unavailable: the log cannot tell of it (`closed`); the former bundle stays in force.
     """
     bundle = Bundle.load(files)
     _check_hooks(bundle, local=service.settings.is_local)
@@ -42,6 +45,7 @@ def activate(service: Service, *, tenant: str, files: Mapping[str, str], by: str
         raise refusal(problems)
     with service.store.begin() as tx:
         tx.bundles.hold_alone(tenant)
+        require_trusted(service, tx)
         before = tx.bundles.current(tenant)
         tx.bundles.activate(
             tenant=tenant, version=bundle.version, files=dict(files), by=by, now=tx.now

@@ -64,10 +64,12 @@ def start_link(
     Raises:
         Conflict: the challenge was used, is too old or was somebody else's (`ceremony_used`).
         EvidenceError: the assertion does not hold, or is not by a passkey of theirs.
+        Unavailable: the log could not tell of an account that is linked by it (`closed`).
     """
     assertion = passkeys.read_assertion(credential)
     code = "".join(secrets.choice(ALPHABET) for _ in range(CODE_LENGTH))
     with service.store.begin() as tx:
+        require_open(service, tx)
         who = proof.check(
             service, tx, session, purpose=Purpose.LINK, ceremony_id=ceremony_id, assertion=assertion
         )

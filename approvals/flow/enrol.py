@@ -7,8 +7,8 @@ What holds:
    enrol.
 3. Only people of the bundle that is current at that moment are enrolled.
 4. Each enrolment is logged, and the person is notified.
-5. Nobody is enrolled while an intact log cannot record it. In a database that was put back, a used
-   invitation is open again.
+5. Nobody is invited or enrolled while an intact log cannot record it. In a database that was put
+   back, a used invitation is open again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from approvals.core.events import Event, EventType
 from approvals.core.occasion import Purpose
 from approvals.flow import passkeys, proof
 from approvals.flow.challenges import Ceremony, give, take
-from approvals.flow.gate import require_open
+from approvals.flow.gate import require_open, require_trusted
 from approvals.flow.logged import verify_invitation
 from approvals.flow.outbox import NoticeKind, tell
 from approvals.flow.retire import Reason, retire
@@ -87,12 +87,14 @@ def invite(
     Raises:
         NotFound: the person is not in people.yaml (`unknown_person`).
         Conflict: they have passkeys, and nothing says whether to add or to replace (`passkeys`).
-        Unavailable: no bundle has been activated.
+        Unavailable: no bundle has been activated (`no_bundle`), or the log cannot tell of an
+            invitation (`closed`); nothing ended.
     """
     token = new_token()
     with service.store.begin() as tx:
         # Nobody enrols, and nobody else invites, until the person's earlier invitations have ended.
         tx.bundles.hold_alone(tenant)
+        require_trusted(service, tx)
         _known(service, tx, tenant, person)
         held = len(tx.people.passkeys(tenant=tenant, person=person))
         if held and replaces is None:

@@ -1,14 +1,17 @@
 """No audit, no answer: nothing is granted unless an intact log can record it.
 
 Each transaction that gives a verdict, counts a vote, issues an approval or spends one, or that
-gives a person a passkey or a chat account, calls `require_open`. It reads, in one statement that
-costs the same however long the log is:
+gives a person a passkey, a signed-in browser or a chat account, calls `require_open`. It reads, in
+one statement that costs the same however long the log is:
 
 1. what any process found wrong with the log and recorded;
 2. whether this is the database whose log these keys signed, and not an older or another one;
 3. how long events have been waiting for their place: the sign that no sequencer runs.
 
 So a process refuses also where its own sequencer has died, or where it never had one.
+
+What an operator does in a shell that changes who may grant what, an activation or an invitation,
+calls `require_trusted`: that is 1 and 2. What only takes away is always allowed.
 """
 
 from __future__ import annotations
@@ -92,6 +95,24 @@ def _other(marked: Marked, standing: Standing) -> Closed | None:
             f"the database is older than the {marked.size} leaves that these keys signed",
         )
     return Closed("log_forked", f"the first {marked.size} leaves are not those that were signed")
+
+
+def require_trusted(service: Service, tx: Tx) -> None:
+    """Refuse to change who may grant what unless an intact log will tell of it.
+
+    Events that wait long do not matter here. A shell may be used where no service runs: its event
+    waits with the others, and nothing is granted until they have their places.
+
+    Raises:
+        Unavailable: `closed`. The sentence says what was found and what the operator can do.
+    """
+    found = closed(service, tx)
+    if found is not None and found.code != "log_stale":
+        raise Unavailable(
+            f"nothing was changed, since no log could tell of it ({found.code}: {found.reason}); "
+            f"{found.remedy}",
+            code="closed",
+        )
 
 
 def require_open(service: Service, tx: Tx) -> None:

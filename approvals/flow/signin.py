@@ -10,6 +10,7 @@ from approvals.core.errors import Unauthenticated
 from approvals.core.events import Event, EventType
 from approvals.core.occasion import Purpose
 from approvals.flow import passkeys, unkept
+from approvals.flow.gate import require_open
 from approvals.flow.proof import record_use
 from approvals.flow.retire import session_ended
 from approvals.flow.service import DEFAULT_TENANT, new_token, token_hash
@@ -42,6 +43,7 @@ def finish(service: Service, ceremony_id: str, credential: object) -> str:
         Conflict: the challenge was used or is too old (`ceremony_used`).
         Unauthenticated: the passkey is not enrolled, or its person is gone (`unknown_passkey`).
         EvidenceError: the assertion does not hold.
+        Unavailable: the log cannot tell of it (`closed`); nobody was signed in.
     """
     taken = unkept.read(service, ceremony_id)
     assertion = passkeys.read_assertion(credential)
@@ -75,7 +77,13 @@ def finish(service: Service, ceremony_id: str, credential: object) -> str:
 
 
 def open_session(service: Service, tx: Tx, *, tenant: str, person: str) -> str:
-    """Sign a browser in, in the transaction that checked the passkey; gives its token."""
+    """Sign a browser in, in the transaction that checked the passkey; gives its token.
+
+    Raises:
+        Unavailable: the log cannot tell of it (`closed`). In a database that was put back, a
+            passkey that ended is there again.
+    """
+    require_open(service, tx)
     token = new_token()
     tx.people.sign_in(
         token_hash=token_hash(token),

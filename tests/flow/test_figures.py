@@ -56,7 +56,7 @@ def test_figures_are_of_the_last_days_alone(watched: Running, later: Callable[[i
     watched.decide("ada", watched.opened("10.00"))
     later(31 * 86_400)
     watched.decide("ben", watched.opened("10.00"))
-    found = figures(watched.service, watched.sessions["ada"])
+    found = figures(watched.service, watched.session("ada"))
     assert [each.name for each in found.approvers] == ["Ben Silva"]
 
 

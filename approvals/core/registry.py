@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from approvals.core.ceremony import StepUp
 
 
-HOOK_EVENTS = ("account.linked", "digest", "passkey.enrolled", "reminder", "request")
+HOOK_EVENTS = (
+    "account.linked",
+    "account.unlinked",
+    "digest",
+    "passkey.enrolled",
+    "passkey.revoked",
+    "reminder",
+    "request",
+)
 """What a webhook may be told."""
 
 

@@ -65,7 +65,7 @@ def activate(service: Service, *, tenant: str, files: Mapping[str, str], by: str
                 },
             ),
         )
-        offboard(tx, tenant=tenant, staying=bundle.people.keys())
+        offboard(tx, bundle, tenant=tenant)
     service.forget_recent(tenant)
     return bundle.version
 

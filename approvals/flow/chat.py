@@ -6,6 +6,7 @@ What holds:
 2. An account belongs to one person, and a person has at most one on each channel.
 3. A click can always deny. It approves only where every rule accepts a signed-in channel.
 4. A signed callback takes effect once, whichever process receives it.
+5. A person is told when an account is linked to them, and when one is not any more.
 """
 
 from __future__ import annotations
@@ -148,6 +149,14 @@ def unlink(
             tenant=who.tenant, channel=channel, person=who.person
         ):
             log_unlinked(tx, known)
+            tell(
+                tx,
+                who.bundle,
+                NoticeKind.ACCOUNT_UNLINKED,
+                tenant=who.tenant,
+                persons=(who.person,),
+                subject=f"{channel}:{known.team}:{known.account}:{tx.now}",
+            )
 
 
 def linked(service: Service, session: Session, channel: str) -> Account | None:

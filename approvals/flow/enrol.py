@@ -6,7 +6,7 @@ What holds:
 2. Without an invitation, one of the person's passkeys must sign first: a stolen session cannot
    enrol.
 3. Only people of the bundle that is current at that moment are enrolled.
-4. Each enrolment is logged, and the person is notified.
+4. Each enrolment is logged, and the person is told of it and of each passkey that it replaces.
 5. Nobody is invited or enrolled while an intact log cannot record it. In a database that was put
    back, a used invitation is open again.
 """
@@ -127,9 +127,10 @@ def invite(
                 },
             ),
         )
-        ended = (
-            retire(tx, tenant=tenant, person=person, reason=Reason.REPLACED) if replaces else None
-        )
+        ended = None
+        if replaces:
+            bundle = service.current_bundle(tx, tenant).bundle
+            ended = retire(tx, bundle, tenant=tenant, person=person, reason=Reason.REPLACED)
     return Invitation(
         person=person,
         url=service.url(f"/invite/{token}"),
@@ -186,7 +187,8 @@ def finish(service: Service, ceremony_id: str, credential: object) -> str:
             raise Conflict("this invitation has been used", code="invitation_used")
         verify_invitation(tx, taken.subject, tenant=invited.tenant, person=invited.person)
         if invited.replaces:
-            retire(tx, tenant=taken.tenant, person=invited.person, reason=Reason.REPLACED)
+            bundle = service.current_bundle(tx, taken.tenant).bundle
+            retire(tx, bundle, tenant=taken.tenant, person=invited.person, reason=Reason.REPLACED)
         person = _enrol(service, tx, taken, credential, authenticators)
         return open_session(service, tx, tenant=taken.tenant, person=person)
 

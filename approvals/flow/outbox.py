@@ -35,7 +35,9 @@ class NoticeKind(StrEnum):
     REMINDER = "reminder"
     DIGEST = "digest"
     PASSKEY_ENROLLED = "passkey.enrolled"
+    PASSKEY_REVOKED = "passkey.revoked"
     ACCOUNT_LINKED = "account.linked"
+    ACCOUNT_UNLINKED = "account.unlinked"
 
 
 @dataclass(frozen=True, slots=True)

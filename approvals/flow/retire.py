@@ -2,7 +2,7 @@
 
 What holds: with a passkey end the person's signed-in browsers and the challenges that they were
 given, in one transaction; an ended passkey never comes back, whoever comes back; each end is
-logged.
+logged; and who stays is told, so that an end that somebody else brought about is noticed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from approvals.core.events import Event, EventType
 from approvals.core.occasion import Purpose
 from approvals.flow import passkeys, proof
 from approvals.flow.accounts import log_unlinked
+from approvals.flow.outbox import NoticeKind, tell
 from approvals.flow.subjects import person_subject, session_subject
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
+    from approvals.core.bundle import Bundle
     from approvals.flow.challenges import Ceremony
     from approvals.flow.service import Service
     from approvals.flow.session import Session
@@ -34,6 +34,7 @@ class Reason(StrEnum):
     REVOKED = "revoked"
     REPLACED = "replaced"
     LEFT = "left"
+    RESTORED = "restored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,19 @@ class Ended:
     sessions: int
 
 
-def retire(tx: Tx, *, tenant: str, person: str, reason: Reason, only: str | None = None) -> Ended:
+def retire(
+    tx: Tx,
+    bundle: Bundle,
+    *,
+    tenant: str,
+    person: str,
+    reason: Reason,
+    only: str | None = None,
+) -> Ended:
     """End a person's passkeys, or `only` one of them, and all of their access until now.
 
-    A browser that is signed in does not say by which passkey, so all of them sign in again.
+    A browser that is signed in does not say by which passkey, so all of them sign in again. A
+    person of the bundle is told, in one notice however many passkeys ended.
     """
     # In the order in which whoever answers a challenge locks them: the challenge, then the passkey.
     sessions = tx.people.end_access(tenant=tenant, person=person)
@@ -71,6 +81,15 @@ def retire(tx: Tx, *, tenant: str, person: str, reason: Reason, only: str | None
                 },
             ),
         )
+    if ended:
+        tell(
+            tx,
+            bundle,
+            NoticeKind.PASSKEY_REVOKED,
+            tenant=tenant,
+            persons=(person,),
+            subject=ended[0].credential_id,
+        )
     return Ended(len(ended), len(sessions))
 
 
@@ -89,10 +108,10 @@ def session_ended(tx: Tx, token_hash: str, *, tenant: str, person: str) -> None:
     )
 
 
-def offboard(tx: Tx, *, tenant: str, staying: Collection[str]) -> None:
-    """End, for good, all access of everybody who is not `staying`: they left people.yaml."""
-    for person in sorted(tx.people.holders(tenant) - set(staying)):
-        retire(tx, tenant=tenant, person=person, reason=Reason.LEFT)
+def offboard(tx: Tx, bundle: Bundle, *, tenant: str) -> None:
+    """End, for good, all access of everybody who is not in the bundle: they left people.yaml."""
+    for person in sorted(tx.people.holders(tenant) - bundle.people.keys()):
+        retire(tx, bundle, tenant=tenant, person=person, reason=Reason.LEFT)
         tx.people.end_invitations_of(tenant=tenant, person=person)
         for account in tx.accounts.leave(tenant=tenant, person=person):
             log_unlinked(tx, account)
@@ -107,7 +126,8 @@ def revoke(service: Service, *, tenant: str, person: str, credential_id: str) ->
         NotFound: the person has no such active passkey (`unknown_passkey`).
     """
     with service.store.begin() as tx:
-        return _one(tx, tenant=tenant, person=person, credential_id=credential_id)
+        bundle = service.current_bundle(tx, tenant).bundle
+        return _one(tx, bundle, tenant=tenant, person=person, credential_id=credential_id)
 
 
 def begin_revoke(service: Service, session: Session, credential_id: str) -> Ceremony:
@@ -136,11 +156,19 @@ def finish_revoke(
             assertion=assertion,
             subject=credential_id,
         )
-        return _one(tx, tenant=who.tenant, person=who.person, credential_id=credential_id)
+        return _one(
+            tx,
+            who.bundle,
+            tenant=who.tenant,
+            person=who.person,
+            credential_id=credential_id,
+        )
 
 
-def _one(tx: Tx, *, tenant: str, person: str, credential_id: str) -> Ended:
-    ended = retire(tx, tenant=tenant, person=person, reason=Reason.REVOKED, only=credential_id)
+def _one(tx: Tx, bundle: Bundle, *, tenant: str, person: str, credential_id: str) -> Ended:
+    ended = retire(
+        tx, bundle, tenant=tenant, person=person, reason=Reason.REVOKED, only=credential_id
+    )
     if not ended.passkeys:
         raise NotFound(f"{person} has no such passkey", code="unknown_passkey")
     return ended

@@ -71,6 +71,10 @@ class EmailChannel:
                 mail = render.digest(message, self._sender, now)
             case NoticeKind.PASSKEY_ENROLLED:
                 mail = render.passkey_enrolled(message, self._sender, now)
+            case NoticeKind.PASSKEY_REVOKED:
+                mail = render.passkey_revoked(message, self._sender, now)
+            case NoticeKind.ACCOUNT_UNLINKED:
+                mail = render.account_unlinked(message, self._sender, now)
             case NoticeKind.ACCOUNT_LINKED:
                 mail = render.account_linked(message, self._sender, now)
             case _:

@@ -129,6 +129,37 @@ def passkey_enrolled(message: Message) -> Letter:
     )
 
 
+def passkey_revoked(message: Message) -> Letter:
+    """A passkey ended: whoever had another one end cannot do so unseen."""
+    return Letter(
+        subject="A passkey ended for your account",
+        title="A passkey ended for your account",
+        says=(
+            "A passkey of yours was ended or replaced. It can neither sign you in nor decide.",
+            "Every browser in which you were signed in is signed out.",
+            *message.lines,
+            _NOT_YOU,
+        ),
+        url=message.url,
+        action="See your passkeys",
+    )
+
+
+def account_unlinked(message: Message) -> Letter:
+    """A chat account is not linked any more: nothing comes there as to this person's own."""
+    return Letter(
+        subject="A chat account is no longer linked to you",
+        title="A chat account is no longer linked to you",
+        says=(
+            "A chat account was unlinked from you. A click there counts as yours no more.",
+            *message.lines,
+            _NOT_YOU,
+        ),
+        url=message.url,
+        action="See your linked accounts",
+    )
+
+
 def account_linked(message: Message) -> Letter:
     """A chat account was linked: clicks there now count as this person's."""
     return Letter(

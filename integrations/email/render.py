@@ -109,6 +109,16 @@ def passkey_enrolled(message: Message, sender: Sender, now: int) -> EmailMessage
     return _mail(letters.passkey_enrolled(message), message, sender, now)
 
 
+def passkey_revoked(message: Message, sender: Sender, now: int) -> EmailMessage:
+    """A passkey of this person ended."""
+    return _mail(letters.passkey_revoked(message), message, sender, now)
+
+
+def account_unlinked(message: Message, sender: Sender, now: int) -> EmailMessage:
+    """A chat account counts as this person's no more."""
+    return _mail(letters.account_unlinked(message), message, sender, now)
+
+
 def account_linked(message: Message, sender: Sender, now: int) -> EmailMessage:
     """A chat account now counts as this person's."""
     return _mail(letters.account_linked(message), message, sender, now)

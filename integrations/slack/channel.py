@@ -30,7 +30,14 @@ CHANNEL: Final = "slack"
 OPERATORS_WAIT: Final = 600
 """Seconds until a token that does not work is tried again: somebody has to see it and act."""
 
-_WARNINGS: Final = frozenset({NoticeKind.ACCOUNT_LINKED, NoticeKind.PASSKEY_ENROLLED})
+_WARNINGS: Final = frozenset(
+    {
+        NoticeKind.ACCOUNT_LINKED,
+        NoticeKind.ACCOUNT_UNLINKED,
+        NoticeKind.PASSKEY_ENROLLED,
+        NoticeKind.PASSKEY_REVOKED,
+    }
+)
 
 _TOKEN: Final = frozenset(
     {

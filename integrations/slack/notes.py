@@ -45,6 +45,16 @@ def _own_affairs(kind: NoticeKind) -> tuple[str, str]:
                 "A passkey was added for you",
                 f"It can sign you in and decide for you. {_NOT_YOU}",
             )
+        case NoticeKind.PASSKEY_REVOKED:
+            return (
+                "A passkey of yours ended",
+                f"It can neither sign you in nor decide any more. {_NOT_YOU}",
+            )
+        case NoticeKind.ACCOUNT_UNLINKED:
+            return (
+                "A chat account is no longer linked to you",
+                f"A click there counts as yours no more. {_NOT_YOU}",
+            )
         case NoticeKind.ACCOUNT_LINKED:
             return (
                 "A chat account was linked to you",

@@ -48,12 +48,23 @@ def every() -> dict[str, EmailMessage]:
         "ended": render.ended(ENDED, message(ENDED), SENDER, NOW, first_id=FIRST_ID),
         "digest": render.digest(none, SENDER, NOW),
         "passkey": render.passkey_enrolled(none, SENDER, NOW),
+        "ended passkey": render.passkey_revoked(none, SENDER, NOW),
         "account": render.account_linked(none, SENDER, NOW),
+        "ended account": render.account_unlinked(none, SENDER, NOW),
     }
     return {name: parsed(mail.as_bytes()) for name, mail in made.items()}
 
 
-KINDS = ("first", "reminder", "ended", "digest", "passkey", "account")
+KINDS = (
+    "first",
+    "reminder",
+    "ended",
+    "digest",
+    "passkey",
+    "ended passkey",
+    "account",
+    "ended account",
+)
 
 
 def url_of(mail: EmailMessage) -> str:

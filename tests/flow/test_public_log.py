@@ -97,7 +97,8 @@ def story(running: Running, later: Callable[[int], None]) -> None:
     later(100)
     follow(service)
     with service.store.begin() as tx:
-        retire.retire(tx, tenant="default", person="ben", reason=retire.Reason.REVOKED)
+        bundle = service.current_bundle(tx, "default").bundle
+        retire.retire(tx, bundle, tenant="default", person="ben", reason=retire.Reason.REVOKED)
     later(3_000)
     expire.expire(service)
 

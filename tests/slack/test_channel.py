@@ -263,7 +263,15 @@ def test_the_linked_account_is_told_and_not_the_one_in_the_file(slack: Counterpa
     assert [message.channel for message in slack.messages] == ["D-U0ADA"]
 
 
-@pytest.mark.parametrize("kind", [NoticeKind.ACCOUNT_LINKED, NoticeKind.PASSKEY_ENROLLED])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        NoticeKind.ACCOUNT_LINKED,
+        NoticeKind.ACCOUNT_UNLINKED,
+        NoticeKind.PASSKEY_ENROLLED,
+        NoticeKind.PASSKEY_REVOKED,
+    ],
+)
 def test_a_warning_goes_to_the_account_that_was_reviewed(
     slack: Counterpart, kind: NoticeKind
 ) -> None:

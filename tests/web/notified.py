@@ -97,7 +97,12 @@ def office(
                     "url": f"http://localhost:{hook.port}/hook",
                     "events": [
                         *("request", "reminder", "digest"),
-                        *("passkey.enrolled", "account.linked"),
+                        *(
+                            "passkey.enrolled",
+                            "passkey.revoked",
+                            "account.linked",
+                            "account.unlinked",
+                        ),
                     ],
                 }
             }

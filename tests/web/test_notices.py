@@ -60,7 +60,12 @@ def every_notice(place: Office, ada: Visit) -> str:
     assert ada.decide(over, "deny").json() == {"state": "denied"}
     with site.service.store.begin() as tx:
         bundle = site.service.current_bundle(tx, DEFAULT_TENANT).bundle
-        for kind, subject in ((NoticeKind.REMINDER, waits), (NoticeKind.DIGEST, "2026-01-05")):
+        for kind, subject in (
+            (NoticeKind.REMINDER, waits),
+            (NoticeKind.DIGEST, "2026-01-05"),
+            (NoticeKind.PASSKEY_REVOKED, "a passkey"),
+            (NoticeKind.ACCOUNT_UNLINKED, "an account"),
+        ):
             tell(tx, bundle, kind, tenant=DEFAULT_TENANT, persons=["ada"], subject=subject)
     place.deliver()
     return waits

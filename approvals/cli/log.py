@@ -25,6 +25,7 @@ from approvals.core.published import verify_published
 
 if TYPE_CHECKING:
     from approvals.log import Report
+    from approvals.store.holdings import Held
 
 _group = typer.Typer(help="The transparency log.", no_args_is_help=True, epilog=EPILOG)
 
@@ -127,6 +128,21 @@ def reopen(
 def accept_restore(
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, only say.")] = False,
+    end_passkeys: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--end-passkeys",
+            metavar="PERSON",
+            help="End the passkeys and chat accounts of PERSON, and keep the others'. Repeatable.",
+        ),
+    ] = None,
+    end_all_passkeys: Annotated[
+        bool, typer.Option("--end-all-passkeys", help="End everybody's; all enrol anew.")
+    ] = False,
+    keep_passkeys: Annotated[
+        bool,
+        typer.Option("--keep-passkeys", help="Keep all: none ended since the backup was made."),
+    ] = False,
     reason: Annotated[str, typer.Option(help="Why; it is logged.")] = "",
     home: Home = None,
     as_json: AsJson = False,
@@ -134,12 +150,25 @@ def accept_restore(
     """Go on with a restored database although the keys signed more; says first what is lost.
 
     Everything that could be spent or used a second time ends: pending requests, approvals that
-    were not spent, invitations, sessions and codes.
+    were not spent, invitations, sessions and codes. A passkey or chat account that ended since the
+    backup is there again, so --yes takes one of --end-passkeys, --end-all-passkeys and
+    --keep-passkeys.
     """
     from approvals.flow import restore
 
+    if [bool(end_passkeys), end_all_passkeys, keep_passkeys].count(True) > 1:
+        raise typer.BadParameter(
+            "say one of --end-passkeys PERSON, --end-all-passkeys and --keep-passkeys"
+        )
+    ending = (
+        restore.Ending(frozenset(end_passkeys or ()), everybody=end_all_passkeys)
+        if end_passkeys or end_all_passkeys or keep_passkeys
+        else None
+    )
     with local.service(home, checked=False) as service:
-        lost = restore.accept(service, reason=reason) if yes else restore.loss(service)
+        lost = (
+            restore.accept(service, reason=reason, ending=ending) if yes else restore.loss(service)
+        )
     value = {"accepted": yes, **asdict(lost)}
 
     def draw() -> None:
@@ -151,13 +180,20 @@ def accept_restore(
         out.print(f"  {gone} events: who remembers a later checkpoint will see a fork")
         out.print(f"  {lost.pending} pending requests and {lost.unspent} unspent approvals end")
         out.print("  every invitation, session and code ends")
-        out.print(
-            "  people, passkeys and bundles are as they were then: look at who has left since"
-        )
-        if not yes:
+        out.print("  people and bundles are as they were then: look at who has left since")
+        _draw_access(lost.access)
+        if yes:
+            return
+        if lost.undecided:
             out.print(
-                "\nNothing was changed. To do it: assent log accept-restore --yes --reason TEXT"
+                "\nA passkey or chat account that ended since the backup is there again. Say whose "
+                "end:\n--end-passkeys PERSON (repeatable), --end-all-passkeys or --keep-passkeys."
             )
+        decision = " DECISION" if lost.undecided else ""
+        out.print(
+            f"\nNothing was changed. To do it: "
+            f"assent log accept-restore --yes{decision} --reason TEXT"
+        )
 
     emit(value, draw, as_json=as_json)
     if not yes:
@@ -217,6 +253,24 @@ def repair_clock(
         out.print("Restart the service: it goes on from here.")
 
     emit(asdict(done), draw, as_json=as_json)
+
+
+def _draw_access(access: "Sequence[Held]") -> None:
+    """What everybody has in the database that was put back."""
+    if not access:
+        return
+    drawn = table("person", "passkeys", "newest", "browsers", "invitations", "chat accounts")
+    for held in access:
+        drawn.add_row(
+            plain(held.person),
+            str(held.passkeys),
+            "" if held.newest is None else moment(held.newest),
+            str(held.browsers),
+            str(held.invitations),
+            str(held.accounts),
+        )
+    out.print()
+    out.print(drawn)
 
 
 def _check_published(

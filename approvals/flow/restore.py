@@ -5,7 +5,9 @@ What holds:
 2. `accept` continues with an older database than the one that the keys signed last. What was spent,
    cancelled, denied or used since then is unknown. So everything that could be used a second time
    ends: pending requests, unspent approvals, invitations, challenges, sessions and codes.
-3. Both are events of the log.
+3. A passkey or chat account that ended since then is there again, and nothing tells which one. So
+   `accept` takes a decision for everybody who has any: whose end, or that all stay.
+4. All of it is events of the log.
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ from typing import TYPE_CHECKING, Final
 
 from approvals import log
 from approvals.core import b64
-from approvals.core.errors import Conflict, ProofError
+from approvals.core.errors import Conflict, NotFound, ProofError
 from approvals.core.events import SERVICE, Event, EventType
 from approvals.core.merkle import EMPTY_ROOT
 from approvals.core.requests import expire, revoke
+from approvals.flow.accounts import log_unlinked
 from approvals.flow.audit import audit
 from approvals.flow.expire import lapse
+from approvals.flow.retire import Reason, retire, session_ended
 from approvals.flow.service import DEFAULT_TENANT
 from approvals.flow.signatures import unintroduced
 from approvals.flow.transition import end
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from approvals.core.canonical import Json
     from approvals.flow.service import Service
     from approvals.store import Tx
+    from approvals.store.holdings import Held
 
 BATCH: Final = 500
 EVER: Final = 2**53
@@ -43,7 +48,8 @@ class Loss:
     """What is given up by going on with the database as it is.
 
     `signed` is how many leaves these keys signed, `size` how many the database has, the last of
-    them from `since`.
+    them from `since`. `access` is what everybody has in it: browsers and invitations end, passkeys
+    and chat accounts where that is decided.
     """
 
     signed: int
@@ -52,6 +58,27 @@ class Loss:
     pending: int
     unspent: int
     bundle: str | None
+    access: tuple[Held, ...]
+
+    @property
+    def undecided(self) -> tuple[str, ...]:
+        """Everybody with a passkey or a chat account, about whom `accept` needs a decision."""
+        return tuple(sorted({held.person for held in self.access if _stays(held)}))
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """An operator's decision whose passkeys and chat accounts end: everybody's, or these people's.
+
+    Nobody is a decision too: that all are still rightly theirs.
+    """
+
+    people: frozenset[str] = frozenset()
+    everybody: bool = False
+
+    def ends(self, person: str) -> bool:
+        """Whether this person's end."""
+        return self.everybody or person in self.people
 
 
 def loss(service: Service) -> Loss:
@@ -73,19 +100,24 @@ def loss(service: Service) -> Loss:
             pending=len(tx.requests.due(now=EVER, limit=EVER)),
             unspent=len(tx.approvals.lapsing(now=EVER, limit=EVER)),
             bundle=None if current is None else current.version,
+            access=tx.holdings.all(now=tx.now),
         )
 
 
-def accept(service: Service, *, reason: str) -> Loss:
+def accept(service: Service, *, reason: str, ending: Ending | None = None) -> Loss:
     """Go on with the database as it is; gives what was given up.
 
     Processes that run notice it by themselves if they share the folder of keys.
 
     Raises:
+        Conflict: somebody has a passkey or a chat account, and nothing says whether it ends
+            (`passkeys_undecided`).
+        NotFound: somebody whose passkeys are to end has nothing (`unknown_person`).
         ProofError: the database's log is not whole, or not signed by these keys.
         Conflict: another process sequences the log just now.
     """
     lost = loss(service)
+    _check_decided(lost, ending)
     with service.store.begin() as tx:
         if not tx.log.lead():
             raise Conflict("another process sequences the log just now; run this again")
@@ -93,6 +125,7 @@ def accept(service: Service, *, reason: str) -> Loss:
         root = EMPTY_ROOT if last is None else last.root
         identity = tx.standing.renew()
         tx.standing.open()
+        _end_access(service, tx, ending or Ending())
         _end_everything(tx)
         _append(
             tx,
@@ -161,6 +194,42 @@ def _end_everything(tx: Tx) -> None:
     while tx.people.outlived(now=EVER):
         tx.people.forget_outlived(now=EVER, limit=BATCH)
     tx.people.end_invitations()
+
+
+def _stays(held: Held) -> bool:
+    """Whether somebody has what a restore by itself does not end."""
+    return held.passkeys + held.accounts > 0
+
+
+def _check_decided(lost: Loss, ending: Ending | None) -> None:
+    if ending is None:
+        if lost.undecided:
+            raise Conflict(
+                "a passkey or chat account that ended since the backup is there again: say whose "
+                f"end, or that all stay; it is about {', '.join(lost.undecided)}",
+                code="passkeys_undecided",
+            )
+        return
+    strangers = sorted(ending.people.difference(lost.undecided))
+    if strangers:
+        raise NotFound(
+            f"{', '.join(strangers)} has no passkey and no chat account in this database",
+            code="unknown_person",
+        )
+
+
+def _end_access(service: Service, tx: Tx, ending: Ending) -> None:
+    """End every signed-in browser, and the passkeys and chat accounts of those who are named."""
+    for held in tx.holdings.all(now=tx.now):
+        tenant, person = held.tenant, held.person
+        if not ending.ends(person):
+            for hashed in tx.people.end_access(tenant=tenant, person=person):
+                session_ended(tx, hashed, tenant=tenant, person=person)
+            continue
+        bundle = service.current_bundle(tx, tenant).bundle
+        retire(tx, bundle, tenant=tenant, person=person, reason=Reason.RESTORED)
+        for account in tx.accounts.leave(tenant=tenant, person=person):
+            log_unlinked(tx, account)
 
 
 def _append(tx: Tx, kind: EventType, public: dict[str, Json], reason: str) -> None:

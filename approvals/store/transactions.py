@@ -35,6 +35,7 @@ from approvals.store.ear import Ear
 from approvals.store.engine import ASIDE, connect, migrate, opening
 from approvals.store.faults import LOST, Failed, fault_of, signature
 from approvals.store.health import Health, Recorder
+from approvals.store.holdings import Holdings
 from approvals.store.leaves import Leaves
 from approvals.store.notices import Notices
 from approvals.store.people import People
@@ -77,6 +78,7 @@ class Tx:
         self.standing = Standings(session)
         self.notices = Notices(session)
         self.accounts = Accounts(session)
+        self.holdings = Holdings(session)
         self.records = Records(session)
         self.announced: list[str] = []
 

@@ -13,11 +13,14 @@ from approvals.cli import local
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.errors import Conflict
 from approvals.core.events import Event, EventType
+from approvals.flow import retire, signin
+from approvals.flow.accounts import log_linked
 from approvals.flow.answers import Allowed, Opened
 from approvals.flow.caller import Submission
 from approvals.flow.consume import consume
 from approvals.flow.rounds import sequence
 from approvals.flow.submit import submit
+from approvals.store.accounts import Account
 from tests.service import TARGET, Peopled, caller_of
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
     from approvals.flow.answers import Answer
     from approvals.flow.service import Service
-    from tests.cli.conftest import Shell
+    from tests.cli.conftest import Ended, Shell
 
 BALANCE = ToolCall(TARGET, "balance", {"account": "1"})
 
@@ -118,6 +121,96 @@ def test_a_restored_backup_is_refused_until_an_operator_accepts_it(assent: Shell
     # And the next restore of the same backup is found as well.
     shutil.copy(backup, database(assent))
     refused(assent, "database_changed")
+
+
+def put_back(assent: Shell) -> dict[str, str]:
+    """A home whose database is a backup from before ada's passkey was revoked.
+
+    Gives the tokens of the browsers of ada and ben, who were signed in then.
+    """
+    assent.initialised()
+    with local.service(assent.home) as service:
+        people = Peopled(service)
+        for person, number in (("ada", "U1"), ("ben", "U2")):
+            people.enrol(person)
+            with service.store.begin() as tx:
+                account = Account("slack", "T1", number, "default", person, tx.now)
+                assert tx.accounts.link(account)
+                log_linked(tx, account, code_hash="0" * 64)
+        sequence(service)
+    shutil.copy(database(assent), assent.folder / "backup.db")
+    with local.service(assent.home) as service:
+        (held,) = passkeys_of(service, "ada")
+        retire.revoke(service, tenant="default", person="ada", credential_id=held)
+        sequence(service)
+    shutil.copy(assent.folder / "backup.db", database(assent))
+    return people.tokens
+
+
+def passkeys_of(service: Service, person: str) -> list[str]:
+    with service.store.read() as tx:
+        held = tx.people.passkeys(tenant="default", person=person)
+        return [passkey.credential_id for passkey in held]
+
+
+def accept(assent: Shell, *decision: str) -> Ended:
+    return assent("log", "accept-restore", "--yes", *decision, "--reason", "a test", "--json")
+
+
+def test_a_restore_is_accepted_only_with_a_decision_on_passkeys_that_are_there_again(
+    assent: Shell,
+) -> None:
+    put_back(assent)
+    told = assent("log", "accept-restore", "--json")
+    assert told.code == 1
+    assert [
+        (each["person"], each["passkeys"], each["browsers"], each["accounts"])
+        for each in told.document["access"]
+    ] == [("ada", 1, 1, 1), ("ben", 1, 1, 1)]
+    said = assent("log", "accept-restore").out
+    assert all(option in said for option in ("--end-passkeys", "--end-all-", "--keep-passkeys"))
+    for decision, code in (
+        ((), "passkeys_undecided"),
+        (("--end-passkeys", "adda"), "unknown_person"),
+        (("--keep-passkeys", "--end-passkeys", "ada"), "usage"),
+        (("--keep-passkeys", "--end-all-passkeys"), "usage"),
+    ):
+        ended = accept(assent, *decision)
+        assert (ended.code, ended.error["code"]) == (2, code), decision
+        refused(assent, "log_rolled_back")  # nothing was changed
+
+
+@pytest.mark.parametrize(
+    ("decision", "kept"),
+    [
+        (("--end-passkeys", "ada"), ["ben"]),
+        (("--end-passkeys", "ada", "--end-passkeys", "ben"), []),
+        (("--end-all-passkeys",), []),
+        (("--keep-passkeys",), ["ada", "ben"]),
+    ],
+)
+def test_what_an_operator_ends_at_a_restore_is_ended_and_logged_and_the_rest_stays(
+    assent: Shell, decision: tuple[str, ...], kept: list[str]
+) -> None:
+    tokens = put_back(assent)
+    done = accept(assent, *decision)
+    assert (done.code, done.document["accepted"]) == (0, True)
+    with local.service(assent.home) as service:
+        for person in ("ada", "ben"):
+            assert bool(passkeys_of(service, person)) == (person in kept)
+            assert signin.session(service, tokens[person]) is None
+            with service.store.read() as tx:
+                account = tx.accounts.of(tenant="default", channel="slack", person=person)
+            assert (account is not None) == (person in kept)
+        sequence(service)
+        with service.store.read() as tx:
+            leaves = b"".join(leaf.leaf for leaf in tx.log.leaves(0, 1000))
+    assert (
+        leaves.count(b'"passkey.revoked"') == leaves.count(b'"account.unlinked"') == 2 - len(kept)
+    )
+    assert leaves.count(b'"session.ended"') == 2
+    check = assent("log", "check", "--json")
+    assert (check.code, check.document["findings"]) == (0, [])
 
 
 def test_a_fork_is_refused(assent: Shell) -> None:

@@ -9,9 +9,12 @@ What holds:
 2. Within a process time does not run backwards. A clock that was set back by no more than `SKEW`
    stands still until it has caught up.
 3. Nothing is written on a clock that was set back further (`clock_backwards`), or forward by more
-   than `JUMP` since the last look (`clock_ahead`): such a time is not recorded either, so setting
-   the clock right is enough.
-4. Reading is never refused because of a clock. It goes on with the time as it would be without the
+   than `JUMP` (`clock_ahead`): such a time is not recorded either, so setting the clock right is
+   enough.
+4. What it was set by is added up while the process runs, so many small steps are as good as one.
+   Only `SLEW` of the time that passes is forgiven: clocks that nobody sets differ by less. In any
+   time T the clock gains at most `JUMP` + `SLEW` * T, and loses at most `SKEW` + `SLEW` * T.
+5. Reading is never refused because of a clock. It goes on with the time as it would be without the
    jump.
 """
 
@@ -19,6 +22,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import func, select
@@ -32,7 +36,10 @@ if TYPE_CHECKING:
 
 SKEW: Final = 30
 JUMP: Final = 60
-"""Seconds by which the clock may be set forward while the process runs."""
+"""Seconds by which the clock may be set forward, in all, while the process runs."""
+
+SLEW: Final = 500e-6
+"""Seconds in a second by which clocks may differ that run freely: the most that NTP slews one."""
 
 SAMPLE_SECONDS: Final = 1.0
 _LONG_ANSWER: Final = 0.25
@@ -49,6 +56,18 @@ def steady() -> float:
     return time.monotonic()
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A look at both clocks that was right: what each said, and by how much they have parted.
+
+    `drift` is by how many seconds the clock was set forward in all, and negative if back.
+    """
+
+    told: float
+    at: float
+    drift: float
+
+
 class Clock:
     """The time of one database, in seconds since 1970. Safe to share between threads."""
 
@@ -56,7 +75,7 @@ class Clock:
         self._local = local
         self._lock = threading.Lock()
         self._sampled: tuple[float, float] | None = None  # the database's time, our steady time
-        self._seen: tuple[float, float] | None = None  # the same, of the last look that was right
+        self._seen: _Look | None = None
         self._loaded = False
         self._wrong: tuple[str, str] | None = None
         self.latest = 0
@@ -97,10 +116,12 @@ class Clock:
 
     def _judged(self, told: float, at: float) -> int:
         now = int(told)
-        expected = told
+        drift = 0.0
         believed = now
-        if self._seen is not None:
-            expected = self._seen[0] + at - self._seen[1]
+        seen = self._seen
+        if seen is not None:
+            expected = seen.told + at - seen.at
+            drift = _forgiven(seen.drift + told - expected, SLEW * max(0.0, at - seen.at))
             believed = max(int(expected), self.latest)
         if now < self.latest - SKEW:
             self._wrong = (
@@ -111,17 +132,18 @@ class Clock:
                 ),
             )
             return believed
-        if told > expected + JUMP:
+        if not -SKEW <= drift <= JUMP:
             self._wrong = (
-                "clock_ahead",
+                "clock_ahead" if drift > 0 else "clock_backwards",
                 (
-                    f"the clock was set forward by {int(told - expected)} seconds while the "
-                    "service runs: set it right; if it is right, restart the service"
+                    f"the clock was set {'forward' if drift > 0 else 'back'} by {int(abs(drift))} "
+                    "seconds in all while the service runs: set it right; if it is right, restart "
+                    "the service"
                 ),
             )
             return believed
         self._wrong = None
-        self._seen = (told, at)
+        self._seen = _Look(told, at, drift)
         self.latest = max(self.latest, now)
         return self.latest
 
@@ -135,3 +157,8 @@ class Clock:
         if after - before <= _LONG_ANSWER:
             self._sampled = (told, after)
         return told
+
+
+def _forgiven(drift: float, much: float) -> float:
+    """A drift, brought nearer to none by so much."""
+    return max(0.0, drift - much) if drift > 0 else min(0.0, drift + much)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from approvals.flow.repair import repair_clock
 from approvals.flow.rounds import sequence
 from approvals.store import clock as clocks
 from approvals.store import open_store
-from approvals.store.clock import JUMP, SKEW
+from approvals.store.clock import JUMP, SKEW, SLEW
 from tests.seals import mac
 from tests.service import start
 from tests.store.test_batches import put
@@ -87,6 +88,80 @@ def test_as_much_as_a_clock_may_be_set_forward_is_taken(
     put(store, 2)
     hands.on(3 * DAY)  # asleep, and the steady clock went on
     put(store, 4)
+
+
+def refused(store: Store, numbers: Iterator[int]) -> str | None:
+    """The code by which a write is refused now, if it is."""
+    try:
+        put(store, next(numbers))
+    except Unavailable as error:
+        return error.code
+    return None
+
+
+@pytest.mark.parametrize("step", [1, 7, JUMP - 1])
+def test_a_clock_that_is_walked_forward_gains_no_more_than_one_jump(
+    store: Store, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Steps that are each small enough are added up, however long there is between them."""
+    hands = Clocks(store, monkeypatch)
+    numbers = itertools.count(step=7)
+    put(store, next(numbers))
+    began, start = hands.told - hands.steady, hands.steady
+    while (code := refused(store, numbers)) is None:
+        assert hands.told - hands.steady - began <= JUMP + SLEW * (hands.steady - start)
+        hands.on(600, told=600 + step)
+    assert code == trouble(store) == "clock_ahead"
+    gained = hands.told - hands.steady - began
+    assert now(store) == pytest.approx(hands.told - step, abs=1)  # as it would be without the step
+    hands.on(10)
+    assert refused(store, numbers) == "clock_ahead"  # not only at the moment of the step
+    hands.on(10, told=10 - gained)
+    assert refused(store, numbers) is None
+    assert trouble(store) is None
+
+
+def test_a_clock_that_is_held_back_does_not_stop_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Set back a little again and again it would stand still, and nothing would ever expire."""
+    hands = Clocks(store, monkeypatch)
+    numbers = itertools.count(step=7)
+    put(store, next(numbers))
+    began = now(store)
+    for _ in range(3):
+        assert refused(store, numbers) is None
+        hands.on(10, told=0)
+    hands.on(10, told=0)
+    assert refused(store, numbers) == "clock_backwards"
+    assert now(store) >= began + 10  # reading goes on, and time with it
+    hands.on(10, told=50)
+    assert refused(store, numbers) is None
+    assert now(store) == began + 50
+
+
+def test_steps_that_take_each_other_back_count_for_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hands = Clocks(store, monkeypatch)
+    numbers = itertools.count(step=7)
+    put(store, next(numbers))
+    for _ in range(20):
+        hands.on(40, told=40 + JUMP - 1)
+        assert refused(store, numbers) is None
+        hands.on(40, told=40 - JUMP + 1)
+        assert refused(store, numbers) is None
+
+
+@pytest.mark.parametrize("rate", [-0.9 * SLEW, 0.9 * SLEW])
+def test_clocks_that_run_freely_may_part_for_as_long_as_the_process_runs(
+    store: Store, monkeypatch: pytest.MonkeyPatch, rate: float
+) -> None:
+    hands = Clocks(store, monkeypatch)
+    numbers = itertools.count(step=7)
+    for _ in range(100):
+        assert refused(store, numbers) is None
+        hands.on(DAY / 10, told=DAY / 10 * (1 + rate))
 
 
 def test_time_never_runs_backwards_and_stands_still_for_the_skew(

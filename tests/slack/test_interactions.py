@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from approvals.flow import cancel
+from approvals.flow import cancel, chat
+from approvals.flow.accounts import log_linked, log_unlinked
+from approvals.store.accounts import Account
 from integrations.slack.callbacks import INTERACTIONS
 from tests.service import RULES
 from tests.slack.counterpart import form
@@ -15,6 +17,9 @@ from tests.slack.records import TEAM, Fault
 from tests.slack.workplace import URL, Workplace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from approvals.flow.session import Session
     from tests.slack.records import Message
 
 
@@ -110,6 +115,43 @@ def test_an_account_that_is_nobodys_is_told_how_to_link_it(place: Workplace) -> 
     assert place.everything() == before
     assert place.slack.views == []
     assert message.buttons
+
+
+def test_an_account_that_is_unlinked_while_its_click_is_under_way_decides_and_sees_nothing(
+    place: Workplace, small: tuple[str, Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is unlinked after Slack's callback found whose it was, and before anything was done."""
+    request, message = small
+    service = place.running.service
+    found = chat.person_of
+
+    def found_and_then_unlinked(*asked: Any, **named: Any) -> Session | None:
+        session = found(*asked, **named)
+        with service.store.begin() as tx:
+            (account,) = tx.accounts.leave(tenant="default", person="ada")
+            log_unlinked(tx, account)
+        return session
+
+    form_sent = place.slack.submit(
+        "U0ADA", {"callback_id": "assent.deny", "private_metadata": request}, "no"
+    )
+    gone = "This account is not linked to you any more. Nothing was decided."
+    acts: list[Callable[[], object]] = [
+        lambda: place.press("U0ADA", message, "approve").status_code == 200 and place.said(),
+        lambda: place.press("U0ADA", message, "deny").status_code == 200 and place.said(),
+        lambda: place.interact(form_sent).json()["errors"]["reason"],
+        lambda: place.command("U0ADA").json()["text"],
+    ]
+    for act in acts:
+        with monkeypatch.context() as patch:
+            patch.setattr(chat, "person_of", found_and_then_unlinked)
+            assert act() == gone
+        with service.store.begin() as tx:
+            account = Account("slack", TEAM, "U0ADA", "default", "ada", tx.now)
+            assert tx.accounts.link(account)
+            log_linked(tx, account, code_hash="0" * 64)
+    assert place.slack.views == []
+    assert place.state(request) == "pending"
 
 
 def ended(place: Workplace, request: str, how: str) -> None:

@@ -205,7 +205,8 @@ class People:
             uses=row.uses + 1,
             decisions=row.decisions + int(decided),
             unseen=row.unseen + unseen,
-            last_used=now,
+            # Of two transactions the one that has the lock later may have begun earlier.
+            last_used=max(now, row.last_used or 0),
         )
 
     def revoke(

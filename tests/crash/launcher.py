@@ -39,6 +39,8 @@ def main() -> None:
                 view_seconds=0,
                 open_per_agent=5000,
                 open_per_tool=5000,
+                ceremonies_per_minute=1_000_000,
+                ceremonies_per_minute_overall=1_000_000,
             )
             with socket.create_server(("127.0.0.1", int(port))) as listening:
                 Server(create_app(settings), settings).run(sockets=[listening])

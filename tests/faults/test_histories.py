@@ -99,6 +99,19 @@ def test_a_clock_that_is_set(tmp_path: Path, empty_postgres_url: str, draws: Dra
         ] * draws.count(sample=1, complete=20)
         steps.append(partial(setting.set_clock, 40))
         seen = _history(setting, steps, draws, expires_early=True)
+        # The processes look at the clock at different moments. One may refuse what another made or
+        # saw on a later time; that is no vote.
+        for history in seen.history.values():
+            history[:] = [
+                it for it in history if it.told not in {"statement", "looked_too_briefly"}
+            ]
+        # Clients were told that a request is over, which nobody may have recorded yet. A day back
+        # it would not be.
+        recording = open_service(
+            setting.running.service.settings, now=int(time.time()), checked=False
+        )
+        expire(recording)
+        recording.store.close()
         setting.set_clock(-DAY)  # what was recorded lies a day ahead, as seen from now
     service = setting.running.service
     reopened = open_service(service.settings, now=int(time.time()), checked=False)

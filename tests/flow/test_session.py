@@ -29,6 +29,7 @@ from approvals.flow import (
 )
 from approvals.flow.accounts import log_linked, log_unlinked
 from approvals.flow.activate import activate
+from approvals.flow.audit import audit
 from approvals.flow.session import verify_present
 from approvals.store.accounts import Account
 from tests.flow.test_lifecycle import WITHOUT_ADA, session_of, sign_in
@@ -276,6 +277,17 @@ def test_a_session_that_expires_meanwhile_is_over(
     look.inbox(running.service, session)
     later(running.service.settings.session_life)
     assert refusal(lambda: look.inbox(running.service, session)) == "signed_out"
+
+
+def test_a_use_that_is_counted_after_a_later_one_leaves_the_row_as_the_log_tells_it(
+    running: Running, later: Callable[[int], None]
+) -> None:
+    """Two transactions have the times of their beginnings, and the lock in the other order."""
+    later(5)
+    running.sign_in("ada")
+    later(-1)
+    running.sign_in("ada")
+    assert audit(running.service) == ()
 
 
 def test_a_chat_account_that_became_another_persons_is_not_the_former_ones(

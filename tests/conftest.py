@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,6 +49,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell makes what it starts in the background ignore this signal, and so would the programs
+    # that tests start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.seed is None:  # set here, so that each worker process has the same one
         config.option.seed = secrets.randbelow(2**32)
 

@@ -207,9 +207,8 @@ def test_a_key_that_cannot_sign_is_refused_at_once() -> None:
 class Server(ThreadingHTTPServer):
     """A server that answers as it is told, and remembers what it was asked."""
 
-    def __init__(self, answer: Callable[[BaseHTTPRequestHandler], None]) -> None:
+    def __init__(self, answer: Callable[[Handler], None]) -> None:
         self.seen: list[dict[str, str]] = []
-        self.bodies: list[bytes] = []
         self.answer = answer
         super().__init__(("127.0.0.1", 0), Handler)
 
@@ -223,9 +222,11 @@ class Server(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     server: Server
+    body: bytes
 
     def handle_any(self) -> None:
-        self.server.bodies.append(self.rfile.read(int(self.headers.get("content-length", 0))))
+        # Its own: many are answered at a time.
+        self.body = self.rfile.read(int(self.headers.get("content-length", 0)))
         self.server.seen.append({name.lower(): value for name, value in self.headers.items()})
         self.server.answer(self)
 
@@ -235,8 +236,8 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def give(status: int, body: bytes, **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
+def give(status: int, body: bytes, **headers: str) -> Callable[[Handler], None]:
+    def answer(handler: Handler) -> None:
         handler.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             handler.send_header(name.replace("_", "-"), value)
@@ -248,7 +249,7 @@ def give(status: int, body: bytes, **headers: str) -> Callable[[BaseHTTPRequestH
 
 
 @contextlib.contextmanager
-def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[Server]:
+def serving(answer: Callable[[Handler], None]) -> Iterator[Server]:
     with Server(answer) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -275,7 +276,7 @@ def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[Server
     ],
 )
 def test_an_answer_that_is_not_as_it_should_be_is_an_error(
-    answer: Callable[[BaseHTTPRequestHandler], None],
+    answer: Callable[[Handler], None],
 ) -> None:
     with serving(answer) as server, server.client() as client:
         with pytest.raises(ServiceError) as refused:
@@ -357,7 +358,7 @@ def test_a_service_that_comes_back_is_asked_again_while_waiting() -> None:
         give(200, b'{"id":"req_x","state":"approved","approval":"token"}'),
     ]
 
-    def next_answer(handler: BaseHTTPRequestHandler) -> None:
+    def next_answer(handler: Handler) -> None:
         answers.pop(0)(handler)
 
     with serving(next_answer) as server, server.client() as client:

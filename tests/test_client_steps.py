@@ -33,9 +33,9 @@ from tests.vectors.make_receipt_vectors import receipt_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from http.server import BaseHTTPRequestHandler
 
     from approvals.client.steps import Plan, Step
+    from tests.test_client import Handler
 
 COMPANY = Company()
 WHO: dict[str, Any] = {"agent": "billing-agent", "user": "uma"}
@@ -170,7 +170,7 @@ def test_what_an_answer_says_about_asking_again(
 
 
 def test_over_real_connections_a_wait_goes_on_when_they_are_lost() -> None:
-    def lost(handler: BaseHTTPRequestHandler) -> None:
+    def lost(handler: Handler) -> None:
         handler.close_connection = True
         handler.connection.shutdown(socket.SHUT_RDWR)
 
@@ -178,7 +178,7 @@ def test_over_real_connections_a_wait_goes_on_when_they_are_lost() -> None:
     for asynchronous in (False, True):
         answers = [lost, stopping, give(200, PENDING), lost, give(200, APPROVED)]
 
-        def next_answer(handler: BaseHTTPRequestHandler) -> None:
+        def next_answer(handler: Handler) -> None:
             answers.pop(0)(handler)  # noqa: B023 - of this round
 
         with serving(next_answer) as server, server.client() as client:
@@ -206,7 +206,7 @@ class Waiting:
         self.slow.set()
         self._lock = threading.Lock()
 
-    def __call__(self, handler: BaseHTTPRequestHandler) -> None:
+    def __call__(self, handler: Handler) -> None:
         if handler.path == "/v1/calls":
             self.submitted.set()
             self.slow.wait(30)
@@ -214,7 +214,7 @@ class Waiting:
             body = json.dumps({"decision": "escalate", "request": request}).encode()
             give(202, body)(handler)
         elif handler.path.endswith("/consume"):
-            sent = json.loads(handler.server.bodies[-1])  # type: ignore[attr-defined]
+            sent = json.loads(handler.body)
             receipt = sign(receipt_for(COMPANY, use_id=sent["use_id"]), key=COMPANY.key)
             give(200, json.dumps({"receipt": receipt}).encode())(handler)
         elif handler.path.endswith("/cancel"):
@@ -361,7 +361,7 @@ def test_a_parked_call_is_not_withdrawn(waiting: Waiting) -> None:
     assert waiting.cancelled == []
 
 
-def _park(handler: BaseHTTPRequestHandler, pending: Callable[..., None]) -> None:
+def _park(handler: Handler, pending: Callable[..., None]) -> None:
     if handler.path == "/v1/calls":
         request = {"id": "req_x", "url": "u", "expires": 1}
         body = json.dumps({"decision": "escalate", "request": request}).encode()

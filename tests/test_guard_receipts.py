@@ -17,7 +17,8 @@ from tests.vectors.make_receipt_vectors import receipt_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from http.server import BaseHTTPRequestHandler
+
+    from tests.test_client import Handler
 
 COMPANY, STRANGER = Company(), make_signing_key()
 ran: list[str] = []
@@ -33,8 +34,8 @@ def transfer(amount: str, to: str) -> str:
 def answering(spent: Callable[[str], object]) -> Iterator[Guard]:
     """A guard whose service approves the call, and answers 200 with `spent` of the use's id."""
 
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        sent: dict[str, Any] = json.loads(handler.server.bodies[-1] or b"{}")  # type: ignore[attr-defined]
+    def answer(handler: Handler) -> None:
+        sent: dict[str, Any] = json.loads(handler.body or b"{}")
         if handler.path == "/v1/calls":
             token = COMPANY.token(COMPANY.approval())
             body = json.dumps({"decision": "allow", "id": "vrd_x", "approval": token})

@@ -23,7 +23,8 @@ from tests.vectors.make_receipt_vectors import receipt_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from http.server import BaseHTTPRequestHandler
+
+    from tests.test_client import Handler
 
 COMPANY = Company()
 APPROVAL = COMPANY.token(COMPANY.approval())
@@ -36,10 +37,10 @@ class Service:
     """Approves and spends for real, and notes what is reported; `report` is its answer to that."""
 
     def __init__(self) -> None:
-        self.report: Callable[[BaseHTTPRequestHandler], None] = give(204, b"")
+        self.report: Callable[[Handler], None] = give(204, b"")
 
-    def __call__(self, handler: BaseHTTPRequestHandler) -> None:
-        sent = json.loads(handler.server.bodies[-1] or b"{}")  # type: ignore[attr-defined]
+    def __call__(self, handler: Handler) -> None:
+        sent = json.loads(handler.body or b"{}")
         if handler.path == "/v1/calls":
             answer = {"decision": "allow", "id": "vrd_x", "approval": APPROVAL}
             give(200, json.dumps(answer).encode())(handler)
@@ -333,7 +334,7 @@ def test_a_report_that_fails_is_tried_again_and_then_logged(
 ) -> None:
     answers = [give(503, b"{}"), give(204, b"")]
 
-    def next_answer(handler: BaseHTTPRequestHandler) -> None:
+    def next_answer(handler: Handler) -> None:
         answers.pop(0)(handler)
 
     service.report = next_answer

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from approvals.core.canonical import Json
     from approvals.store.notices import Notice
+    from tests.draws import Draws
     from tests.service import Running
 
 LIMITS: dict[str, Any] = {
@@ -278,15 +279,18 @@ def test_an_approved_call_can_be_asked_and_spent_within_limits(
 
 
 @pytest.mark.slow
-def test_a_flood_costs_people_no_more_than_the_caps_and_others_nothing(tmp_path: Path) -> None:
-    """10,000 calls, each a little different: a denied field is changed, so no two are the same."""
+def test_a_flood_costs_people_no_more_than_the_caps_and_others_nothing(
+    tmp_path: Path, draws: Draws
+) -> None:
+    """Calls that are each a little different: a denied field is changed, so no two are the same."""
+    flood = draws.count(sample=1_000, complete=10_000)
     running = limited(tmp_path, f"sqlite:///{tmp_path}/a.db", open_per_agent=40, open_per_tool=40)
 
     def batch(first: int) -> list[Answer]:
         return [ask(running, number) for number in range(first, first + 100)]
 
     with ThreadPoolExecutor(8) as pool:
-        answers = [each for some in pool.map(batch, range(0, 10_000, 100)) for each in some]
+        answers = [each for some in pool.map(batch, range(0, flood, 100)) for each in some]
     opened = [each for each in answers if isinstance(each, Opened)]
     assert len(opened) == 40
     told = [notice for each in opened for notice in notices(running, each)]

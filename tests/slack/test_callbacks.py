@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -21,10 +20,12 @@ from tests.slack.counterpart import FORM, form
 from tests.slack.workplace import URL, Workplace
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable, Iterator, Sequence
 
     from fastapi import FastAPI
 
+    from tests.draws import Draws
     from tests.slack.records import Message
 
 CODE = "slack_callback"
@@ -232,16 +233,17 @@ def signed_nonsense(chance: random.Random, place: Workplace) -> tuple[bytes, Hea
     return body, headers
 
 
-def forgeries(place: Workplace, buttons: dict[str, Any]) -> Iterator[tuple[str, bytes, Headers]]:
-    """Ten thousand callbacks that must not work: forged, replayed, malformed."""
-    chance = random.Random(20_261_120)  # noqa: S311 - the same ones in every run
+def forgeries(
+    place: Workplace, buttons: dict[str, Any], *, count: int, chance: random.Random
+) -> Iterator[tuple[str, bytes, Headers]]:
+    """Callbacks that must not work: forged, replayed, malformed."""
     slack = place.slack
     body = form(slack.click("U0ADA", buttons["assent.approve"]))
     headers = raw(slack.signed(body))
     spent = form(slack.click("U0ADA", buttons["assent.open"]))
     spent_headers = raw(slack.signed(spent))
     assert place.post(INTERACTIONS, spent, dict(slack.signed(spent))).status_code == 200
-    for number in range(10_000):
+    for number in range(count):
         path = (INTERACTIONS, COMMANDS)[chance.randrange(2)]
         match number % 5:
             case 0:
@@ -263,23 +265,24 @@ def forgeries(place: Workplace, buttons: dict[str, Any]) -> Iterator[tuple[str, 
 
 
 @pytest.mark.slow
-def test_ten_thousand_callbacks_that_must_not_work(
-    place: Workplace, small: tuple[str, Message]
+def test_forged_replayed_and_malformed_callbacks_do_nothing(
+    place: Workplace, small: tuple[str, Message], draws: Draws
 ) -> None:
     request, message = small
+    count, chance = draws.count(sample=1_500, complete=10_000), draws.of("callbacks")
     before = place.everything()
     app = place.http.app
 
     async def all_of_them() -> dict[int, int]:
         statuses: dict[int, int] = {}
-        for path, body, headers in forgeries(place, message.buttons):
+        for path, body, headers in forgeries(place, message.buttons, count=count, chance=chance):
             status = await call(app, path, headers, body)  # type: ignore[arg-type]
             statuses[status] = statuses.get(status, 0) + 1
             assert status == 401, (status, path, headers, body)
         return statuses
 
     statuses = asyncio.run(all_of_them())
-    assert sum(statuses.values()) == 10_000
+    assert sum(statuses.values()) == count
     assert place.everything() == before
     assert place.state(request) == "pending"
     assert place.slack.answers == []
@@ -289,7 +292,7 @@ def test_ten_thousand_callbacks_that_must_not_work(
 
 
 def test_with_the_signing_secret_stolen_nothing_approves_where_a_passkey_is_asked(
-    place: Workplace,
+    place: Workplace, draws: Draws
 ) -> None:
     place.link("ada", "ben")
     place.rules(RULES)
@@ -297,9 +300,9 @@ def test_with_the_signing_secret_stolen_nothing_approves_where_a_passkey_is_aske
     requests = [place.running.opened(amount) for amount in ("20.00", "750.00")]
     place.deliver()
     before = place.everything()
-    chance = random.Random(7)  # noqa: S311 - the same ones in every run
+    chance = draws.of("stolen signing secret")
     slack = place.slack
-    for number in range(1_500):
+    for number in range(draws.count(sample=250, complete=1_500)):
         request = chance.choice(requests)
         account = chance.choice(["U0ADA", "U0BEN", "U0NEW", "W0ADA"])
         payload = slack.click(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.draws import Draws
+
 FIELDS = 5
 AT_ONCE = 136
 """As many marks as five fields may have each, to be whole in a mail and in Slack."""
-PARTS = 8
+PARTS = 2
 
 NOTES = """\
   - name: mail
@@ -171,10 +174,15 @@ def elements(markup: str) -> list[tuple[str, list[str]]]:
     ]
 
 
-def test_hostile_text_means_nothing_on_the_page_in_slack_and_in_mail(ada: Reader) -> None:
+def test_hostile_text_means_nothing_on_the_page_in_slack_and_in_mail(
+    ada: Reader, draws: Draws
+) -> None:
     harmless = ada.told(ask(ada, "plain"))
     nothing_of_its_own(harmless)
-    for number, text in enumerate(naughty.ALL):
+    said = draws.of("hostile").sample(
+        naughty.ALL, draws.count(sample=60, complete=len(naughty.ALL))
+    )
+    for number, text in enumerate(said):
         shown = ada.told(ask(ada, text, task=f"t{number}"))
         nothing_of_its_own(shown)
         if len(text) < 100 and text.strip():
@@ -184,11 +192,22 @@ def test_hostile_text_means_nothing_on_the_page_in_slack_and_in_mail(ada: Reader
 
 @pytest.mark.slow
 @pytest.mark.parametrize("share", range(PARTS))
-def test_no_code_point_that_cannot_be_seen_is_raw_anywhere(ada: Reader, share: int) -> None:
-    """Every one of Cf, Cc, Co and Cn is drawn in all three places; of Cs none gets that far."""
+def test_no_code_point_that_cannot_be_seen_is_raw_anywhere(
+    ada: Reader, share: int, draws: Draws
+) -> None:
+    """Every one of Cf, Cc, Co and Cn is drawn in all three places; of Cs none gets that far.
+
+    Every one that has a meaning (Cf, Cc) is shown in each run. Of the 940,000 others, private or
+    not assigned, some are drawn.
+    """
     points = [point for point in naughty.unseen_code_points() if not 0xD800 <= ord(point) < 0xE000]
     assert len(points) > 900_000
     points.remove("\n")  # which is seen, as the end of a line
+    meant = [point for point in points if unicodedata.category(point) in {"Cf", "Cc"}]
+    others = sorted(set(points) - set(meant))
+    if not draws.complete:
+        others = draws.of("code points").sample(others, 20_000)
+    points = [*meant, *others]
     chunks = ["".join(points[at : at + AT_ONCE]) for at in range(0, len(points), AT_ONCE)]
     for at in range(share * FIELDS, len(chunks), PARTS * FIELDS):
         notes = chunks[at : at + FIELDS]
@@ -207,9 +226,10 @@ def test_half_of_a_pair_is_refused_before_anybody_is_asked() -> None:
         assert caught.value.code == "lone_surrogate"
 
 
-def test_the_facts_are_the_same_bytes_whatever_the_agent_says(ada: Reader) -> None:
+def test_the_facts_are_the_same_bytes_whatever_the_agent_says(ada: Reader, draws: Draws) -> None:
     seen = set()
-    for number, prose in enumerate((None, *naughty.ALL)):
+    said = draws.of("prose").sample(naughty.ALL, draws.count(sample=40, complete=len(naughty.ALL)))
+    for number, prose in enumerate((None, *said)):
         request_id = ask(ada, "20.00", task=f"t{number}", explanation=prose and prose[:1000])
         shown = ada.told(request_id)
         nothing_unseen(shown)

@@ -339,7 +339,11 @@ def verify_opening(leaf: bytes, opening: Mapping[str, Json]) -> dict[str, Json]:
     Raises:
         ProofError: code opening, with the name of the value that is not the one committed to.
     """
-    sealed = parse_leaf(leaf).sealed
+    return verify_opened(parse_leaf(leaf).sealed, opening)
+
+
+def verify_opened(sealed: Mapping[str, str], opening: Mapping[str, Json]) -> dict[str, Json]:
+    """As `verify_opening`, of a leaf that was read: `sealed` are its commitments."""
     values: dict[str, Json] = {}
     for name, opened in opening.items():
         if not isinstance(opened, dict) or opened.keys() != _OPENING_MEMBERS:

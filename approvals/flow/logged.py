@@ -5,7 +5,9 @@ other row is missing. An attacker who can write to the database may put a reques
 after its denial, delete a spend, or put back a passkey that was revoked. The subject's events show
 each of these. Every event names the one before it, and a sealed row says how many there are and
 which is the last. So an attacker would have to take events out of the log as well, which its Merkle
-tree, the signed checkpoints and the keys' mark show.
+tree, the signed checkpoints and the keys' mark show. No hash covers what opens an event's secret
+values, so each value is held against what the event committed to, and none may be missing where it
+says what somebody has.
 
 Call these where nothing changes meanwhile: with the row's lock, or in a transaction that only
 reads.
@@ -21,13 +23,13 @@ import orjson
 from approvals.core import b64, canonical
 from approvals.core.ceremony import Decision
 from approvals.core.errors import ProofError
-from approvals.core.events import EventType, LeafEvent
+from approvals.core.events import EventType, LeafEvent, verify_opened
 from approvals.core.rebuild import Became, Use, follow
 from approvals.flow.subjects import session_subject, subject_of
 from approvals.store.seals import altered
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from approvals.core.canonical import Json
     from approvals.core.quorum import Vote
@@ -44,11 +46,26 @@ _DECISIONS = {EventType.VOTE_APPROVE: Decision.APPROVE, EventType.VOTE_DENY: Dec
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The events of a subject, what they opened, and what became of what they name."""
+    """The events of a subject, what opens their secrets, and what became of what they name."""
 
     events: tuple[LeafEvent, ...]
-    opened: tuple[dict[str, Json], ...]
+    openings: tuple[str, ...]
     became: dict[str, Became]
+
+    def opened(self) -> Iterator[tuple[LeafEvent, dict[str, Json]]]:
+        """Each event with all of its secret values, which are those that it committed to.
+
+        Raises:
+            Unavailable: a value is another one, or is missing (`row_altered`).
+        """
+        for event, opening in zip(self.events, self.openings, strict=True):
+            try:
+                values = verify_opened(event.sealed, orjson.loads(opening))
+            except (ValueError, AttributeError, ProofError) as error:
+                raise altered("leaf", event.subject, event.link.seq) from error
+            if values.keys() != event.sealed.keys():
+                raise altered("leaf", event.subject, event.link.seq)
+            yield event, values
 
 
 def events_of(tx: Tx, *, tenant: str, subject: str) -> Subject:
@@ -67,11 +84,7 @@ def _read(stored: Told, tenant: str, subject: str) -> Subject:
         raise altered("chain", tenant, subject, error.code) from error
     if (len(followed.events), followed.head) != (stored.count, stored.head):
         raise altered("chain", tenant, subject)
-    return Subject(
-        events=followed.events,
-        opened=tuple(opened(opening) for opening in stored.openings),
-        became=followed.became,
-    )
+    return Subject(followed.events, stored.openings, followed.became)
 
 
 def verify_request(tx: Tx, stored: StoredRequest) -> Subject:
@@ -150,7 +163,7 @@ def _subject_of(tx: Tx, tenant: str, person: str) -> str:
 def _enrolled(subject: Subject) -> dict[object, tuple[Json, Json]]:
     """(person, public key) by the id of each credential that was enrolled and has not ended."""
     active: dict[object, tuple[Json, Json]] = {}
-    for event, opened in zip(subject.events, subject.opened, strict=True):
+    for event, opened in subject.opened():
         credential = opened.get("credential")
         if event.type is EventType.PASSKEY_ENROLLED:
             active[credential] = opened.get("person"), opened.get("public_key")
@@ -167,7 +180,7 @@ def verify_invitation(tx: Tx, token_hash: str, *, tenant: str, person: str) -> N
     """
     subject = events_of(tx, tenant=tenant, subject=_subject_of(tx, tenant, person))
     newest = None
-    for event, opened in zip(subject.events, subject.opened, strict=True):
+    for event, opened in subject.opened():
         if event.type is EventType.PERSON_INVITED:
             newest = opened.get("invitation")
         elif event.type is EventType.PASSKEY_ENROLLED and opened.get("invitation") == newest:
@@ -185,7 +198,7 @@ def verify_account(tx: Tx, account: Account) -> None:
     whose = _subject_of(tx, account.tenant, account.person)
     subject = events_of(tx, tenant=account.tenant, subject=whose)
     linked = False
-    for event, opened in zip(subject.events, subject.opened, strict=True):
+    for event, opened in subject.opened():
         if event.type in _LINKS and (account.channel, account.team, account.account) == tuple(
             opened.get(name) for name in ("channel", "team", "account")
         ):

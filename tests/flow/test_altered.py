@@ -8,12 +8,13 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import orjson
 import pytest
 
 from approvals.core import b64
 from approvals.core.ceremony import Decision
 from approvals.core.errors import AssentError, Unavailable
-from approvals.flow import answers, consume, look, sight, signin, vote
+from approvals.flow import answers, consume, look, retire, sight, signin, vote
 from approvals.flow.activate import activate
 from approvals.flow.directory import directory
 from approvals.flow.evidence import evidence
@@ -209,6 +210,29 @@ def test_an_approval_that_this_process_spent_is_not_spent_again_whatever_the_dat
     intruder.edit(CHAIN, chain, **chain)
     row_altered(lambda: use(running, request_id, "twice"))
     assert "leaf_subject" in {found.code for found in checked(running.service).findings}
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+def test_what_an_event_opens_is_held_against_what_it_committed_to(
+    running: Running, intruder: Intruder, *, emptied: bool
+) -> None:
+    """No hash of the log covers an opening. Here one says that another passkey was revoked."""
+    key, before = running.passkeys["ben"], the(intruder, PASSKEY, person="ben")
+    retire.revoke(
+        running.service,
+        tenant="default",
+        person="ben",
+        credential_id=b64.encode(key.credential_id),
+    )
+    sequence(running.service)
+    revoked = next(row for row in intruder.rows(LEAF) if b'"passkey.revoked"' in row["leaf"])
+    opening = orjson.loads(revoked["opening"])
+    opening["credential"]["value"] = "another"
+    intruder.edit(LEAF, revoked, opening="{}" if emptied else orjson.dumps(opening).decode())
+    intruder.edit(PASSKEY, before, **before)
+    begun = signin.begin(running.service)
+    answer = key.authenticate(begun.options)
+    row_altered(lambda: signin.finish(running.service, begun.id, answer))
 
 
 def test_an_altered_row_is_no_reason_to_refuse_another(

@@ -187,9 +187,13 @@ def signed_nonsense(chance: random.Random, place: Workplace) -> tuple[bytes, Hea
     click = slack.click("U0ADA", {"action_id": "assent.approve", "value": "req_" + "a" * 26})
     payload = json.dumps(click)
     broken = dict(click)
-    broken[chance.choice(["type", "user", "team", "actions", "trigger_id", "response_url"])] = (
-        chance.choice([None, 7, "", [], {}, [[]], {"id": 7}, True, "\x00", [{}], [{}, {}]])
-    )
+    member = chance.choice(["type", "user", "team", "actions", "trigger_id", "response_url"])
+    wrong: list[object] = [7, [], {}, [[]], {"id": 7}, True, [{}], [{}, {}]]
+    if member != "response_url":  # where no answer can be left, none is: any text is taken
+        wrong += ["", "\x00"]
+    if member != "team":  # an organization's own app has none
+        wrong.append(None)
+    broken[member] = chance.choice(wrong)
     bodies = [
         b"",
         b"payload=",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -54,7 +55,7 @@ def test_compose_takes_the_file_with_and_without_settings(tmp_path: Path, *, pre
         text=True,
         check=False,
         env={
-            "PATH": "/usr/bin:/bin:/usr/local/bin",
+            **os.environ,  # where the plugin is looked for
             "POSTGRES_PASSWORD": "x",
             "ASSENT_ENV_FILE": str(settings),
         },

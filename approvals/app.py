@@ -23,6 +23,7 @@ from approvals.delivery import Delivery
 from approvals.flow.enrol import check_authenticators
 from approvals.flow.introduce import introduce
 from approvals.flow.opening import open_service
+from approvals.flow.rounds import read_back
 from approvals.jobs import Jobs
 from approvals.logs import configure_logs
 from integrations import connect
@@ -52,6 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     sys.setswitchinterval(SWITCH_SECONDS)
     settings = settings or load()
     service = open_service(settings, now=int(time.time()), serving=True)
+    read_back(service)
     introduce(service)
     check_authenticators(settings, now=int(time.time()))  # said at the start, not at an enrolment
     return build_app(service)

@@ -13,7 +13,7 @@ from approvals.flow.expire import expire
 from approvals.flow.follow import Digests, follow
 from approvals.flow.introduce import keep_introduced
 from approvals.flow.loops import Loop, attempt
-from approvals.flow.rounds import sequence
+from approvals.flow.rounds import sequence, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,7 @@ EXPIRE_SECONDS: Final = 2
 FOLLOW_SECONDS: Final = 5
 DIGEST_SECONDS: Final = 60
 KEYS_SECONDS: Final = 5
+SWEEP_SECONDS: Final = 5
 SEQUENCER: Final = "log"
 
 
@@ -38,6 +39,7 @@ class Jobs:
             ("follow", FOLLOW_SECONDS, follow),
             ("digest", DIGEST_SECONDS, Digests().put),
             ("keys", KEYS_SECONDS, keep_introduced),
+            ("sweep", SWEEP_SECONDS, sweep),
             (SEQUENCER, service.settings.log_interval, sequence),
         ]
         self._loops = [self._loop(*job) for job in jobs]

@@ -33,6 +33,16 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
+class Filed:
+    """A leaf in its place, and whose row it says to be; without what opens it."""
+
+    index: int
+    tenant: str
+    subject: str
+    leaf: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class StoredCheckpoint:
     """A signed checkpoint: `note` is the signed text."""
 

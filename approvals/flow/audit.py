@@ -205,7 +205,7 @@ class _Audit:
                 for record in batch
                 if record.values["tenant"] == tenant and record.sound
             }
-            histories = self.tx.log.histories(tenant=tenant, subjects=subjects)
+            histories = self.tx.log.unheld(tenant=tenant, subjects=subjects)
             for subject, record in subjects.items():
                 kinds = [_type(leaf) for leaf in histories[subject].leaves]
                 if record.table == "session" and kinds != [EventType.SESSION_STARTED.value]:
@@ -235,8 +235,9 @@ class _Audit:
                 )
                 if handle is None:
                     continue
-                history = self.tx.log.history(tenant=values["tenant"], subject=subject_of(handle))
-                if any(read_opening(each).get(name) == values[key] for each in history.openings):
+                subject = subject_of(handle)
+                told = self.tx.log.unheld(tenant=values["tenant"], subjects=[subject])[subject]
+                if any(read_opening(each).get(name) == values[key] for each in told.openings):
                     self.found(
                         "row_differs",
                         record.place,

@@ -20,7 +20,6 @@ from approvals.flow.logged import verify_use
 from approvals.flow.recheck import still_allowed
 from approvals.flow.transition import announce
 from approvals.store.approvals import Spend
-from approvals.store.seals import altered
 
 if TYPE_CHECKING:
     from approvals.flow.caller import Caller
@@ -60,8 +59,6 @@ def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_i
         if approval is None or approval.enforcer != caller.enforcer:
             raise NotFound("no such approval")
         spent = tx.approvals.spent(tenant=caller.tenant, jti=jti)
-        if spent is None and service.spends.has(tenant=caller.tenant, jti=jti):
-            raise altered("spend", jti)
         told = verify_use(tx, approval, spent)
         if spent is None:
             reason = _refusal(service, tx, approval, call_hash)
@@ -72,10 +69,9 @@ def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_i
         if given is None:
             reason = reason or "revoked"
             _refuse(tx, approval, reason, told)
-    # Both after the commit: the refusal stays in the log, and only what was spent is known as it.
+    # After the commit, so that the refusal stays in the log.
     if given is None:
         raise Conflict(_SENTENCES[reason or "revoked"], code=reason)
-    service.spends.add(tenant=caller.tenant, jti=jti)
     return given
 
 

@@ -116,6 +116,7 @@ def accept(service: Service, *, reason: str, ending: Ending | None = None) -> Lo
         ProofError: the database's log is not whole, or not signed by these keys.
         Conflict: another process sequences the log just now.
     """
+    service.store.ends.forget()  # they are of the database that is given up
     lost = loss(service)
     _check_decided(lost, ending)
     with service.store.begin() as tx:

@@ -6,7 +6,8 @@
 3. Nobody closed the service. What is wrong is recorded in the database, so that it is closed for
    every process, and is logged as an event. While it is closed nothing is signed: a restored
    database would otherwise be continued into a fork.
-4. Staged events are sequenced, each checkpoint marked before it commits.
+4. What was added to the log is read by this process (`flow.reading`).
+5. Staged events are sequenced, each checkpoint marked before it commits.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import structlog
 from approvals import log
 from approvals.core.errors import ProofError, Unavailable
 from approvals.core.events import SERVICE, Event, EventType
-from approvals.flow.gate import ANOTHER_DATABASE
+from approvals.flow.gate import ANOTHER_DATABASE, closed
+from approvals.flow.reading import WINDOW
 from approvals.flow.service import DEFAULT_TENANT
 from approvals.keys.mark import Marked
 
@@ -62,11 +64,52 @@ def sequence(service: Service) -> int:
             done += count
             waiting = count == log.BATCH
         service.mark.keep()
+        marked = service.mark.marked
+        if marked is not None and marked.identity != identity:
+            service.store.ends.forget()  # an operator has just accepted another database
     except ProofError as error:
-        if error.code in FINDINGS:
-            _close(service, error)
+        _close(service, error)
         raise
     return done
+
+
+def read_back(service: Service, *, window: int = WINDOW) -> None:
+    """Read the last leaves of the log, before anything is granted; and from then on each new one.
+
+    What is wrong with them closes the service.
+    """
+    service.reading.look_back(window)
+    marked = service.mark.marked
+    try:
+        with service.store.read() as tx:
+            if not _is_closed(service, tx, marked):
+                _verified(service, tx, marked)
+    except ProofError as error:
+        _close(service, error)
+
+
+def sweep(service: Service) -> int:
+    """A step on the way through the whole log; gives how many leaves lie behind.
+
+    Raises:
+        ProofError: `log_altered` or `log_incomplete`, which is recorded.
+    """
+    marked = service.mark.marked
+    if marked is None or not marked.size:
+        return 0
+    try:
+        with service.store.read() as tx:
+            if _is_closed(service, tx, marked):
+                return 0
+            return service.reading.sweep(tx, marked)
+    except ProofError as error:
+        _close(service, error)
+        raise
+
+
+def _is_closed(service: Service, tx: Tx, marked: Marked | None) -> bool:
+    found = closed(service, tx, marked=marked)
+    return found is not None and found.code != "log_stale"
 
 
 def _batch(service: Service, identity: str, *, now: int) -> int:
@@ -94,6 +137,7 @@ def _verified(service: Service, tx: Tx, marked: Marked | None) -> tuple[str, boo
         raise Unavailable(standing.reason or "the service is closed", code=standing.closed)
     if marked is not None and marked.identity != standing.identity and service.mark.reload():
         # An operator accepted a database in another process: the next round looks at it.
+        service.store.ends.forget()
         return standing.identity, False
     if marked is None:
         marked = Marked.at(standing.identity, None)
@@ -104,13 +148,27 @@ def _verified(service: Service, tx: Tx, marked: Marked | None) -> tuple[str, boo
         if marked.size or last is not None:
             last = log.verify_extends(tx.log, service.keys, size=marked.size, root=marked.root)
         service.mark.stored(Marked.at(standing.identity, last))
+    service.reading.follow(tx, service.store.ends, identity=standing.identity, last=last)
     return standing.identity, standing.oldest is not None
 
 
 def _close(service: Service, error: ProofError) -> None:
-    """Record what was found, once, where every process reads it."""
+    """Record what was found, once, where every process reads it; other errors close nothing."""
+    if error.code not in FINDINGS:
+        return
+    try:
+        _record(service, error, telling=True)
+    except Unavailable as refused:
+        if refused.code != "row_altered":
+            raise
+        # The service's own events were put back as well. That must not keep it open.
+        _record(service, error, telling=False)
+    _log.error("closed", code=error.code, place=error.place)
+
+
+def _record(service: Service, error: ProofError, *, telling: bool) -> None:
     with service.store.begin() as tx:
-        if tx.standing.close(code=error.code, reason=str(error), now=tx.now):
+        if tx.standing.close(code=error.code, reason=str(error), now=tx.now) and telling:
             log.append(
                 tx,
                 Event(
@@ -122,4 +180,3 @@ def _close(service: Service, error: ProofError) -> None:
                     secret={},
                 ),
             )
-    _log.error("closed", code=error.code, place=error.place)

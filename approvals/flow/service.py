@@ -17,7 +17,7 @@ from approvals.core.events import EventType, parse_leaf
 from approvals.flow.counts import Counts
 from approvals.flow.history import History
 from approvals.flow.loops import Loops
-from approvals.flow.spends import Spends
+from approvals.flow.reading import Reading
 from approvals.keys.mark import Mark
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Service:
     loops: Loops = field(default_factory=Loops)
     counts: Counts = field(default_factory=Counts)
     history: History = field(default_factory=History)
-    spends: Spends = field(default_factory=Spends)
+    reading: Reading = field(default_factory=Reading)
     _bundles: OrderedDict[tuple[str, str], Bundle] = field(default_factory=OrderedDict)
     _recent: dict[str, _Recent] = field(default_factory=dict)
     _introduced: set[str] = field(default_factory=set)

@@ -2,6 +2,7 @@
 
 from approvals.log.append import append
 from approvals.log.check import MOST_FINDINGS, Finding, Report, check
+from approvals.log.follow import Follower
 from approvals.log.proofs import consistency, inclusion
 from approvals.log.sequence import BATCH, sequence, verify_extends
 from approvals.log.tiles import checkpoint, entries, tile
@@ -10,6 +11,7 @@ __all__ = [
     "BATCH",
     "MOST_FINDINGS",
     "Finding",
+    "Follower",
     "Report",
     "append",
     "check",

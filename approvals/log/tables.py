@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from approvals.core.events import Event
-    from approvals.core.leaves import Leaf, Staged, StoredCheckpoint
+    from approvals.core.leaves import Filed, Leaf, Staged, StoredCheckpoint
 
 
 class Tables(Protocol):
@@ -38,6 +38,9 @@ class Tables(Protocol):
 
     def leaves(self, start: int, end: int) -> list[Leaf]:
         """The leaves of a range that there are, in order."""
+
+    def filed(self, start: int, end: int) -> list[Filed]:
+        """As `leaves`, without what opens them, which may be large."""
 
     def hashes(self, start: int, end: int) -> list[bytes]:
         """The leaf hashes of a range that there are, in order."""

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
-    from approvals.store.seals import Seals
-
 LARGEST: Final = 64
 """Members of a batch at most: whoever came first does not wait for everybody."""
 
@@ -124,7 +122,7 @@ class _Batch:
 class Batches:
     """The one writer of a process."""
 
-    def __init__(self, engine: Engine, *, info: dict[str, Seals]) -> None:
+    def __init__(self, engine: Engine, *, info: dict[str, object]) -> None:
         self._engine = engine
         self._info = info
         self._room = threading.Condition()

@@ -13,6 +13,7 @@ from sqlmodel import col, select
 from approvals.core.errors import Conflict
 from approvals.core.events import BUNDLES
 from approvals.core.merkle import leaf_hash
+from approvals.store.ends import moment_of, require
 from approvals.store.rows import ActivationRow, BundleRow, ChainRow, LeafRow, StagedRow
 from approvals.store.seals import add_new, altered, check
 
@@ -129,7 +130,10 @@ class Bundles:
         """
         if tenant in self._made:
             return self._made[tenant]
+        moment = moment_of(self._session)
         row = self._session.connection().execute(_CURRENT, {"tenant": tenant}).mappings().first()
+        count = 0 if row is None else row["chain_count"] or 0
+        require(self._session, tenant=tenant, subject=BUNDLES, count=count, moment=moment)
         if row is None:
             return None
         number = row["number"]

@@ -33,7 +33,8 @@ from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
 from approvals.core.events import Chain, seal
-from approvals.core.leaves import Leaf, Staged, StoredCheckpoint
+from approvals.core.leaves import Filed, Leaf, Staged, StoredCheckpoint
+from approvals.store.ends import moment_of, require
 from approvals.store.rows import ChainRow, CheckpointRow, LeafRow, NodeRow, StagedRow
 from approvals.store.seals import check, with_seal
 from approvals.store.statements import insert_or_lock, insert_row
@@ -65,6 +66,7 @@ class Leaves:
         self._session = session
         self._now = now
         self._pending: list[tuple[Event, bytes]] = []
+        self.settled: list[tuple[str, str, int]] = []
 
     def stage(self, event: Event, *, salt: bytes) -> None:
         """Put an event in line for the log, after those of its subject, when this commits."""
@@ -98,9 +100,11 @@ class Leaves:
                 self._write_last(staged, chain)
             else:
                 insert_row(self._session, StagedRow, staged)
+        self.settled = [(*key, chain.count) for key, chain in chains.items()]
 
     def _locked(self, tenant: str, subject: str) -> Chain:
         """The chain of a subject, locked until the transaction ends; a new one if it has none."""
+        moment = moment_of(self._session)
         held = insert_or_lock(
             self._session,
             ChainRow,
@@ -117,6 +121,7 @@ class Leaves:
             ChainRow,
             {"tenant": tenant, "subject": subject, "count": count, "head": head, "seal": seal_held},
         )
+        require(self._session, tenant=tenant, subject=subject, count=count, moment=moment)
         return Chain(count, head)
 
     def _write_last(self, staged: dict[str, object], chain: Chain) -> None:
@@ -145,11 +150,18 @@ class Leaves:
             self._session.connection().execute(_STAGE_AND_ADVANCE, values)
 
     def chain(self, *, tenant: str, subject: str) -> Chain:
-        """How far a subject's events go."""
+        """How far a subject's events go.
+
+        Raises:
+            Unavailable: the chain is not as the service wrote it (`row_altered`).
+        """
+        moment = moment_of(self._session)
         row = self._session.exec(
             select(ChainRow).where(ChainRow.tenant == tenant, ChainRow.subject == subject)
         ).first()
-        return Chain() if row is None else Chain(row.count, row.head)
+        found = Chain() if row is None else Chain(row.count, row.head)
+        require(self._session, tenant=tenant, subject=subject, count=found.count, moment=moment)
+        return found
 
     def staged(self, *, limit: int) -> list[Staged]:
         """The oldest events in line."""
@@ -187,6 +199,13 @@ class Leaves:
             .order_by(col(LeafRow.index))
         )
         return [_leaf(row) for row in rows]
+
+    def filed(self, start: int, end: int) -> list[Filed]:
+        """As `leaves`, without what opens them."""
+        rows = self._session.connection().execute(_FILED, {"first": start, "end": end})
+        return [
+            Filed(index, tenant, subject, _octets(leaf)) for index, tenant, subject, leaf in rows
+        ]
 
     def hashes(self, start: int, end: int) -> list[bytes]:
         """The leaf hashes from `start` up to, not including, `end`."""
@@ -228,26 +247,47 @@ class Leaves:
         Raises:
             Unavailable: the chain is not as the service wrote it (`row_altered`).
         """
+        moment = moment_of(self._session)
+        found = self._histories(tenant, subjects)
+        for subject, (told, row) in found.items():
+            if row is not None:
+                check(self._session, ChainRow, row)
+            require(self._session, tenant=tenant, subject=subject, count=told.count, moment=moment)
+        return {subject: told for subject, (told, _) in found.items()}
+
+    def unheld(self, *, tenant: str, subjects: Collection[str]) -> dict[str, Told]:
+        """As `histories`, whatever is wrong with the chains: for the check that tells of it."""
+        return {name: told for name, (told, _) in self._histories(tenant, subjects).items()}
+
+    def _histories(
+        self, tenant: str, subjects: Collection[str]
+    ) -> dict[str, tuple[Told, dict[str, object] | None]]:
+        """Each with the row of its chain; None: there is none."""
         rows = self._session.connection().execute(
             _HISTORIES, {"of_tenant": tenant, "of_subjects": [*subjects]}
         )
-        ends: dict[str, tuple[int, bytes | None]] = {}
+        ends: dict[str, dict[str, Any]] = {}
         events: dict[str, list[tuple[int, int, bytes, str]]] = {name: [] for name in subjects}
         for kind, subject, number, octets, sealed, opening in rows:
             if kind == _END:
-                values = {"tenant": tenant, "subject": subject, "count": number, "head": octets}
-                check(self._session, ChainRow, {**values, "seal": sealed})
-                ends[subject] = number, octets
+                named = {"tenant": tenant, "subject": subject, "seal": sealed}
+                ends[subject] = {**named, "count": number, "head": octets}
             else:
                 events[subject].append((kind, number, _octets(octets), opening))
-        return {
-            subject: Told(
-                *ends.get(subject, (0, None)),
-                leaves=tuple(leaf for _, _, leaf, _ in sorted(those, key=itemgetter(0, 1))),
-                openings=tuple(opening for *_, opening in sorted(those, key=itemgetter(0, 1))),
+        found = {}
+        for subject, those in events.items():
+            those.sort(key=itemgetter(0, 1))
+            row = ends.get(subject)
+            found[subject] = (
+                Told(
+                    0 if row is None else row["count"],
+                    None if row is None else row["head"],
+                    leaves=tuple(leaf for _, _, leaf, _ in those),
+                    openings=tuple(opening for *_, opening in those),
+                ),
+                row,
             )
-            for subject, those in events.items()
-        }
+        return found
 
     def leaf_count(self) -> int:
         """How many rows the leaf table holds."""
@@ -348,6 +388,11 @@ _STAGE_AND_ADVANCE: Final = (
 )
 
 
+_FILED: Final = (
+    select_columns(LeafRow.index, LeafRow.tenant, LeafRow.subject, LeafRow.leaf)  # type: ignore[call-overload]
+    .where(col(LeafRow.index) >= bindparam("first"), col(LeafRow.index) < bindparam("end"))
+    .order_by(col(LeafRow.index))
+)
 _PLACED: Final = 0
 _IN_LINE: Final = 1
 _END: Final = 2

@@ -32,6 +32,7 @@ from approvals.store.bundles import Bundles
 from approvals.store.clock import Clock
 from approvals.store.counters import Counters
 from approvals.store.ear import Ear
+from approvals.store.ends import Ends
 from approvals.store.engine import ASIDE, connect, migrate, opening
 from approvals.store.faults import LOST, Failed, fault_of, signature
 from approvals.store.health import Health, Recorder
@@ -104,7 +105,8 @@ class Store:
         served: Served | None = None,
     ) -> None:
         self._engine = engine
-        self._info = {"seals": Seals(mac)}
+        self.ends = Ends()
+        self._info = {"seals": Seals(mac), "ends": self.ends}
         self._aside = aside
         self._served = served
         self._batches: Batches | None = None
@@ -157,6 +159,7 @@ class Store:
                     session.flush()
                     self._commit(session, outcome.mark(session, tx.announced))
         self._recorder.committed()
+        self.ends.add(tx.log.settled)
         if self._batches is not None:
             for topic in tx.announced:
                 self._tell(topic)
@@ -270,6 +273,7 @@ class Store:
     @contextlib.contextmanager
     def _reading(self, engine: Engine) -> Iterator[Tx]:
         with self._translated(writes=False), self._session(engine) as session:
+            session.info["moment"] = self.ends.moment  # before the snapshot is taken
             yield Tx(session, now=self._now(session))
 
     def _commit(self, session: Session, mark: outcome.Mark) -> None:

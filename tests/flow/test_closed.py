@@ -71,7 +71,7 @@ WRITERS: Final = {
     "found to belong together",
     "approvals/flow/proof.py:ask": "it gives a challenge; what answers it is in this table",
     "approvals/flow/report.py:report": "nothing that ran goes untold",
-    "approvals/flow/rounds.py:_close": "it is what closes the service",
+    "approvals/flow/rounds.py:_record": "it is what closes the service",
     "approvals/flow/sight.py:opened_whole": "it notes what a person looked at",
     "approvals/flow/sight.py:seen": "it notes what a person looked at",
     "approvals/log/sequence.py:sequence": "its callers ask whether the service is closed",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from approvals.core.events import Link, seal
-from approvals.core.leaves import Leaf, Staged, StoredCheckpoint
+from approvals.core.leaves import Filed, Leaf, Staged, StoredCheckpoint
 from approvals.core.merkle import leaf_hash
 
 if TYPE_CHECKING:
@@ -82,6 +82,12 @@ class MemoryTables:
 
     def leaves(self, start: int, end: int) -> list[Leaf]:
         return [self._rows.leaf[index] for index in range(start, end) if index in self._rows.leaf]
+
+    def filed(self, start: int, end: int) -> list[Filed]:
+        return [
+            Filed(leaf.index, leaf.tenant, leaf.subject, leaf.leaf)
+            for leaf in self.leaves(start, end)
+        ]
 
     def hashes(self, start: int, end: int) -> list[bytes]:
         return [leaf.hash for leaf in self.leaves(start, end)]

@@ -1,0 +1,359 @@
+"""What a process has seen in the log holds, whatever the database says afterwards.
+
+The intruder files the later leaves of a subject under another one, which changes no hash, and puts
+back its rows with the sealed end of its chain. What is left of the subject agrees with itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlmodel import SQLModel
+
+from approvals import log
+from approvals.core.errors import AssentError, Conflict, ProofError
+from approvals.core.events import BUNDLES, SERVICE, Event, EventType
+from approvals.flow import answers, consume, look, reading, report, status
+from approvals.flow.activate import activate
+from approvals.flow.evidence import evidence
+from approvals.flow.gate import closed
+from approvals.flow.restore import Ending, accept, checked
+from approvals.flow.rounds import read_back, sequence, sweep
+from approvals.flow.service import Service
+from approvals.keys.mark import Mark
+from approvals.store import open_store, rows
+from approvals.store.ends import Ends
+from tests.intruder import Intruder, Values, table_of
+from tests.service import bundle_files, start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.service import Running
+
+    Again = Callable[[], object]
+    Scene = Callable[[Running, Intruder], tuple["Past", Again]]
+
+CHAIN = table_of(rows.ChainRow)
+LEAF = table_of(rows.LeafRow)
+STAGED = table_of(rows.StagedRow)
+PUT_BACK = [
+    table_of(row)
+    for row in (rows.RequestRow, rows.VoteRow, rows.ApprovalRow, rows.SpendRow, rows.ActivationRow)
+]
+
+
+@pytest.fixture
+def running(tmp_path: Path, database_url: str) -> Iterator[Running]:
+    started = start(tmp_path, database_url, people=("ada", "ben"))
+    here = started.service
+    started.service = Service(here.store, here.keys, here.settings, Mark(here.keys.folder))
+    yield started
+    started.service.store.close()
+
+
+@pytest.fixture
+def intruder(running: Running) -> Iterator[Intruder]:
+    made = Intruder.at(running.service.settings.database_url)
+    yield made
+    made.engine.dispose()
+
+
+@contextlib.contextmanager
+def another_process(running: Running) -> Iterator[Service]:
+    """Another process of the same service, which knows only what it reads."""
+    here = running.service
+    store = open_store(here.settings.database_url, mac=here.keys.seal)
+    running.service = Service(store, here.keys, here.settings, Mark(here.keys.folder))
+    yield running.service
+    running.service = here
+    store.close()
+
+
+@dataclass
+class Past:
+    """A subject and all that is said about it, as it was before something was done to it."""
+
+    intruder: Intruder
+    subject: str
+
+    def __post_init__(self) -> None:
+        self.rows = {table: self.intruder.rows(table) for table in PUT_BACK}
+        self.chain = self.of(CHAIN)[0]
+
+    def of(self, table: object) -> list[Values]:
+        found = self.intruder.rows(table)  # type: ignore[arg-type]
+        return [row for row in found if row["subject"] == self.subject]
+
+    def put_back(self) -> None:
+        for leaf in self.of(LEAF)[self.chain["count"] :]:
+            self.intruder.edit(LEAF, leaf, subject="req_elsewhere")
+        for staged in self.of(STAGED):
+            self.intruder.delete(STAGED, staged)
+        for table, its in self.rows.items():
+            self.intruder.put_back(table, its)
+        self.intruder.edit(CHAIN, self.chain, **self.chain)
+
+
+def spent(running: Running, intruder: Intruder) -> tuple[Past, Again]:
+    """An approval was spent, and is spent again."""
+    request_id = running.opened("20.00")
+    running.decide("ada", request_id)
+    told = status.status(running.service, running.caller, request_id)
+    sequence(running.service)
+    past = Past(intruder, request_id)
+
+    def use(use_id: str = "twice") -> str:
+        jti = "apr_" + request_id.removeprefix("req_")
+        return consume.consume(
+            running.service, running.caller, jti, call_hash=told.call_hash, use_id=use_id
+        )
+
+    use("once")
+    return past, use
+
+
+def denied(running: Running, intruder: Intruder) -> tuple[Past, Again]:
+    """A request was denied, and somebody else approves it."""
+    request_id = running.opened("20.00")
+    sequence(running.service)
+    past = Past(intruder, request_id)
+    running.decide("ben", request_id, "deny")
+    return past, lambda: running.decide("ada", request_id)
+
+
+def replaced(running: Running, intruder: Intruder) -> tuple[Past, Again]:
+    """A loose bundle was replaced, and is in force again."""
+    jwk = running.enforcer_key.public_jwk()
+    loose = bundle_files(
+        jwk, policies_payments_cedar='@id("all") permit(principal, action, resource);'
+    )
+    activate(running.service, tenant="default", files=loose, by="ops")
+    sequence(running.service)
+    past = Past(intruder, BUNDLES)
+    activate(running.service, tenant="default", files=bundle_files(jwk), by="ops")
+    running.service.forget_recent("default")
+    assert not isinstance(running.submit("8888.00"), answers.Allowed)
+    return past, lambda: running.submit("88888.00")
+
+
+scenes = pytest.mark.parametrize("scene", [spent, denied, replaced])
+
+
+def refused(do: Callable[[], object], code: str = "row_altered") -> None:
+    with pytest.raises(AssentError) as caught:
+        do()
+    assert caught.value.code == code
+
+
+def found(service: Service) -> str | None:
+    with service.store.read() as tx:
+        why = closed(service, tx)
+    return None if why is None else why.code
+
+
+@scenes
+@pytest.mark.parametrize("placed", [False, True])
+def test_who_committed_it_is_not_told_otherwise(
+    running: Running, intruder: Intruder, scene: Scene, *, placed: bool
+) -> None:
+    past, again = scene(running, intruder)
+    if placed:
+        sequence(running.service)
+    past.put_back()
+    refused(again)
+    if placed:
+        assert "leaf_subject" in {finding.code for finding in checked(running.service).findings}
+
+
+@scenes
+def test_another_process_knows_it_from_its_next_round_on(
+    running: Running, intruder: Intruder, scene: Scene
+) -> None:
+    past, again = scene(running, intruder)
+    sequence(running.service)
+    with another_process(running) as other:
+        read_back(other)
+        past.put_back()
+        refused(again)
+        assert found(other) is None
+
+
+@scenes
+def test_a_process_that_starts_afterwards_finds_it_and_closes(
+    running: Running, intruder: Intruder, scene: Scene
+) -> None:
+    past, again = scene(running, intruder)
+    sequence(running.service)
+    past.put_back()
+    with another_process(running) as other:
+        read_back(other)
+        assert found(other) == "log_altered"
+        refused(again, "closed")
+    assert found(running.service) == "log_altered"
+
+
+@scenes
+def test_what_is_older_than_a_process_reads_is_found_by_the_sweep(
+    running: Running, intruder: Intruder, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "SWEPT", 5)
+    past, again = scene(running, intruder)
+    sequence(running.service)
+    running.service.forget_recent("default")
+    with another_process(running) as other:
+        read_back(other, window=0)
+        size = other.mark.marked.size  # type: ignore[union-attr]
+        steps = [sweep(other) for _ in range(size // 5 + 2)]
+        assert steps[: size // 5] == [*range(5, size + 1, 5)]
+        assert size in steps
+        past.put_back()
+        refused(lambda: [sweep(other) for _ in range(2 * (size // 5 + 1))], "log_altered")
+        assert sweep(other) == 0  # nothing is read while the service is closed
+        refused(again, "closed")
+
+
+@pytest.mark.parametrize("read", [sweep, read_back])
+def test_a_leaf_that_was_deleted_is_missed(
+    running: Running, intruder: Intruder, read: Callable[[Service], object]
+) -> None:
+    sequence(running.service)
+    intruder.delete(LEAF, intruder.rows(LEAF)[3])
+    with another_process(running) as other:
+        sequence(other)  # which looks at the edge of the tree alone
+        with contextlib.suppress(ProofError):
+            read(other)
+        assert found(other) == "log_incomplete"
+
+
+@pytest.mark.parametrize("text", [b"{", b"[]", b'{"tenant":"default","subject":"bundles"}'])
+def test_what_is_no_event_is_an_altered_log(
+    running: Running, intruder: Intruder, text: bytes
+) -> None:
+    sequence(running.service)
+    intruder.edit(LEAF, intruder.rows(LEAF)[3], leaf=text)
+    with another_process(running) as other:
+        read_back(other)
+        assert found(other) == "log_altered"
+
+
+@pytest.mark.parametrize("read", [sweep, read_back])
+def test_a_leaf_that_tells_something_else_does_not_hash_to_the_checkpoint(
+    running: Running, intruder: Intruder, read: Callable[[Service], object]
+) -> None:
+    sequence(running.service)
+    leaf = intruder.rows(LEAF)[3]
+    other_time = leaf["leaf"].replace(b'"time":1', b'"time":2')
+    assert other_time != leaf["leaf"]
+    intruder.edit(LEAF, leaf, leaf=other_time)
+    with contextlib.suppress(ProofError):
+        read(running.service)
+    assert found(running.service) == "log_altered"
+
+
+def test_a_service_whose_own_events_were_put_back_closes_all_the_same(
+    running: Running, intruder: Intruder
+) -> None:
+    past, again = spent(running, intruder)
+    sequence(running.service)
+    running.service.store.ends.add([("default", SERVICE, 100)])
+    past.put_back()
+    refused(lambda: sweep(running.service), "log_altered")
+    refused(again, "closed")
+
+
+def test_a_snapshot_is_refused_nothing_that_is_newer(running: Running) -> None:
+    request_id = running.opened("20.00")
+    sequence(running.service)
+    with running.service.store.read() as tx:
+        before = tx.log.chain(tenant="default", subject=request_id)
+        running.decide("ada", request_id)
+        sequence(running.service)
+        assert tx.log.chain(tenant="default", subject=request_id) == before
+        assert tx.log.history(tenant="default", subject=request_id).count == before.count
+        assert tx.bundles.current("default") is not None
+
+
+def test_what_did_not_commit_is_not_known(running: Running) -> None:
+    store = running.service.store
+
+    def known() -> int:
+        return store.ends.least(tenant="default", subject=SERVICE, moment=store.ends.moment)
+
+    before = known()
+    event = Event(EventType.LOG_CLOSED, 1, "default", SERVICE, {"code": "a_test"}, {})
+
+    def fail() -> None:
+        with store.begin() as tx:
+            log.append(tx, event)
+            tx.log.settle()
+            raise Conflict("nothing is done", code="a_test")
+
+    refused(fail, "a_test")
+    assert known() == before
+    with store.begin() as tx:
+        log.append(tx, event)
+    assert known() == before + 1
+
+
+def test_of_many_subjects_those_that_are_in_use_stay_known() -> None:
+    ends = Ends(kept=3)
+    for number in range(6):
+        ends.add([("default", f"req_{number}", 1)])
+        assert ends.least(tenant="default", subject="req_0", moment=ends.moment) == 1
+    known = [
+        number
+        for number in range(6)
+        if ends.least(tenant="default", subject=f"req_{number}", moment=ends.moment)
+    ]
+    assert known == [0, 4, 5]
+    ends.add([("default", "req_5", 3), ("default", "req_5", 2)])
+    assert ends.least(tenant="default", subject="req_5", moment=ends.moment) == 3
+    assert ends.least(tenant="default", subject="req_5", moment=ends.moment - 1) == 0
+    ends.forget()
+    assert ends.least(tenant="default", subject="req_5", moment=ends.moment) == 0
+
+
+def test_openings_that_were_erased_are_not_missed(running: Running, intruder: Intruder) -> None:
+    request_id = running.opened("20.00")
+    sequence(running.service)
+    for leaf in intruder.rows(LEAF):
+        intruder.edit(LEAF, leaf, opening="{}")
+    with another_process(running) as other:
+        read_back(other)
+        assert sweep(other)
+        assert found(other) is None
+        with other.store.read() as tx:
+            assert tx.log.chain(tenant="default", subject=request_id).count
+
+
+def test_a_restored_database_is_not_measured_by_the_one_that_is_given_up(
+    running: Running, intruder: Intruder
+) -> None:
+    request_id = running.opened("20.00")
+    running.decide("ada", request_id)
+    sequence(running.service)
+    with another_process(running) as other:
+        read_back(other)
+        before = {table: intruder.rows(table) for table in SQLModel.metadata.sorted_tables}
+        jti = "apr_" + request_id.removeprefix("req_")
+        told = status.status(other, running.caller, request_id)
+        consume.consume(other, running.caller, jti, call_hash=told.call_hash, use_id="lost")
+        report.report(other, running.caller, jti, status="ok")
+        sequence(other)
+        for table, its in before.items():
+            intruder.put_back(table, its)
+        refused(lambda: sequence(other), "log_rolled_back")
+        with another_process(running) as shell:
+            accept(shell, reason="the disk broke", ending=Ending())
+            assert sequence(shell)
+        sequence(other)
+        assert found(other) is None
+        look.request(other, running.session("ada"), request_id)
+        assert evidence(other, running.caller, request_id)
+        assert checked(other).ok
+        assert isinstance(running.submit("9.00"), answers.Opened)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -14,7 +15,7 @@ from hypothesis import Phase, settings
 from approvals.logs import configure_logs
 from approvals.store import open_store
 from tests.draws import Draws
-from tests.postgres import cluster, database
+from tests.postgres import Reused, cluster, database
 from tests.seals import mac
 
 if TYPE_CHECKING:
@@ -110,10 +111,16 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def _reused_postgres(postgres_cluster: str, migrated_postgres: str) -> Iterator[Reused]:
+    with contextlib.closing(Reused(postgres_cluster, migrated_postgres)) as reused:
+        yield reused
+
+
 @pytest.fixture
-def postgres_url(postgres_cluster: str, migrated_postgres: str) -> Iterator[str]:
+def postgres_url(_reused_postgres: Reused) -> Iterator[str]:
     """A PostgreSQL database with every table and no row."""
-    with database(postgres_cluster, template=migrated_postgres) as url:
+    with _reused_postgres.lent() as url:
         yield url
 
 

@@ -23,9 +23,12 @@ class Arrive(Protocol):
     def __call__(self, site: Site, **options: Any) -> Visitor: ...
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium for all tests of this process; every visitor has a context of their own."""
+    """One Chromium for the tests of a file; every visitor has a context of their own.
+
+    Its driver leaves an event loop running in this thread, so it ends before other files begin.
+    """
     with chromium() as started:
         yield started
 

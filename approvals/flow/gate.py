@@ -4,7 +4,7 @@ Each transaction that gives a verdict, counts a vote, issues an approval or spen
 gives a person a passkey, a signed-in browser or a chat account, calls `require_open`. It reads, in
 one statement that costs the same however long the log is:
 
-1. what any process found wrong with the log and recorded;
+1. what any process found wrong with the log and recorded, in a row and as an event of the service;
 2. whether this is the database whose log these keys signed, and not an older or another one;
 3. how long events have been waiting for their place: the sign that no sequencer runs.
 
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from approvals.core.errors import Unavailable
+from approvals.flow.service import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from approvals.flow.service import Service
@@ -67,20 +68,42 @@ def closed(service: Service, tx: Tx, *, marked: Marked | None = None) -> Closed 
     moved = service.store.moved()
     if moved is not None:
         return Closed("database_moved", f"{moved} is not the file that this process writes")
-    standing = tx.standing.look(marked=0 if marked is None else marked.size)
+    standing = tx.standing.look(marked=0 if marked is None else marked.size, tenant=DEFAULT_TENANT)
     if standing is None:
         return Closed("database_changed", "the row that identifies the database is gone")
-    if standing.closed is not None:
-        return Closed(standing.closed, standing.reason or "", standing.since)
     other = None if marked is None else _other(marked, standing)
-    if other is not None:
-        return other
+    found = _in_row(standing) or other or _by_events(service, tx, standing)
+    if found is not None:
+        return found
     waited = 0 if standing.oldest is None else tx.now - standing.oldest
     if waited > service.settings.log_patience:
         return Closed(
             "log_stale", f"an event has waited {waited} s for its place in the log", standing.oldest
         )
     return None
+
+
+def recorded(service: Service, tx: Tx) -> Closed | None:
+    """What some process found wrong with the log, until an operator opens the service again."""
+    standing = tx.standing.look(tenant=DEFAULT_TENANT)
+    return None if standing is None else _in_row(standing) or _by_events(service, tx, standing)
+
+
+def _in_row(standing: Standing) -> Closed | None:
+    if standing.closed is None:
+        return None
+    return Closed(standing.closed, standing.reason or "", standing.since)
+
+
+def _by_events(service: Service, tx: Tx, standing: Standing) -> Closed | None:
+    """Why the service is closed by its own events, of which `standing` has the end."""
+    try:
+        code = service.closings.code(tx, standing, tenant=DEFAULT_TENANT)
+    except Unavailable as error:
+        return Closed("log_altered", f"the service's own events were altered: {error.message}")
+    if code is None:
+        return None
+    return Closed(code, "the log tells that the service was closed, and the database does not")
 
 
 def _other(marked: Marked, standing: Standing) -> Closed | None:

@@ -24,6 +24,7 @@ from approvals.core.requests import expire, revoke
 from approvals.flow.accounts import log_unlinked
 from approvals.flow.audit import audit
 from approvals.flow.expire import lapse
+from approvals.flow.gate import recorded
 from approvals.flow.retire import Reason, retire, session_ended
 from approvals.flow.service import DEFAULT_TENANT
 from approvals.flow.signatures import unintroduced
@@ -146,14 +147,14 @@ def reopen(service: Service, *, reason: str) -> log.Report:
         Conflict: nothing had closed the service (`not_closed`).
     """
     with service.store.read() as tx:
-        standing = tx.standing.look()
-    if standing is None or standing.closed is None:
+        found = recorded(service, tx)
+    if found is None:
         raise Conflict("nothing has closed the service", code="not_closed")
     report = checked(service)
     if report.ok:
         with service.store.begin() as tx:
             tx.standing.open()
-            _append(tx, EventType.LOG_REOPENED, {"code": standing.closed}, reason)
+            _append(tx, EventType.LOG_REOPENED, {"code": found.code}, reason)
     return report
 
 

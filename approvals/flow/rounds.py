@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from approvals.core.leaves import Staged, StoredCheckpoint
     from approvals.flow.service import Service
     from approvals.store import Tx
+    from approvals.store.standing import Standing
 
 _log = structlog.get_logger(__name__)
 
@@ -130,9 +131,11 @@ def _batch(service: Service, identity: str, *, now: int) -> int:
 
 def _verified(service: Service, tx: Tx, marked: Marked | None) -> tuple[str, bool]:
     """The identity of the database, and whether events wait; moves the mark on where it can."""
-    standing = tx.standing.look()
+    standing = tx.standing.look(tenant=DEFAULT_TENANT)
     if standing is None:
         raise ProofError("the row that identifies the database is gone", code="database_changed")
+    if standing.own is not None:  # read in a snapshot, so it has committed
+        service.store.ends.add([(DEFAULT_TENANT, SERVICE, standing.own["count"])])
     if standing.closed is not None:
         raise Unavailable(standing.reason or "the service is closed", code=standing.closed)
     if marked is not None and marked.identity != standing.identity and service.mark.reload():
@@ -149,7 +152,19 @@ def _verified(service: Service, tx: Tx, marked: Marked | None) -> tuple[str, boo
             last = log.verify_extends(tx.log, service.keys, size=marked.size, root=marked.root)
         service.mark.stored(Marked.at(standing.identity, last))
     service.reading.follow(tx, service.store.ends, identity=standing.identity, last=last)
+    _still_open(service, tx, standing)
     return standing.identity, standing.oldest is not None
+
+
+def _still_open(service: Service, tx: Tx, standing: Standing) -> None:
+    try:
+        code = service.closings.code(tx, standing, tenant=DEFAULT_TENANT)
+    except Unavailable as error:
+        raise ProofError(
+            "the service's own events are not those that it logged", code="log_altered"
+        ) from error
+    if code is not None:
+        raise Unavailable("the log tells that the service was closed", code=code)
 
 
 def _close(service: Service, error: ProofError) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from approvals.core.bundle.bundle import Bundle
 from approvals.core.errors import Unavailable
 from approvals.core.events import EventType, parse_leaf
+from approvals.flow.closings import Closings
 from approvals.flow.counts import Counts
 from approvals.flow.history import History
 from approvals.flow.loops import Loops
@@ -66,6 +67,7 @@ class Service:
     counts: Counts = field(default_factory=Counts)
     history: History = field(default_factory=History)
     reading: Reading = field(default_factory=Reading)
+    closings: Closings = field(default_factory=Closings)
     _bundles: OrderedDict[tuple[str, str], Bundle] = field(default_factory=OrderedDict)
     _recent: dict[str, _Recent] = field(default_factory=dict)
     _introduced: set[str] = field(default_factory=set)

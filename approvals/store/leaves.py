@@ -40,7 +40,7 @@ from approvals.store.seals import check, with_seal
 from approvals.store.statements import insert_or_lock, insert_row
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from sqlmodel import Session
 
@@ -160,6 +160,16 @@ class Leaves:
             select(ChainRow).where(ChainRow.tenant == tenant, ChainRow.subject == subject)
         ).first()
         found = Chain() if row is None else Chain(row.count, row.head)
+        require(self._session, tenant=tenant, subject=subject, count=found.count, moment=moment)
+        return found
+
+    def end(
+        self, row: Mapping[str, Any] | None, *, tenant: str, subject: str, moment: int
+    ) -> Chain:
+        """As `chain`, of the `row` that another statement has read, which `moment` came before."""
+        if row is not None:
+            check(self._session, ChainRow, row)
+        found = Chain() if row is None else Chain(row["count"], row["head"])
         require(self._session, tenant=tenant, subject=subject, count=found.count, moment=moment)
         return found
 

@@ -3,7 +3,8 @@
 What holds:
 1. One row, made with the database, holds a random identity: another database has another one.
 2. What a process found wrong with the log is in that row, so that every process reads it in the
-   transaction in which it would grant something.
+   transaction in which it would grant something. The row has no seal: `look` also gives the end of
+   the service's own events, which tell of each finding.
 3. `look` is one statement that reads a few rows by their keys. It costs the same however long the
    log is.
 """
@@ -12,15 +13,18 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import and_, bindparam, func, select, update
 from sqlmodel import Session, col
 
+from approvals.core.events import SERVICE
 from approvals.core.requests import State
+from approvals.store.ends import moment_of
 from approvals.store.notices import NEVER, WAITING, on_channel
 from approvals.store.rows import (
     ApprovalRow,
+    ChainRow,
     CheckpointRow,
     NoticeRow,
     RequestRow,
@@ -30,6 +34,8 @@ from approvals.store.rows import (
 from approvals.store.statements import changed, insert_new
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import Engine, Select
 
 _ROW: Final = 1
@@ -41,7 +47,8 @@ class Standing:
     """What a transaction sees of the log's state.
 
     `marked_root` is the root of the checkpoint of the size that was asked for, if there is one;
-    `oldest` is when the event that waits longest for its place was staged.
+    `oldest` is when the event that waits longest for its place was staged; `own` is the chain's row
+    of the service's own events, for `Leaves.end`, and `moment` that of `store.ends`.
     """
 
     identity: str
@@ -51,8 +58,11 @@ class Standing:
     since: int | None
     marked_root: bytes | None
     oldest: int | None
+    own: Mapping[str, Any] | None
+    moment: int
 
 
+_COLUMNS: Final = ("identity", "url", "closed", "reason", "since", "marked_root", "oldest")
 _LOOK = select(
     StandingRow.identity,
     StandingRow.url,
@@ -61,12 +71,27 @@ _LOOK = select(
     StandingRow.since,
     select(CheckpointRow.root)  # type: ignore[call-overload]
     .where(CheckpointRow.size == bindparam("size"))
-    .scalar_subquery(),
+    .scalar_subquery()
+    .label("marked_root"),
     select(StagedRow.created)  # type: ignore[call-overload]
     .order_by(col(StagedRow.id))
     .limit(1)
-    .scalar_subquery(),
-).where(col(StandingRow.id) == _ROW)
+    .scalar_subquery()
+    .label("oldest"),
+    col(ChainRow.tenant),
+    col(ChainRow.subject),
+    col(ChainRow.count),
+    col(ChainRow.head),
+    col(ChainRow.seal),
+)
+_LOOK = (
+    _LOOK.select_from(StandingRow)
+    .outerjoin(
+        ChainRow,
+        and_(col(ChainRow.tenant) == bindparam("tenant"), col(ChainRow.subject) == SERVICE),
+    )
+    .where(col(StandingRow.id) == _ROW)
+)
 
 
 class Standings:
@@ -75,10 +100,23 @@ class Standings:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def look(self, *, marked: int = 0) -> Standing | None:
-        """The standing, with the root of the checkpoint of size `marked`; None: the row is gone."""
-        row = self._session.connection().execute(_LOOK, {"size": marked}).one_or_none()
-        return None if row is None else Standing(*row)
+    def look(self, *, marked: int = 0, tenant: str = "") -> Standing | None:
+        """The standing; None: the row is gone.
+
+        With the root of the checkpoint of size `marked`, and the end of this tenant's own events of
+        the service.
+        """
+        moment = moment_of(self._session)
+        row = self._session.connection().execute(_LOOK, {"size": marked, "tenant": tenant})
+        found = row.mappings().one_or_none()
+        if found is None:
+            return None
+        own = {name: found[name] for name in ("tenant", "subject", "count", "head", "seal")}
+        return Standing(
+            **{name: found[name] for name in _COLUMNS},
+            own=None if own["subject"] is None else own,
+            moment=moment,
+        )
 
     def close(self, *, code: str, reason: str, now: int) -> bool:
         """Keep every process from granting; True if nothing did before. The first finding stays."""

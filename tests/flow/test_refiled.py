@@ -20,7 +20,7 @@ from approvals.flow import answers, consume, look, reading, report, status
 from approvals.flow.activate import activate
 from approvals.flow.evidence import evidence
 from approvals.flow.gate import closed
-from approvals.flow.restore import Ending, accept, checked
+from approvals.flow.restore import Ending, accept, checked, reopen
 from approvals.flow.rounds import read_back, sequence, sweep
 from approvals.flow.service import Service
 from approvals.keys.mark import Mark
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 CHAIN = table_of(rows.ChainRow)
 LEAF = table_of(rows.LeafRow)
 STAGED = table_of(rows.StagedRow)
+STANDING = table_of(rows.StandingRow)
 PUT_BACK = [
     table_of(row)
     for row in (rows.RequestRow, rows.VoteRow, rows.ApprovalRow, rows.SpendRow, rows.ActivationRow)
@@ -69,9 +70,11 @@ def another_process(running: Running) -> Iterator[Service]:
     here = running.service
     store = open_store(here.settings.database_url, mac=here.keys.seal)
     running.service = Service(store, here.keys, here.settings, Mark(here.keys.folder))
-    yield running.service
-    running.service = here
-    store.close()
+    try:
+        yield running.service
+    finally:
+        running.service = here
+        store.close()
 
 
 @dataclass
@@ -262,8 +265,61 @@ def test_a_service_whose_own_events_were_put_back_closes_all_the_same(
     sequence(running.service)
     running.service.store.ends.add([("default", SERVICE, 100)])
     past.put_back()
-    refused(lambda: sweep(running.service), "log_altered")
+    assert found(running.service) == "log_altered"
+    refused(lambda: sequence(running.service), "log_altered")
+    assert intruder.rows(STANDING)[0]["closed"] == "log_altered"  # for every other process
     refused(again, "closed")
+
+
+def closing(running: Running, intruder: Intruder) -> tuple[Values, Values, list[Values]]:
+    """A leaf filed elsewhere closes the service and is put back; gives what was before."""
+    running.opened("20.00")
+    sequence(running.service)
+    before = intruder.rows(STANDING)[0], intruder.rows(LEAF)[0], intruder.rows(CHAIN)
+    intruder.edit(LEAF, before[1], subject="req_elsewhere")
+    refused(lambda: sweep(running.service), "log_altered")
+    intruder.edit(LEAF, before[1], subject=before[1]["subject"])
+    return before
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_closed_service_whose_row_says_nothing_stays_closed_until_an_operator_opens_it(
+    running: Running, intruder: Intruder, *, restarted: bool
+) -> None:
+    row, _, _ = closing(running, intruder)
+    intruder.edit(STANDING, row, closed=None, reason=None, since=None)
+    with another_process(running) if restarted else contextlib.nullcontext(running.service) as it:
+        read_back(it)
+        for _ in range(2):
+            assert found(it) == "log_altered"
+            refused(lambda: running.submit("9.00"), "closed")
+            refused(lambda: sequence(it), "log_altered")
+        assert reopen(it, reason="it was put back").ok
+        assert found(it) is None
+        assert isinstance(running.submit("9.00"), answers.Opened)
+    assert isinstance(running.submit("9.10"), answers.Opened)
+
+
+def test_nor_does_it_open_when_the_event_of_its_closing_is_taken_away(
+    running: Running, intruder: Intruder
+) -> None:
+    here = running.service
+    with another_process(running) as other:
+        sequence(other)
+        running.service = here
+        row, _, chains = closing(running, intruder)
+        refused(lambda: sequence(other), "log_altered")
+        intruder.edit(STANDING, row, closed=None, reason=None, since=None)
+        (told,) = [it for it in intruder.rows(STAGED) if b'"log.closed"' in it["leaf"]]
+        intruder.delete(STAGED, told)
+        for service in (running.service, other):
+            assert found(service) == "log_altered"
+        own = [chain for chain in intruder.rows(CHAIN) if chain["subject"] == SERVICE]
+        intruder.put_back(CHAIN, chains)
+        assert len(own) == 1
+        for service in (running.service, other):
+            assert found(service) == "log_altered"
+            refused(lambda service=service: sequence(service), "log_altered")  # type: ignore[misc]
 
 
 def test_a_snapshot_is_refused_nothing_that_is_newer(running: Running) -> None:

@@ -69,12 +69,13 @@ def read(path: str | Path, *, most: int, trust: Trust | None = None) -> bytes:
     With `trust`, a file that others may have written, or may read, is refused as well.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        descriptor = os.open(path, _flags())
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
                 raise FileRefusedError("kind", f"is {_kind(found.st_mode)} and not a file")
-            if trust is not None:
+            # Windows has no such modes; who may write is the access list's affair there.
+            if trust is not None and hasattr(os, "getuid"):
                 _check(path, found, trust)
                 if trust.folders:
                     _check_folders(path, owned=trust.owned)
@@ -89,21 +90,29 @@ def read(path: str | Path, *, most: int, trust: Trust | None = None) -> bytes:
     return raw
 
 
+def _flags() -> int:
+    """To read, to wait for nothing and to be no process's terminal, where the system has these."""
+    flags = os.O_RDONLY
+    for name in ("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY"):
+        flags |= getattr(os, name, 0)
+    return flags
+
+
 def _check_folders(path: str | Path, *, owned: bool) -> None:
     """Refuse a path on which others can put another file, folder or link in the place of one.
 
     Each symbolic link is followed by itself: who may exchange one chooses what is read. The folder
     of the file, and that of each link, is for its owner alone to write; those above are not for
-    everybody. In a folder with the sticky bit, such as /tmp, only owners move what is theirs.
+    everybody. In a folder with the sticky bit, such as /tmp, others move nothing but what is
+    theirs; only the folder's owner moves everything.
     """
     for folder, direct in _folders(Path(path).absolute()):
         found = folder.stat()
-        if found.st_mode & stat.S_ISVTX:
-            continue
-        if found.st_mode & stat.S_IWOTH:
+        shared = not found.st_mode & stat.S_ISVTX
+        if shared and found.st_mode & stat.S_IWOTH:
             why = f"is in a folder that anybody may write; do: chmod o-w {folder}"
             raise FileRefusedError("folder", why)
-        if direct and found.st_mode & stat.S_IWGRP:
+        if shared and direct and found.st_mode & stat.S_IWGRP:
             why = f"is in a folder that its group may write; do: chmod g-w {folder}"
             raise FileRefusedError("folder", why)
         if owned and direct and found.st_uid not in {os.getuid(), _ROOT}:

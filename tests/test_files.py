@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +22,6 @@ from tests import small_bundle as small
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "a pin of the guard": ("file", lambda path: read_pin(str(path))),
@@ -99,3 +100,34 @@ def test_not_more_is_read_than_is_meant(tmp_path: Path) -> None:
     with pytest.raises(FileRefusedError) as refused:
         read(tmp_path / "pin", most=4)
     assert refused.value.code == "size"
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o1777])
+def test_a_folder_of_another_user_is_refused_with_or_without_the_sticky_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    """Would catch a folder whose owner puts another file of this user in the place of a pin."""
+    (tmp_path / "pin").write_text("x")
+    tmp_path.chmod(mode)
+    real = Path.stat
+
+    def of_another(path: Path, **options: bool) -> os.stat_result:
+        found = list(real(path, **options))
+        if path == tmp_path:
+            found[stat.ST_UID] = os.getuid() + 1
+        return os.stat_result(found)
+
+    monkeypatch.setattr(Path, "stat", of_another)
+    with pytest.raises(FileRefusedError, match="belongs to another user"):
+        read(tmp_path / "pin", most=1, trust=PIN)
+
+
+def test_where_the_system_has_no_modes_files_are_read_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where an enforcer reads its pins too."""
+    (tmp_path / "pin").write_text("x")
+    (tmp_path / "pin").chmod(0o666)
+    for name in ("getuid", "O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY"):
+        monkeypatch.delattr(os, name)
+    assert read(tmp_path / "pin", most=1, trust=PIN) == b"x"

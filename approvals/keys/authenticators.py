@@ -18,6 +18,7 @@ Follows FIDO Metadata Service 3.1, section 3.
 from __future__ import annotations
 
 import binascii
+import stat
 from base64 import b64decode
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -108,6 +109,9 @@ def read_authenticators(folder: Path, *, now: int) -> Authenticators:
 def _files(folder: Path) -> dict[str, bytes]:
     try:
         found = {}
+        # Every file in it counts, so the sticky bit, which keeps each as it is, is not enough.
+        if folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise _wrong(folder, f"others may put files into it; do: chmod go-w {folder}")
         for path in sorted(folder.iterdir()):
             if path.name not in {LIST, LIST_ROOT} and path.suffix != ".pem":
                 raise _wrong(path, f"not <aaguid>.pem, {LIST} or {LIST_ROOT}")

@@ -301,12 +301,15 @@ def test_every_file_in_the_folder_is_read_or_named_as_an_error(
     assert caught.value.code == "attestation_roots"
 
 
-def test_a_folder_that_others_can_write_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o775, 0o777, 0o1775, 0o1777])
+def test_a_folder_to_which_others_can_add_a_root_is_refused(tmp_path: Path, mode: int) -> None:
+    """Every file in it counts. So the sticky bit, which keeps each as it is, is not enough."""
     folder = MAKER.write_root(tmp_path / "roots")
-    folder.chmod(0o777)
+    folder.chmod(mode)
     with pytest.raises(AssentError) as caught:
         read(folder)
-    assert f"chmod o-w {folder}" in caught.value.message
+    assert caught.value.code == "attestation_roots"
+    assert f"chmod go-w {folder}" in caught.value.message
 
 
 def test_transports_are_kept_and_offered(running: Running) -> None:

@@ -188,7 +188,8 @@ class PinnedFloor:
     """Floors with the persons of a pinned directory in them: ready to hold approvals against.
 
     Raises `Invalid` (`floor`) for a name that the directory does not know, for places that its
-    people could never fill, and for a tool that is also to run unattended.
+    people could never fill, and for a tool that is also to run unattended, under this name or one
+    that can be taken for it.
     """
 
     floors: Floors
@@ -197,9 +198,14 @@ class PinnedFloor:
     _by_tool: Mapping[str, tuple[tuple[Requirement, ...], ...]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        both = sorted(self.floors.named() & self.unattended)
-        if both:
-            raise _wrong("unattended", f"{both[0]} has a floor, so take it off the list")
+        named = self.floors.named()
+        for tool in sorted(self.unattended):
+            if tool in named:
+                raise _wrong("unattended", f"{tool} has a floor, so take it off the list")
+            alike = sorted(it for it in named if names.are_alike(it, tool))
+            if alike:
+                why = f"{tool} can be taken for {alike[0]}, which has a floor: one is misspelt"
+                raise _wrong("unattended", why)
         for what, places in self.floors.all():
             self._check(what, places)
         by_tool: dict[str, list[tuple[Requirement, ...]]] = {

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 from approvals.core import unseen
@@ -47,6 +48,7 @@ def is_tool(name: str) -> bool:
     return _TOOL.fullmatch(name) is not None
 
 
+@lru_cache(maxsize=4096)
 def looks(name: str) -> tuple[str, str]:
     """What a name looks like: without regard to case, and as it is drawn.
 

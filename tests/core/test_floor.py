@@ -90,6 +90,15 @@ def test_a_tool_that_a_misspelt_entry_may_mean_does_not_fall_to_every_tools_floo
         assert reason(asked("dora"), both) is None
 
 
+@pytest.mark.parametrize("listed", [TOOL, TOOL.upper(), "tranSfer"])
+def test_a_tool_with_a_floor_is_not_unattended_under_a_name_that_looks_like_its_own(
+    listed: str,
+) -> None:
+    """Would catch a floor that is read as this tool's while the tool runs unattended."""
+    with pytest.raises(Invalid, match="unattended"):
+        COMPANY.verifier(floor={TOOL: Floor(quorum=2)}, unattended={listed})
+
+
 @pytest.mark.parametrize("other", ["transfer.read", "trans", "refund", "export2"])
 def test_tools_with_names_of_their_own_have_every_tools_floor(other: str) -> None:
     assert reason(asked("dora"), {other: Floor(quorum=2), "*": Floor()}) is None

@@ -35,7 +35,6 @@ from approvals.guard.aftermath import aftermath
 from approvals.guard.environment import read_environment
 from approvals.guard.keys import FetchedKeys
 from approvals.guard.refusals import CallParked, CallRefused
-from approvals.verifier import Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,13 +44,15 @@ if TYPE_CHECKING:
     from approvals.core.calls import ToolCall
     from approvals.core.canonical import Json
     from approvals.core.receipt import Receipt
-    from approvals.verifier import VerifiedApproval
+    from approvals.verifier import VerifiedApproval, Verifier
 
 _log = logging.getLogger("approvals.guard")
 
 
 class Verifies(Protocol):
     """What turns tokens into what they prove: `approvals.verifier.Verifier`."""
+
+    def check_tool(self, tool: str) -> None: ...  # noqa: D102 - as the verifier's
 
     def verify(  # noqa: D102 - as the verifier's
         self,
@@ -215,13 +216,10 @@ class Guard:
 
     def _check_tool(self, tool: str) -> None:
         """Refuse a tool that this enforcer's floor leaves out: asking people would be in vain."""
-        if isinstance(self.verifier, Verifier | FetchedKeys):
-            try:
-                self.verifier.check_tool(tool)
-            except Invalid as error:
-                raise CallRefused(
-                    error.message, reason="configuration", place=error.place
-                ) from error
+        try:
+            self.verifier.check_tool(tool)
+        except Invalid as error:
+            raise CallRefused(error.message, reason="configuration", place=error.place) from error
 
     def _asking(self, asking: Asking) -> Plan[str]:
         self._check_tool(asking.call.tool)

@@ -117,23 +117,26 @@ def logged(events: Sequence[Event]) -> tuple[tuple[LoggedEvent, ...], str]:
     return found, note
 
 
-def stated(
-    events: tuple[LoggedEvent, ...], note: str, *, subject: str = REQUEST, **changes: Any
-) -> str:
-    """The service's word that these are all events of the subject."""
-    tree = checkpoint.parse_checkpoint(note, vkeys=[VKEY])
+def stated(file: EvidenceFile, **changes: Any) -> str:
+    """The service's word that these are all events of the subject, and that it made this file."""
+    tree = checkpoint.parse_checkpoint(file.checkpoint, vkeys=[VKEY])
     statement = Completeness(
         issuer=ISSUER,
         tenant="default",
-        subject=subject,
-        events=len(events),
-        head=merkle.leaf_hash(events[-1].leaf) if events else bytes(32),
+        subject=file.subject,
+        events=len(file.events),
+        head=merkle.leaf_hash(file.events[-1].leaf) if file.events else bytes(32),
         size=tree.size,
         root=tree.root,
         time=NOW + 60,
-        directory=completeness.directory_digest(DIRECTORY),
+        content=file.content_digest(),
     )
     return completeness.sign(replace(statement, **changes), key=COMPANY.key)
+
+
+def completed(file: EvidenceFile, **changes: Any) -> EvidenceFile:
+    """The file with such a statement."""
+    return replace(file, complete=stated(file, **changes))
 
 
 def vote_event(vote: Vote, about: dict[str, Any]) -> Event:
@@ -207,7 +210,7 @@ def evidence(
         report = {"status": "ok", "output_hash": digest_of("output")}
         events.append(event(EventType.OUTCOME_REPORTED, NOW + 4, used, **report))
     found, note = logged(events)
-    return EvidenceFile(
+    whole = EvidenceFile(
         subject=REQUEST,
         call=CALL.canonical().decode(),
         request=document,
@@ -218,9 +221,10 @@ def evidence(
         outcome=outcome,
         events=found,
         checkpoint=note,
-        complete=stated(found, note),
+        complete="",
         directory=DIRECTORY,
     )
+    return completed(whole)
 
 
 def allowed() -> EvidenceFile:
@@ -232,7 +236,7 @@ def allowed() -> EvidenceFile:
     found, note = logged(
         [event(EventType.CALL_ALLOWED, approval.issued, public, subject=verdict, **SUBMITTED)]
     )
-    return replace(
+    whole = replace(
         evidence(),
         subject=f"vrd_{OCCASION}",
         request=None,
@@ -243,8 +247,8 @@ def allowed() -> EvidenceFile:
         outcome=None,
         events=found,
         checkpoint=note,
-        complete=stated(found, note, subject=verdict),
     )
+    return completed(whole)
 
 
 def refused() -> EvidenceFile:
@@ -262,13 +266,7 @@ def refused() -> EvidenceFile:
             )
         ]
     )
-    return replace(
-        allowed(),
-        approval=None,
-        events=found,
-        checkpoint=note,
-        complete=stated(found, note, subject=verdict),
-    )
+    return completed(replace(allowed(), approval=None, events=found, checkpoint=note))
 
 
 def written(file: EvidenceFile | dict[str, Any]) -> bytes:

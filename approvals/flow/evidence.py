@@ -89,6 +89,16 @@ def _evidence(
         if (len(events), head) != (chain.count, chain.head):
             # The service does not give its word on what it has not written.
             raise ProofError("the events are not those that were logged", code="log_altered")
+        logged = tuple(
+            LoggedEvent(
+                index=leaf.index,
+                leaf=leaf.leaf,
+                opening=orjson.loads(leaf.opening),
+                proof=tuple(log.inclusion(tx, leaf.index, checkpoint.size)),
+            )
+            for leaf in events
+        )
+        whole = replace(file, events=logged, checkpoint=checkpoint.note)
         complete = completeness.sign(
             completeness.Completeness(
                 issuer=service.settings.issuer,
@@ -99,21 +109,11 @@ def _evidence(
                 size=checkpoint.size,
                 root=checkpoint.root,
                 time=tx.now,
-                directory=completeness.directory_digest(file.directory),
+                content=whole.content_digest(),
             ),
             key=service.keys.signer(tx.now),
         )
-        logged = tuple(
-            LoggedEvent(
-                index=leaf.index,
-                leaf=leaf.leaf,
-                opening=orjson.loads(leaf.opening),
-                proof=tuple(log.inclusion(tx, leaf.index, checkpoint.size)),
-            )
-            for leaf in events
-        )
-    whole = replace(file, events=logged, checkpoint=checkpoint.note, complete=complete)
-    return whole.document()
+    return replace(whole, complete=complete).document()
 
 
 def _kept_call(record: Json) -> str:

@@ -269,7 +269,7 @@ def changed(path: tuple[str | int, ...], value: Any) -> dict[str, Any]:
         (("events", 7), KeyError, "complete", "complete.events"),
         (("events",), [], "story", "events"),
         (("checkpoint",), "", "checkpoint", "checkpoint"),
-        (("directory",), "x.y.z", "complete", "complete.directory"),
+        (("directory",), "x.y.z", "complete", "complete.content"),
     ],
 )
 def test_a_file_that_tells_it_differently_fails_there(

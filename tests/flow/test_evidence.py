@@ -13,7 +13,7 @@ from approvals.core import b64, evidence_file
 from approvals.core.ceremony import Decision
 from approvals.core.errors import Conflict, ProofError, Unavailable
 from approvals.core.events import parse_leaf
-from approvals.core.evidence_file import completeness
+from approvals.core.evidence_file import EvidenceFile, completeness
 from approvals.core.jws import KeySet
 from approvals.core.merkle import leaf_hash
 from approvals.core.requests import State
@@ -165,7 +165,8 @@ def resigned(running: Running, file: dict[str, Any]) -> dict[str, Any]:
     service = running.service
     said = completeness.read(file["complete"], keys=KeySet.from_jwks(service.keys.jwks(0)))
     last = b64.decode(file["events"][-1]["leaf"])
-    said = replace(said, events=len(file["events"]), head=leaf_hash(last))
+    content = EvidenceFile.from_document(file).content_digest()
+    said = replace(said, events=len(file["events"]), head=leaf_hash(last), content=content)
     return {**file, "complete": completeness.sign(said, key=service.keys.signer(int(time.time())))}
 
 
@@ -182,10 +183,12 @@ def test_a_denials_reason_is_not_rewritten_by_stripping_its_opening(running: Run
     running.decide("ada", request, "deny", "The invoice is a forgery")
     file = file_of(running, request)
     file["votes"][0]["reason"] = "Fine by me, try again later"
-    assert wrong(running, file)[0] == ["story"]
+    assert wrong(running, file)[0] == ["story", "complete"]
     for one in file["events"]:
         one["opening"].pop("reason", None)
-    assert wrong(running, file) == ([], {"events[1].reason", "votes[0].reason"})
+    unshown = {"events[1].reason", "votes[0].reason"}
+    assert wrong(running, file) == (["complete"], unshown)
+    assert wrong(running, resigned(running, file)) == ([], unshown)
 
 
 def test_a_click_is_not_given_to_another_person(running: Running) -> None:
@@ -201,10 +204,12 @@ def test_a_click_is_not_given_to_another_person(running: Running) -> None:
     )
     file = file_of(running, request)
     file["votes"][0]["approver"] = "ada"
-    assert wrong(running, file)[0] == ["story"]
+    assert wrong(running, file)[0] == ["story", "complete"]
     for one in file["events"]:
         one["opening"].pop("approver", None)
-    assert wrong(running, file) == ([], {"events[1].approver", "votes[0].approver"})
+    unshown = {"events[1].approver", "votes[0].approver"}
+    assert wrong(running, file) == (["complete"], unshown)
+    assert wrong(running, resigned(running, file)) == ([], unshown)
 
 
 @pytest.mark.parametrize(

@@ -16,19 +16,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from approvals.core import b64, merkle
+from approvals.core import b64
 from approvals.core.ceremony import StepUp
 from approvals.core.directory import FormerKey, FormerPlace
-from approvals.core.evidence_file import completeness
+from approvals.core.evidence_file import EvidenceFile
 from tests.company import ISSUER, NOW, ORIGIN, RP_ID, TWO_FROM_FINANCE, enrolled
-from tests.filed import COMPANY, REQUEST, VKEY, allowed, evidence, refused, stated, whole_log
+from tests.filed import (
+    COMPANY,
+    VKEY,
+    allowed,
+    completed,
+    evidence,
+    refused,
+    stated,
+    whole_log,
+)
 from tests.softkey import SoftKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from approvals.core.directory import Directory
-    from approvals.core.evidence_file import EvidenceFile
 
 HERE = Path(__file__).parent / "evidence"
 
@@ -59,10 +67,7 @@ def since(*, ended: int, left: int) -> Directory:
 
 def unread(file: EvidenceFile) -> EvidenceFile:
     """The file with something else in the place of the directory, as the service would say it."""
-    said = stated(
-        file.events, file.checkpoint, directory=completeness.directory_digest("no directory")
-    )
-    return replace(file, directory="no directory", complete=said)
+    return completed(replace(file, directory="no directory"))
 
 
 def cases() -> Iterator[dict[str, Any]]:
@@ -114,16 +119,15 @@ def cases() -> Iterator[dict[str, Any]]:
 
     def cut_and_stated(document: dict[str, Any]) -> None:
         cut(document)
-        document["complete"] = stated(
-            spent.events[:-1],
-            spent.checkpoint,
-            head=merkle.leaf_hash(spent.events[-2].leaf),
-            subject=REQUEST,
-        )
+        document["complete"] = stated(EvidenceFile.from_document(document))
 
     def rewritten(document: dict[str, Any]) -> None:
         strip("reason", 3)(document)
         document["votes"][1]["reason"] = "by all means"
+
+    def rewritten_and_stated(document: dict[str, Any]) -> None:
+        rewritten(document)
+        document["complete"] = stated(EvidenceFile.from_document(document))
 
     yield case("accepted-spent", "two people approved, it ran and was reported", spent)
     yield case("accepted-denied", "one person denied", denied)
@@ -172,10 +176,25 @@ def cases() -> Iterator[dict[str, Any]]:
         failing=("directory", "votes[0]", "votes[1]"),
     )
     yield case(
-        "not-shown-reason",
+        "complete-reason",
         "a denial's reason rewritten, and its opening taken out",
         denied,
         rewritten,
+        failing=("complete",),
+        not_shown=("events[3].reason", "votes[1].reason"),
+    )
+    yield case(
+        "not-shown-resigned",
+        "the same, and the service says anew that this is the file: nothing else shows the reason",
+        denied,
+        rewritten_and_stated,
+        not_shown=("events[3].reason", "votes[1].reason"),
+    )
+    yield case(
+        "not-shown-erased",
+        "the opening of a denial's reason is taken out, and nothing else is changed",
+        denied,
+        strip("reason", 3),
         not_shown=("events[3].reason", "votes[1].reason"),
     )
     yield case(
@@ -223,7 +242,7 @@ def cases() -> Iterator[dict[str, Any]]:
         "a denial's reason rewritten",
         denied,
         lambda it: it["votes"][1].update(reason="by all means"),
-        failing=("story",),
+        failing=("story", "complete"),
     )
     yield case(
         "complete-directory",

@@ -4,7 +4,8 @@ The events of a subject are numbered and chained, so a gap between two of them i
 last event is not. There are two proofs that none is missing:
 
 1. The service signs how many events there were, and which was the last, when the log had this size
-   and root. Somebody with the service's signing key can forge it.
+   and root. It also signs the content of the file, so that nothing in it can be changed. Somebody
+   with the service's signing key can forge it.
 2. An auditor searches all leaves of the log for events of the subject. That depends on nothing but
    the log's checkpoint.
 
@@ -40,7 +41,7 @@ _CLAIMS: Mapping[str, tuple[type, ...]] = {
     "size": (int,),
     "root": (str,),
     "time": (int,),
-    "directory": (str, documents.NULL),
+    "content": (str,),
 }
 
 
@@ -49,7 +50,7 @@ class Completeness:
     """The service's word at `time`: how many `events` the subject has, and which is the last.
 
     That holds under the checkpoint of `size` and `root`; `head` is the last one's leaf hash.
-    `directory` is the digest of the directory's token that the file encloses, if there is one.
+    `content` is `EvidenceFile.content_digest` of the file that it is in.
     """
 
     issuer: str
@@ -60,7 +61,7 @@ class Completeness:
     size: int
     root: bytes
     time: int
-    directory: str | None
+    content: str
 
     def claims(self) -> dict[str, Json]:
         """The claims of the token."""
@@ -73,7 +74,7 @@ class Completeness:
             "size": self.size,
             "root": b64.encode(self.root),
             "time": self.time,
-            "directory": self.directory,
+            "content": self.content,
         }
 
     @classmethod
@@ -89,7 +90,7 @@ class Completeness:
             size=it["size"],
             root=documents.octets(it["root"], "complete.root"),
             time=documents.moment(it["time"], "complete.time"),
-            directory=it["directory"],
+            content=it["content"],
         )
 
 
@@ -102,11 +103,6 @@ def read(token: str, *, keys: jws.KeySet) -> Completeness:
     """The statement in a token that one of `keys` signed (`JwsError`, `Invalid`)."""
     _, claims = jws.verify(token, keys=keys, typ=TOKEN_TYPE, signed_at="time")
     return Completeness.from_claims(claims)
-
-
-def directory_digest(directory: str | None) -> str | None:
-    """What the statement says of the enclosed directory."""
-    return None if directory is None else canonical.digest(directory)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +194,7 @@ def verify_statement(
         ("head", said.head, chain.head),
         ("size", said.size, tree.size),
         ("root", said.root, tree.root),
-        ("directory", said.directory, directory_digest(file.directory)),
+        ("content", said.content, file.content_digest()),
     ):
         if claimed != wanted:
             raise EvidenceError("the service said it of something else", place=f"complete.{name}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from approvals.core import b64, documents
+from approvals.core import b64, canonical, documents
 from approvals.core.approval import REQUEST, VERDICT
 from approvals.core.ceremony import Decision, Evidence, Statement, StepUp
 from approvals.core.quorum import Vote
@@ -110,6 +110,16 @@ class EvidenceFile:
             "complete": self.complete,
             "directory": self.directory,
         }
+
+    def content_digest(self) -> str:
+        """The digest of all that the file says, but for what opens events: that may be erased."""
+        document = self.document()
+        del document["complete"]
+        document["events"] = [
+            {name: value for name, value in event.document().items() if name != "opening"}
+            for event in self.events
+        ]
+        return canonical.digest(document)
 
     @classmethod
     def from_document(cls, document: object) -> EvidenceFile:

@@ -7,7 +7,7 @@ What holds:
    ends: pending requests, unspent approvals, invitations, challenges, sessions and codes.
 3. A passkey or chat account that ended since then is there again, and nothing tells which one. So
    `accept` takes a decision for everybody who has any: whose end, or that all stay.
-4. All of it is events of the log.
+4. All of it is events of the log, which is told again of signing keys that it does not know.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from approvals.flow.accounts import log_unlinked
 from approvals.flow.audit import audit
 from approvals.flow.expire import lapse
 from approvals.flow.gate import recorded
+from approvals.flow.introduce import tell
 from approvals.flow.retire import Reason, retire, session_ended
 from approvals.flow.service import DEFAULT_TENANT
 from approvals.flow.signatures import unintroduced
@@ -135,6 +136,7 @@ def accept(service: Service, *, reason: str, ending: Ending | None = None) -> Lo
             {"size": lost.size, "root": b64.encode(root), "signed": lost.signed},
             reason,
         )
+        tell(tx, service.keys.approval_keys)  # those that were made since the backup
     # If this is interrupted here, the database is refused as before: it has another identity.
     service.mark.accept(Marked.at(identity, last))
     return lost

@@ -93,6 +93,7 @@ def test_a_restored_backup_is_refused_until_an_operator_accepts_it(assent: Shell
     backup = assent.folder / "backup.db"
     shutil.copy(database(assent), backup)
     spend(assent, approval, "first")
+    assert assent("keys", "rotate", "--delay", "0").code == 0
     shutil.copy(backup, database(assent))
     refused(assent, "log_rolled_back")
     found = assent("log", "check", "--json")
@@ -108,6 +109,9 @@ def test_a_restored_backup_is_refused_until_an_operator_accepts_it(assent: Shell
 
     done = assent("log", "accept-restore", "--yes", "--reason", "the disk failed", "--json")
     assert (done.code, done.document["accepted"]) == (0, True)
+    # The key that was made since the backup is told to the log that goes on.
+    check = assent("log", "check", "--json")
+    assert (check.code, check.document["findings"]) == (0, [])
     # What may have been spent before the restore cannot be spent after it.
     with pytest.raises(Conflict) as again:
         spend(assent, approval, "second")

@@ -12,8 +12,9 @@ What holds:
    than `JUMP` (`clock_ahead`): such a time is not recorded either, so setting the clock right is
    enough.
 4. What it was set by is added up while the process runs, so many small steps are as good as one.
-   Only `SLEW` of the time that passes is forgiven: clocks that nobody sets differ by less. In any
-   time T the clock gains at most `JUMP` + `SLEW` * T, and loses at most `SKEW` + `SLEW` * T.
+   Only `SLEW` of the time that passes is forgiven: clocks that nobody sets differ by less. In the
+   T seconds since it was first read, the clock gained at most `JUMP` + `SLEW` * T and lost at most
+   `SKEW` + `SLEW` * T.
 5. Reading is never refused because of a clock. It goes on with the time as it would be without the
    jump.
 """
@@ -39,7 +40,7 @@ JUMP: Final = 60
 """Seconds by which the clock may be set forward, in all, while the process runs."""
 
 SLEW: Final = 500e-6
-"""Seconds in a second by which clocks may differ that run freely: the most that NTP slews one."""
+"""Seconds in a second by which clocks may differ that nobody sets: ntpd slews one by no more."""
 
 SAMPLE_SECONDS: Final = 1.0
 _LONG_ANSWER: Final = 0.25
@@ -51,8 +52,11 @@ _ASK: Final = select(func.extract("epoch", func.clock_timestamp()))
 
 def steady() -> float:
     """Seconds of a clock that nobody can set, and that goes on while the machine sleeps."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    # macOS has the second one, which counts sleep there; time.monotonic() does not.
+    for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC_RAW"):
+        clock: int | None = getattr(time, name, None)
+        if clock is not None:
+            return time.clock_gettime(clock)
     return time.monotonic()
 
 

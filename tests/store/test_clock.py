@@ -90,6 +90,22 @@ def test_as_much_as_a_clock_may_be_set_forward_is_taken(
     put(store, 4)
 
 
+def test_the_steady_clock_of_a_system_without_boottime_counts_sleep_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Would catch macOS, where a laptop that wakes up would find its clock set forward."""
+    asked: list[int] = []
+
+    def gettime(clock: int) -> float:
+        asked.append(clock)
+        return 5.0
+
+    monkeypatch.delattr(time, "CLOCK_BOOTTIME", raising=False)
+    monkeypatch.setattr(time, "clock_gettime", gettime)
+    assert clocks.steady() == 5.0
+    assert asked == [time.CLOCK_MONOTONIC_RAW]
+
+
 def refused(store: Store, numbers: Iterator[int]) -> str | None:
     """The code by which a write is refused now, if it is."""
     try:

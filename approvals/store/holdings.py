@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, true
 from sqlmodel import col
 
 from approvals.store.rows import AccountRow, InvitationRow, PasskeyRow, SessionRow
@@ -54,7 +54,7 @@ class Holdings:
                 (col(InvitationRow.state) == "open") & (col(InvitationRow.expires) > now),
                 func.count(),
             ),
-            ("accounts", AccountRow, col(AccountRow.person) != "", func.count()),
+            ("accounts", AccountRow, true(), func.count()),
         ):
             owner = col(row.tenant), col(row.person)
             counted = select(*owner, value).where(usable).group_by(*owner)

@@ -130,7 +130,7 @@ def passkey_enrolled(message: Message) -> Letter:
 
 
 def passkey_revoked(message: Message) -> Letter:
-    """A passkey ended: whoever had another one end cannot do so unseen."""
+    """A passkey ended: the person notices an end that somebody else brought about."""
     return Letter(
         subject="A passkey ended for your account",
         title="A passkey ended for your account",
@@ -146,12 +146,12 @@ def passkey_revoked(message: Message) -> Letter:
 
 
 def account_unlinked(message: Message) -> Letter:
-    """A chat account is not linked any more: nothing comes there as to this person's own."""
+    """A chat account was unlinked: clicks there no longer count as this person's."""
     return Letter(
         subject="A chat account is no longer linked to you",
         title="A chat account is no longer linked to you",
         says=(
-            "A chat account was unlinked from you. A click there counts as yours no more.",
+            "A chat account was unlinked from you. A click there no longer counts as yours.",
             *message.lines,
             _NOT_YOU,
         ),

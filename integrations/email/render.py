@@ -115,7 +115,7 @@ def passkey_revoked(message: Message, sender: Sender, now: int) -> EmailMessage:
 
 
 def account_unlinked(message: Message, sender: Sender, now: int) -> EmailMessage:
-    """A chat account counts as this person's no more."""
+    """A chat account no longer counts as this person's."""
     return _mail(letters.account_unlinked(message), message, sender, now)
 
 

@@ -53,7 +53,7 @@ def _own_affairs(kind: NoticeKind) -> tuple[str, str]:
         case NoticeKind.ACCOUNT_UNLINKED:
             return (
                 "A chat account is no longer linked to you",
-                f"A click there counts as yours no more. {_NOT_YOU}",
+                f"A click there no longer counts as yours. {_NOT_YOU}",
             )
         case NoticeKind.ACCOUNT_LINKED:
             return (

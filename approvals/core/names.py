@@ -49,15 +49,17 @@ def is_tool(name: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def looks(name: str) -> tuple[str, str]:
-    """What a name looks like: without regard to case, and as it is drawn.
+def looks(name: str) -> tuple[str, str, str]:
+    """What a name looks like: without regard to case, the same in Latin letters, and as drawn.
 
-    Two names can be taken for each other if one of the two is equal.
+    Two names can be taken for each other if one of the three is equal.
     """
+    seen = unseen.without_joiners(name)
     # Twice, since a compatibility form can hide a look (U+03F2) and can bring one (U+1D6D3).
-    latin = unseen.without_joiners(name).translate(_LATIN)
-    plain = unicodedata.normalize("NFKC", latin).translate(_LATIN)
-    return plain.casefold(), plain.translate(_DRAWN_ALIKE)
+    latin = unicodedata.normalize("NFKC", seen.translate(_LATIN)).translate(_LATIN)
+    # By itself too, since a capital can be drawn as another Latin letter than its small one.
+    case = unicodedata.normalize("NFKC", seen).casefold()
+    return case, latin.casefold(), latin.translate(_DRAWN_ALIKE)
 
 
 def is_near(one: str, other: str) -> bool:

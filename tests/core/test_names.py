@@ -91,6 +91,13 @@ def test_names_that_a_reader_can_tell_apart_are_not_alike() -> None:
         assert not names.are_alike(same, same)
 
 
+@pytest.mark.parametrize("name", ["Νίκος Σαββίδης", "Наталья Новикова", "Ñandú"])
+def test_case_is_no_difference_in_any_script(name: str) -> None:
+    """Would catch a capital that is drawn as another Latin letter than its small one."""
+    for other in (name.upper(), name.lower()):
+        assert names.are_alike(name, other), other
+
+
 def test_letters_of_other_scripts_are_paired_with_one_latin_letter_each() -> None:
     foreign = [chr(it) for it in names._LATIN]
     latin = {chr(it) for it in names._LATIN.values()}

@@ -19,6 +19,7 @@ A = "\u0430"  # a Cyrillic letter
 
 TOOL = small.TOOLS[small.TOOLS.index("  - name: transfer") :]
 GATE = small.ENFORCERS.removeprefix("enforcers:\n")
+HOOK = "{url: 'https://siem.example/', events: [request]}"
 RULE = '@id("{}") permit (principal, action, resource);\n'
 
 
@@ -42,6 +43,7 @@ def test_nothing_is_alike_in_the_bundle_that_is_changed_here() -> None:
         ("tools", small.TOOLS.replace("  money: M", "  m0ney: N\n  mOney: M")),
         ("tools", small.TOOLS.replace("  money: M", "  Transfer: N\n  money: M")),
         ("enforcers", small.ENFORCERS + GATE.replace("gate", "Gate")),
+        ("webhooks", f"hooks:\n  siem: {HOOK}\n  SIEM: {HOOK}\n"),
         ("people", small.PEOPLE.replace("name: Ben", f"name: Ad{A}")),
         ("people", small.PEOPLE.replace("name: Ben", "name: ada")),
         ("people", small.PEOPLE.replace("name: Ben", "name: \uff21da")),
@@ -66,6 +68,19 @@ def test_an_agent_does_not_bear_the_id_of_a_person_or_a_group() -> None:
     for taken in ("ada", "finance"):
         (problem,) = problems(agents=small.AGENTS.replace("  clerk:", f"  {taken}:"))
         assert (problem.code, problem.line) == ("duplicate", 2)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("people", small.PEOPLE.replace("nobody:", "ada:")),
+        ("tools", small.TOOLS.replace("  money: M", "  transfer: N\n  money: M")),
+    ],
+)
+def test_things_that_are_named_in_one_place_have_ids_of_their_own(file: str, text: str) -> None:
+    found = problems(**{file: text})
+    assert [(it.file, it.code) for it in found] == [(f"{file}.yaml", "duplicate")]
+    assert "is both" in found[0].message
 
 
 @pytest.mark.parametrize("name", [f"tr{A}nsfer", "\uff54ransfer", "*", "a b", "a,b"])

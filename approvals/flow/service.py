@@ -6,7 +6,6 @@ import base64
 import hashlib
 import secrets
 import threading
-import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from approvals.flow.history import History
 from approvals.flow.loops import Loops
 from approvals.flow.reading import Reading
 from approvals.keys.mark import Mark
+from approvals.store.clock import steady
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -135,15 +135,15 @@ class Service:
 
     def recent(self, tenant: str) -> tuple[CurrentBundle, int]:
         """As `recent_bundle`, with everybody who ever activated it."""
-        steady = time.monotonic()
+        moment = steady()
         recent = self._recent.get(tenant)
-        if recent is None or steady - recent.read >= RECENT_SECONDS:
+        if recent is None or moment - recent.read >= RECENT_SECONDS:
             with self.store.read() as tx:
-                recent = _Recent(self.current_bundle(tx, tenant), tx.now, steady)
+                recent = _Recent(self.current_bundle(tx, tenant), tx.now, moment)
             if len(self._recent) >= KEPT_BUNDLES:
                 self._recent.clear()
             self._recent[tenant] = recent
-        return recent.current, recent.now + int(steady - recent.read)
+        return recent.current, recent.now + int(moment - recent.read)
 
     def forget_recent(self, tenant: str) -> None:
         """The tenant's bundle has changed: read it anew."""

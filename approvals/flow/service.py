@@ -10,6 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from approvals.core import canonical
 from approvals.core.bundle.bundle import Bundle
 from approvals.core.errors import Unavailable
 from approvals.core.events import EventType, parse_leaf
@@ -186,7 +187,21 @@ def new_occasion() -> str:
 
     One occasion has one: its verdict is `vrd_…`, its request `req_…`, its approval `apr_…`.
     """
-    return base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower()
+    return _occasion(secrets.token_bytes(16))
+
+
+def occasion_of(service: Service, *, tenant: str, enforcer: str, key: str) -> str:
+    """The occasion of the call that this enforcer submits with this `Idempotency-Key`.
+
+    Always the same, so a key leads to one approval even where the database has lost its row.
+    Nobody else can compute it, so the public log does not tell the key.
+    """
+    text = canonical.encode(["assent/occasion/1", tenant, enforcer, key])
+    return _occasion(service.keys.seal(text)[:16])
+
+
+def _occasion(octets: bytes) -> str:
+    return base64.b32encode(octets).decode().rstrip("=").lower()
 
 
 def new_token() -> str:

@@ -36,11 +36,12 @@ from approvals.flow.expire import ended
 from approvals.flow.gate import require_open
 from approvals.flow.issue import issue
 from approvals.flow.outbox import Caps, NoticeKind, tell
-from approvals.flow.service import new_occasion
+from approvals.flow.service import new_occasion, occasion_of
 from approvals.flow.status import status_of
 from approvals.flow.transition import announce, seats
 from approvals.store.counters import buckets_of_call, buckets_of_denial
 from approvals.store.requests import StoredRequest, VerdictRecord
+from approvals.store.seals import altered
 
 if TYPE_CHECKING:
     from approvals.core.canonical import Json
@@ -66,7 +67,8 @@ def submit(service: Service, caller: Caller, submission: Submission) -> Answer:
         Forbidden: the enforcer does not guard the call's target (`target_not_guarded`) or may not
             speak for the agent (`agent_not_served`). Nothing is kept or counted.
         Invalid: the `Idempotency-Key` was used for another body (`idempotency_mismatch`).
-        Unavailable: no bundle, no database, or no log that could tell of it (`closed`).
+        Unavailable: no bundle, no database, or no log that could tell of it (`closed`); or the
+            `Idempotency-Key` was answered before, and its row is gone (`row_altered`).
     """
     if has_more_values(submission.call.args, service.settings.max_values):
         raise AdmissionError(
@@ -74,7 +76,7 @@ def submit(service: Service, caller: Caller, submission: Submission) -> Answer:
             code="too_many_values",
             place="/call/args",
         )
-    occasion = new_occasion()
+    occasion = _occasion(service, caller, submission)
     written = weigh.write(caller, submission)
     for tried in range(TRIES):
         sight = weigh.look(service, caller, submission, again=tried > 0)
@@ -137,7 +139,16 @@ def _decide(
         )
         if known is not None:  # by a submission at the same moment
             return answers.again(service, tx, caller, submission, known)
+        if tx.requests.begun(tenant=caller.tenant, occasion=occasion):
+            raise altered("idempotency", caller.tenant, caller.enforcer, it.verdict)
     return _answer(it)
+
+
+def _occasion(service: Service, caller: Caller, submission: Submission) -> str:
+    key = submission.idempotency_key
+    if key is None:
+        return new_occasion()
+    return occasion_of(service, tenant=caller.tenant, enforcer=caller.enforcer, key=key)
 
 
 def _answer(it: _Submitted) -> Answer:

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import orjson
-from sqlalchemy import delete, or_, update
+from sqlalchemy import bindparam, delete, literal_column, or_, union_all, update
+from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
 from approvals.core.ceremony import Decision, Evidence, Statement, StepUp
 from approvals.core.quorum import Vote
 from approvals.core.requests import Request, RequestDocument, State
 from approvals.store.rows import (
+    ApprovalRow,
+    ChainRow,
     IdempotencyRow,
     RequestRow,
     RequestTextRow,
@@ -25,6 +28,7 @@ from approvals.store.seals import add, add_all, add_new, altered, change, sound
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from sqlalchemy import CompoundSelect
     from sqlmodel import Session
 
 LOOKED_BACK: Final = 200
@@ -128,6 +132,14 @@ class Requests:
             return None
         row = self._session.get_one(IdempotencyRow, (tenant, enforcer, key))
         return row.body_digest, row.verdict
+
+    def begun(self, *, tenant: str, occasion: str) -> bool:
+        """Whether anything is stored of an occasion: verdict, request, approval or event."""
+        values = {"verdict": f"vrd_{occasion}", "request": f"req_{occasion}"}
+        found = self._session.connection().execute(
+            _BEGUN, {**values, "approval": f"apr_{occasion}", "tenant": tenant}
+        )
+        return found.first() is not None
 
     def release_key(self, *, tenant: str, enforcer: str, key: str) -> None:
         """Give back what this transaction claimed: nothing is kept of the call."""
@@ -477,3 +489,14 @@ def _line(row: RequestRow) -> RequestLine:
 
 def _text(document: object) -> str:
     return orjson.dumps(document).decode()
+
+
+_BEGUN: Final[CompoundSelect[tuple[int]]] = union_all(
+    select_columns(literal_column("1")).where(col(VerdictRow.id) == bindparam("verdict")),
+    select_columns(literal_column("1")).where(col(RequestRow.id) == bindparam("request")),
+    select_columns(literal_column("1")).where(col(ApprovalRow.jti) == bindparam("approval")),
+    select_columns(literal_column("1")).where(
+        col(ChainRow.tenant) == bindparam("tenant"),
+        col(ChainRow.subject).in_([bindparam("verdict"), bindparam("request")]),
+    ),
+)

@@ -22,7 +22,7 @@ from approvals.flow.evidence import evidence
 from approvals.flow.gate import closed
 from approvals.flow.restore import Ending, accept, checked, reopen
 from approvals.flow.rounds import read_back, sequence, sweep
-from approvals.flow.service import Service
+from approvals.flow.service import Service, new_occasion, occasion_of
 from approvals.keys.mark import Mark
 from approvals.store import open_store, rows
 from approvals.store.ends import Ends
@@ -218,6 +218,48 @@ def test_what_is_older_than_a_process_reads_is_found_by_the_sweep(
         refused(lambda: [sweep(other) for _ in range(2 * (size // 5 + 1))], "log_altered")
         assert sweep(other) == 0  # nothing is read while the service is closed
         refused(again, "closed")
+
+
+def test_a_key_whose_answer_was_taken_away_gives_no_second_approval(
+    running: Running, intruder: Intruder
+) -> None:
+    def ask() -> answers.Answer:
+        return running.submit("1", tool="balance", idempotency_key="once")
+
+    first = ask()
+    assert isinstance(first, answers.Allowed)
+    assert ask() == first
+    sequence(running.service)
+    for row in (rows.IdempotencyRow, rows.VerdictRow, rows.ApprovalRow):
+        (held,) = intruder.rows(table_of(row))
+        intruder.delete(table_of(row), held)
+        refused(ask)
+    for table in (LEAF, CHAIN):
+        for held in intruder.rows(table):
+            if held["subject"] == first.id:
+                if table is LEAF:
+                    intruder.edit(table, held, subject="vrd_elsewhere")
+                else:
+                    intruder.delete(table, held)
+    refused(ask)
+    another = running.submit("1", tool="balance", idempotency_key="another")
+    assert isinstance(another, answers.Allowed)
+    with another_process(running) as other:
+        read_back(other)
+        refused(ask, "closed")
+
+
+def test_a_key_gives_the_same_ids_that_nobody_else_can_tell(running: Running) -> None:
+    service = running.service
+    names = [("default", "payments", "once"), ("default", "payment", "sonce"), ("d", "p", "o")]
+    made = [
+        occasion_of(service, tenant=tenant, enforcer=enforcer, key=key)
+        for tenant, enforcer, key in names
+    ]
+    again = occasion_of(service, tenant="default", enforcer="payments", key="once")
+    assert again == made[0]
+    assert len({*made}) == 3
+    assert all(len(occasion) == len(new_occasion()) == 26 for occasion in made)
 
 
 @pytest.mark.parametrize("read", [sweep, read_back])

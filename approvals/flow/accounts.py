@@ -1,4 +1,4 @@
-"""Events that tell whose chat account is whose, written in the transaction that changes it."""
+"""What tells whose chat account is whose, written in the transaction that changes it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from approvals import log
 from approvals.core.events import Event, EventType
+from approvals.flow.outbox import NoticeKind, tell
 from approvals.flow.subjects import person_subject
 
 if TYPE_CHECKING:
+    from approvals.core.bundle import Bundle
     from approvals.core.canonical import Json
     from approvals.store import Tx
     from approvals.store.accounts import Account
@@ -19,9 +21,17 @@ def log_linked(tx: Tx, account: Account, *, code_hash: str) -> None:
     _log(tx, EventType.ACCOUNT_LINKED, account, {"code": code_hash})
 
 
-def log_unlinked(tx: Tx, account: Account) -> None:
-    """Log that the account is not its person's any more."""
+def log_unlinked(tx: Tx, bundle: Bundle, account: Account) -> None:
+    """Log that the account is not its person's any more, and tell a person of the bundle."""
     _log(tx, EventType.ACCOUNT_UNLINKED, account, {})
+    tell(
+        tx,
+        bundle,
+        NoticeKind.ACCOUNT_UNLINKED,
+        tenant=account.tenant,
+        persons=(account.person,),
+        subject=f"{account.channel}:{account.team}:{account.account}:{tx.now}",
+    )
 
 
 def _log(tx: Tx, kind: EventType, account: Account, more: dict[str, Json]) -> None:

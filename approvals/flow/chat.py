@@ -148,15 +148,7 @@ def unlink(
         if known is not None and tx.accounts.unlink(
             tenant=who.tenant, channel=channel, person=who.person
         ):
-            log_unlinked(tx, known)
-            tell(
-                tx,
-                who.bundle,
-                NoticeKind.ACCOUNT_UNLINKED,
-                tenant=who.tenant,
-                persons=(who.person,),
-                subject=f"{channel}:{known.team}:{known.account}:{tx.now}",
-            )
+            log_unlinked(tx, who.bundle, known)
 
 
 def linked(service: Service, session: Session, channel: str) -> Account | None:

@@ -233,7 +233,7 @@ def _end_access(service: Service, tx: Tx, ending: Ending) -> None:
         bundle = service.current_bundle(tx, tenant).bundle
         retire(tx, bundle, tenant=tenant, person=person, reason=Reason.RESTORED)
         for account in tx.accounts.leave(tenant=tenant, person=person):
-            log_unlinked(tx, account)
+            log_unlinked(tx, bundle, account)
 
 
 def _append(tx: Tx, kind: EventType, public: dict[str, Json], reason: str) -> None:

@@ -114,7 +114,7 @@ def offboard(tx: Tx, bundle: Bundle, *, tenant: str) -> None:
         retire(tx, bundle, tenant=tenant, person=person, reason=Reason.LEFT)
         tx.people.end_invitations_of(tenant=tenant, person=person)
         for account in tx.accounts.leave(tenant=tenant, person=person):
-            log_unlinked(tx, account)
+            log_unlinked(tx, bundle, account)
         # Last: it names the subject of the events above.
         tx.people.forget_handle(tenant=tenant, person=person)
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from approvals.flow import chat, enrol, look, retire
+from approvals.flow import chat, enrol, look, restore, retire
 from approvals.flow.activate import activate
 from approvals.flow.deliver import deliver
+from approvals.flow.rounds import sequence
 from tests.flow.test_deliver import WITH_MAIL, Recorder
 from tests.flow.test_lifecycle import WITHOUT_ADA
 from tests.service import Running, bundle_files
@@ -104,6 +105,17 @@ def test_a_person_is_told_of_a_chat_account_that_becomes_theirs_and_is_theirs_no
     assert told(running) == [("ada", "account.linked", "/me")]
     unlink(running)
     assert told(running) == [("ada", "account.unlinked", "/me")]
+
+
+def test_a_person_is_told_what_an_operator_ends_who_accepts_a_restored_database(
+    running: Running,
+) -> None:
+    use(running, people_yaml=WITH_MAIL)
+    link(running)
+    sequence(running.service)
+    told(running)
+    restore.accept(running.service, reason="restored", ending=restore.Ending(frozenset({"ada"})))
+    assert told(running) == [("ada", "account.unlinked", "/me"), ("ada", "passkey.revoked", "/me")]
 
 
 def test_several_passkeys_that_are_replaced_are_one_notice(running: Running) -> None:

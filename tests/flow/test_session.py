@@ -208,7 +208,7 @@ def unlink(running: Running) -> None:
         known = tx.accounts.of(tenant="default", channel="slack", person="ada")
         assert known is not None
         assert tx.accounts.unlink(tenant="default", channel="slack", person="ada")
-        log_unlinked(tx, known)
+        log_unlinked(tx, running.service.current_bundle(tx, "default").bundle, known)
 
 
 def test_each_use_of_a_session_refuses_one_that_ended_after_it_was_read(running: Running) -> None:

@@ -129,7 +129,7 @@ def test_an_account_that_is_unlinked_while_its_click_is_under_way_decides_and_se
         session = found(*asked, **named)
         with service.store.begin() as tx:
             (account,) = tx.accounts.leave(tenant="default", person="ada")
-            log_unlinked(tx, account)
+            log_unlinked(tx, service.current_bundle(tx, "default").bundle, account)
         return session
 
     form_sent = place.slack.submit(

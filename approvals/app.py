@@ -19,13 +19,13 @@ from approvals.api.account import Accounts, Routed
 from approvals.api.connections import most_connections
 from approvals.api.edge import Edge
 from approvals.config import Settings, load
-from approvals.delivery import Delivery
-from approvals.flow.enrol import check_authenticators
-from approvals.flow.introduce import introduce
-from approvals.flow.opening import open_service
-from approvals.flow.rounds import read_back
-from approvals.jobs import Jobs
+from approvals.flow.integrity.introduce import introduce
+from approvals.flow.integrity.rounds import read_back
+from approvals.flow.operating.opening import open_service
+from approvals.flow.people.enrol import check_authenticators
 from approvals.logs import configure_logs
+from approvals.workers.delivery import Delivery
+from approvals.workers.jobs import Jobs
 from integrations import connect
 
 if TYPE_CHECKING:

@@ -24,11 +24,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from approvals.core import sizes, urls
+from approvals.core import sizes
+from approvals.core.addresses import urls
+from approvals.core.addresses.mail import is_mailbox
 from approvals.core.approval import MAX_LIFE, MAX_SKEW
-from approvals.core.ceremony import STATEMENT_LIFE
+from approvals.core.decision.ceremony import STATEMENT_LIFE
 from approvals.core.errors import AssentError
-from approvals.core.mailbox import is_mailbox
 
 PREFIX: Final = "ASSENT_"
 OTHERS: Final = frozenset(

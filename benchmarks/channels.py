@@ -22,9 +22,9 @@ from slack_sdk import WebClient
 from sqlalchemy import event
 from sqlmodel import Session
 
-from approvals.delivery import Delivery
-from approvals.flow.activate import activate
-from approvals.flow.deliver import deliver
+from approvals.flow.operating.activate import activate
+from approvals.flow.telling.deliver import deliver
+from approvals.workers.delivery import Delivery
 from integrations.email.channel import EmailChannel
 from integrations.slack.channel import SlackChannel
 from tests.email.mails import Post, mail_server
@@ -34,7 +34,7 @@ from tests.slack.counterpart import Counterpart
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from approvals.flow.deliver import Channel
+    from approvals.flow.telling.deliver import Channel
     from tests.service import Running
 
 ONE_BY_ONE = 200

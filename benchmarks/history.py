@@ -23,10 +23,13 @@ import orjson
 from sqlalchemy import insert
 from sqlmodel import select
 
-from approvals.flow import consume, expire, follow, look
-from approvals.flow.activate import activate
-from approvals.flow.answers import Allowed, Opened
-from approvals.flow.rounds import sequence
+from approvals.flow.asking import expire
+from approvals.flow.asking.answers import Allowed, Opened
+from approvals.flow.deciding import look
+from approvals.flow.granting import consume
+from approvals.flow.integrity.rounds import sequence
+from approvals.flow.operating.activate import activate
+from approvals.flow.telling import follow
 from approvals.store.counters import CALLS, buckets_of_call
 from approvals.store.notices import NEVER
 from approvals.store.rows import (

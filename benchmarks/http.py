@@ -21,7 +21,7 @@ import uvloop
 
 from approvals.config import load
 from approvals.core import jws
-from approvals.core.events import EventType, parse_leaf
+from approvals.core.history.events import EventType, parse_leaf
 from approvals.keys import Keyring
 from approvals.log import check, sequence
 from approvals.store import open_store

@@ -15,9 +15,9 @@ from unittest import mock
 
 import cedarpy
 
-from approvals.core.bundle import Bundle, is_bundle_file
 from approvals.core.calls import ToolCall
-from approvals.core.policy import USAGE_COUNTERS, Facts, evaluate
+from approvals.policy import USAGE_COUNTERS, Facts, evaluate
+from approvals.policy.bundle import Bundle, is_bundle_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable

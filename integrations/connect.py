@@ -14,8 +14,8 @@ from integrations.webhook.channel import WebhookChannel
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from approvals.flow.deliver import Channel
     from approvals.flow.service import Service
+    from approvals.flow.telling.deliver import Channel
     from integrations.slack.socket import SlackSocket
 
 

@@ -16,11 +16,12 @@ from approvals.core import approval as approvals
 from approvals.core import b64, jws
 from approvals.core.approval import Approval, Basis
 from approvals.core.calls import ToolCall, call_hash
-from approvals.core.ceremony import Decision, Evidence, Statement, StepUp, challenge
+from approvals.core.decision.ceremony import Decision, Evidence, Statement, StepUp, challenge
+from approvals.core.decision.quorum import assign
+from approvals.core.decision.requirement import Requirement
+from approvals.core.decision.vote import Vote
 from approvals.core.directory import Approver, Directory, EnrolledKey
-from approvals.core.quorum import Vote, assign
 from approvals.core.requests import RequestDocument
-from approvals.core.requirement import Requirement
 from approvals.verifier import Verifier
 from tests.softkey import SoftKey
 

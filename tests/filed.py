@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from approvals.core import canonical, checkpoint, display, merkle
+from approvals.core import canonical, display, merkle
 from approvals.core import directory as directories
 from approvals.core import receipt as receipts
 from approvals.core.calls import call_hash
-from approvals.core.ceremony import Decision, StepUp
-from approvals.core.events import Chain, Event, EventType, seal
+from approvals.core.decision.ceremony import Decision, StepUp
 from approvals.core.evidence_file import (
     Completeness,
     EvidenceFile,
-    FetchedLog,
     Finding,
     LoggedEvent,
     Outcome,
     completeness,
     verify,
 )
+from approvals.core.history.events import Chain, Event, EventType, seal
+from approvals.core.tlog import checkpoint
+from approvals.core.tlog.published import FetchedLog
 from tests.company import (
     CALL,
     ISSUER,
@@ -38,8 +39,8 @@ from tests.vectors.make_receipt_vectors import receipt_for
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from approvals.core.quorum import Vote
-    from approvals.core.requirement import Requirement
+    from approvals.core.decision.requirement import Requirement
+    from approvals.core.decision.vote import Vote
 
 ORIGIN = "approve.example/log"
 LOG_KEY = Ed25519PrivateKey.generate()

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from approvals.core.events import EventType, parse_leaf, verify_opening
+from approvals.core.history.events import EventType, parse_leaf, verify_opening
 
 if TYPE_CHECKING:
     from approvals.core.canonical import Json
-    from approvals.core.events import LeafEvent
+    from approvals.core.history.events import LeafEvent
     from approvals.store import Tx
 
 

@@ -6,20 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from approvals import log
-from approvals.core.ceremony import Decision
-from approvals.flow import (
-    answers,
-    cancel,
-    chat,
-    consume,
-    enrol,
-    report,
-    retire,
-    sight,
-    signin,
-    vote,
-)
-from approvals.flow.activate import activate
+from approvals.core.decision.ceremony import Decision
+from approvals.flow.acting import sight
+from approvals.flow.asking import answers, cancel
+from approvals.flow.deciding import vote
+from approvals.flow.granting import consume, report
+from approvals.flow.operating.activate import activate
+from approvals.flow.people import enrol, linking, retire, signin
 from approvals.flow.status import status
 from tests.service import PEOPLE, bundle_files, start
 from tests.softkey import SoftKey
@@ -109,9 +102,9 @@ class Life:
         sight.seen(service, running.session("ada"), waits)
         vote.begin(service, running.session("ada"), waits, Decision.APPROVE)
         yield "a statement to sign"
-        begun = chat.begin_unlink(service, running.session("cleo"))
+        begun = linking.begin_unlink(service, running.session("cleo"))
         answer = running.passkeys["cleo"].authenticate(begun.options)
-        chat.unlink(service, running.session("cleo"), "slack", begun.id, answer)
+        linking.unlink(service, running.session("cleo"), "slack", begun.id, answer)
         yield "unlinked"
         begun = signin.begin(service)
         signin.finish(service, begun.id, running.passkeys["ben"].authenticate(begun.options))
@@ -136,12 +129,12 @@ class Life:
 
     def _link(self, person: str, account: str, *, only_code: bool = False) -> Iterator[str]:
         service, session = self.running.service, self.running.session(person)
-        begun = chat.begin_link(service, session)
+        begun = linking.begin_link(service, session)
         credential = self.running.passkeys[person].authenticate(begun.options)
-        code = chat.start_link(service, session, "slack", begun.id, credential)
+        code = linking.start_link(service, session, "slack", begun.id, credential)
         yield "a code"
         if not only_code:
-            chat.finish_link(service, channel="slack", team="T", account=account, code=code.code)
+            linking.finish_link(service, channel="slack", team="T", account=account, code=code.code)
 
 
 def spent(running: Running, request_id: str, *, decided: bool = False) -> str:

@@ -13,12 +13,15 @@ from approvals.api.server import Server
 from approvals.config import load
 from approvals.core import canonical
 from approvals.core.calls import ToolCall
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
 from approvals.core.jws import SigningKey
-from approvals.flow import answers, enrol, sight, signin, submit, vote
-from approvals.flow.activate import activate, current
-from approvals.flow.caller import Caller, Submission
-from approvals.flow.introduce import introduce
+from approvals.flow.acting import sight
+from approvals.flow.acting.caller import Caller, Submission
+from approvals.flow.asking import answers, submit
+from approvals.flow.deciding import vote
+from approvals.flow.integrity.introduce import introduce
+from approvals.flow.operating.activate import activate, current
+from approvals.flow.people import enrol, signin
 from approvals.flow.service import Service
 from approvals.keys import Keyring
 from approvals.store import open_store
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     from approvals.config import Settings
     from approvals.core.canonical import Json
     from approvals.core.requests import State
-    from approvals.flow.session import Session
+    from approvals.flow.acting.session import Session
 
 TARGET = "https://payments.example"
 ENFORCER = "payments-gateway"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from approvals.core.bundle import Bundle
 from approvals.core.calls import ToolCall
-from approvals.core.policy import USAGE_COUNTERS, Facts
+from approvals.policy import USAGE_COUNTERS, Facts
+from approvals.policy.bundle import Bundle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

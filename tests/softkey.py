@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from approvals.core import b64
-from approvals.core.ceremony import StepUp
+from approvals.core.decision.ceremony import StepUp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -28,7 +28,7 @@ from approvals.client import (
 from approvals.client.plans import ATTEMPTS
 from approvals.core import jws
 from approvals.core.calls import ToolCall, call_hash
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
 from approvals.core.errors import AssentError, KeySetError
 from approvals.core.receipt import sign
 from tests.api.running import BALANCE, TARGET, TRANSFER, Running, served

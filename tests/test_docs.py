@@ -21,12 +21,12 @@ from pydantic_core import PydanticUndefined
 from approvals import api
 from approvals.cli.application import FAMILIES, application
 from approvals.config import Settings
-from approvals.core import events
 from approvals.core.errors import REASONS
-from approvals.core.events import SHAPES
-from approvals.core.verdict import DenyCode
-from approvals.flow import limits
+from approvals.core.history import events
+from approvals.core.history.events import SHAPES
+from approvals.flow.asking import limits
 from approvals.guard import CallRefused
+from approvals.policy.verdict import DenyCode
 from tests.company import NOW, Company
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -253,9 +253,10 @@ def test_the_protocol_lists_every_problem_that_the_api_can_answer_with() -> None
         "opening.py",
         "restore.py",
         "activate.py",
-        "chat.py",
+        "clicks.py",
         "deliver.py",
         "enrol.py",
+        "linking.py",
         "passkeys.py",
         "proof.py",
         "repair.py",
@@ -266,7 +267,7 @@ def test_the_protocol_lists_every_problem_that_the_api_can_answer_with() -> None
     used = {
         found
         for folder in ("approvals/flow", "approvals/api")
-        for path in (ROOT / folder).glob("*.py")
+        for path in (ROOT / folder).rglob("*.py")
         if path.name not in pages
         for found in code.findall(path.read_text("utf-8"))
     }

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from approvals.core import directory
-from approvals.core.bundle import Bundle, FieldKind, check
-from approvals.core.bundle.asks import ASKING
-from approvals.core.bundle.cedar_schema import schema_document
-from approvals.core.cases import run_tests
-from approvals.core.ceremony import StepUp
+from approvals.core.decision.ceremony import StepUp
 from approvals.core.errors import REASONS
 from approvals.core.registry import HOOK_EVENTS
-from approvals.core.verdict import USAGE_COUNTERS
-from approvals.flow.activate import activate
-from approvals.flow.directory import directory as signed_directory
+from approvals.flow.operating.activate import activate
+from approvals.flow.people.directory import directory as signed_directory
 from approvals.guard import decorator
+from approvals.policy.bundle import Bundle, FieldKind, check
+from approvals.policy.bundle.asks import ASKING
+from approvals.policy.bundle.cedar_schema import schema_document
+from approvals.policy.cases import run_tests
+from approvals.policy.verdict import USAGE_COUNTERS
 from tests.api.running import TARGET, Running, served
 from tests.company import public_jwk
 from tests.test_docs import ROOT, blocks, text
@@ -80,7 +80,7 @@ def test_every_member_of_the_context_is_on_the_page() -> None:
 def test_every_member_of_every_file_is_on_the_page() -> None:
     """What a reader of a file expects is written there as literals: `expect_members(…)`."""
     expected = set()
-    for module in (ROOT / "approvals/core/bundle").glob("*.py"):
+    for module in (ROOT / "approvals/policy/bundle").glob("*.py"):
         source = module.read_text("utf-8")
         for call in re.findall(r"expect_members\((.*?)\)(?: or|:|\n)", source, re.DOTALL):
             expected |= set(re.findall(r'"(\w+)"', call))

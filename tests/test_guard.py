@@ -14,7 +14,7 @@ import pytest
 from approvals.client import Cancelled, Client
 from approvals.core import canonical
 from approvals.core.calls import ToolCall
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
 from approvals.core.errors import CallError
 from approvals.guard import CallRefused, Guard, guarded, use
 from approvals.guard.aftermath import aftermath

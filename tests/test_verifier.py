@@ -19,7 +19,7 @@ from jwcrypto.jws import JWS
 from approvals.core import b64, jws
 from approvals.core.approval import MAX_LIFE, TOKEN_TYPE, Approval, Basis, Counted
 from approvals.core.calls import ToolCall, call_hash
-from approvals.core.ceremony import Decision, StepUp
+from approvals.core.decision.ceremony import Decision, StepUp
 from approvals.core.errors import REASONS, AssentError, Invalid, KeySetError
 from approvals.verifier import PEOPLE_MAX_AGE, ApprovalRejected, Floors, VerifiedApproval, Verifier
 from tests.company import (

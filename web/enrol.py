@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Path
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from approvals.flow import enrol
+from approvals.flow.people import enrol
 from web import often
 from web.pages import page
 from web.posts import Fields, mapping, text

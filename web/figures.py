@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from approvals.flow import figures
+from approvals.flow.auditing import figures
 from web.pages import page
 from web.present.figures import figures_page
 from web.session import Session, service_of, signed_in

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from approvals.flow import look
+from approvals.flow.deciding import look
 from web.pages import page
 from web.present.inbox import inbox_page
 from web.session import Session, service_of, signed_in

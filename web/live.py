@@ -23,9 +23,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from approvals.flow import look
+from approvals.flow.acting.session import Session
+from approvals.flow.deciding import look
 from approvals.flow.places import Places
-from approvals.flow.session import Session
 from web.paths import ID
 from web.session import service_of, signed_in
 

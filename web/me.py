@@ -6,7 +6,9 @@ from fastapi import APIRouter, Depends, Path
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from approvals.flow import chat, enrol, how_told, look, retire
+from approvals.flow.deciding import look
+from approvals.flow.people import enrol, linking, retire
+from approvals.flow.telling import how_told
 from web import often
 from web.pages import page
 from web.posts import Fields, mapping, text
@@ -28,7 +30,7 @@ def show(request: Request, session: Person) -> Response:
         "me.html",
         keys=look.passkeys(service, session),
         slack=service.settings.slack_bot_token is not None,
-        linked=chat.linked(service, session, SLACK),
+        linked=linking.linked(service, session, SLACK),
         told=told_page(how_told.how_told(service, session)),
         who=session.person,
         person=session.name,
@@ -39,14 +41,14 @@ def show(request: Request, session: Person) -> Response:
 @router.post("/slack/begin", dependencies=[Depends(often.person)])
 def begin_link(request: Request, session: Person, _fields: Fields) -> Response:
     """Options for an assertion by a passkey that the person has, to link a Slack account."""
-    ceremony = chat.begin_link(service_of(request), session)
+    ceremony = linking.begin_link(service_of(request), session)
     return JSONResponse(ceremony.document())
 
 
 @router.post("/slack/code")
 def link_code(request: Request, session: Person, fields: Fields) -> Response:
     """The code to type in Slack, for whoever could use a passkey that the person has."""
-    code = chat.start_link(
+    code = linking.start_link(
         service_of(request),
         session,
         SLACK,
@@ -59,13 +61,13 @@ def link_code(request: Request, session: Person, fields: Fields) -> Response:
 @router.post("/slack/unlink/begin", dependencies=[Depends(often.person)])
 def begin_unlink(request: Request, session: Person, _fields: Fields) -> Response:
     """Options for an assertion by a passkey that the person has, to unlink the Slack account."""
-    return JSONResponse(chat.begin_unlink(service_of(request), session).document())
+    return JSONResponse(linking.begin_unlink(service_of(request), session).document())
 
 
 @router.post("/slack/unlink/finish")
 def unlink(request: Request, session: Person, fields: Fields) -> Response:
     """Forget the Slack account of whoever could use a passkey that the person has."""
-    chat.unlink(
+    linking.unlink(
         service_of(request),
         session,
         SLACK,

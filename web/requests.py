@@ -12,9 +12,10 @@ from fastapi import APIRouter, Depends, Path
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
 from approvals.core.errors import Invalid
-from approvals.flow import look, sight, vote
+from approvals.flow.acting import sight
+from approvals.flow.deciding import look, vote
 from web import often
 from web.pages import page
 from web.paths import ID

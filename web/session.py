@@ -20,9 +20,9 @@ from starlette.responses import RedirectResponse, Response
 
 from approvals.config import Settings
 from approvals.core.errors import Unauthenticated
-from approvals.flow import signin
+from approvals.flow.acting.session import Session
+from approvals.flow.people import signin
 from approvals.flow.service import Service
-from approvals.flow.session import Session
 from web.pages import page
 from web.paths import local_path
 

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from approvals.flow import signin
+from approvals.flow.people import signin
 from web import often
 from web.pages import page
 from web.paths import local_path

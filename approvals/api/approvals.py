@@ -9,8 +9,8 @@ from starlette.responses import Response
 from approvals.api import wire
 from approvals.api.bodies import answer, read
 from approvals.api.routes import JsonBody, caller_only, refusals, room
-from approvals.flow.consume import consume
-from approvals.flow.report import report
+from approvals.flow.granting.consume import consume
+from approvals.flow.granting.report import report
 
 router = APIRouter(tags=["approvals"])
 

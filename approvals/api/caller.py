@@ -14,7 +14,7 @@ The steps, each with the attack it stops:
 Any failure is one 401 with one sentence, so that nobody learns which enforcers exist. A token that
 held is remembered by its digest until it ends or the bundle changes. The bundle that is asked here
 may be a second old: whether the enforcer still is one, and may do what it asks for, is asked again
-in the transaction that does it (`flow.access`).
+in the transaction that does it (`flow.acting.access`).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from approvals.core.errors import (
     KeySetError,
     Unavailable,
 )
-from approvals.flow.access import stranger
-from approvals.flow.caller import Caller
+from approvals.flow.acting.access import stranger
+from approvals.flow.acting.caller import Caller
 from approvals.flow.service import DEFAULT_TENANT
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from approvals.core.bundle.bundle import Bundle
     from approvals.core.canonical import Json
     from approvals.flow.service import Service
+    from approvals.policy.bundle.bundle import Bundle
 
 MAX_TOKEN: Final = 4_096
 MAX_LIFE: Final = 300

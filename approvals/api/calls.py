@@ -15,9 +15,9 @@ from approvals.core import canonical
 from approvals.core.calls import ToolCall
 from approvals.core.canonical import Json
 from approvals.core.errors import CallError
-from approvals.flow import caller as flow_caller
-from approvals.flow.answers import Allowed, Denied, Opened
-from approvals.flow.submit import submit
+from approvals.flow.acting import caller as flow_caller
+from approvals.flow.asking.answers import Allowed, Denied, Opened
+from approvals.flow.asking.submit import submit
 
 router = APIRouter(tags=["calls"])
 

@@ -21,7 +21,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 
 from approvals.api.problems import problem
-from approvals.core import urls
+from approvals.core.addresses import urls
 
 if TYPE_CHECKING:
     from starlette.responses import Response

@@ -33,7 +33,7 @@ from starlette.responses import Response
 
 from approvals.api.waiting import Waiting
 from approvals.core.errors import AssentError, NotFound, Unavailable
-from approvals.flow.figures_now import figures_now
+from approvals.flow.auditing.figures_now import figures_now
 from approvals.flow.service import Service
 
 SECONDS: Final = 5.0

@@ -13,7 +13,7 @@ from approvals.api.bodies import answer
 from approvals.api.routes import aside, caller_only, raw, refusals, room
 from approvals.api.waiting import MAX_WAIT
 from approvals.core.approval import TOKEN_TYPE
-from approvals.flow.directory import directory_for
+from approvals.flow.people.directory import directory_for
 
 router = APIRouter(tags=["published"])
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from approvals.core.errors import AssentError
-from approvals.flow.gate import REMEDIES, closed
+from approvals.flow.integrity.gate import REMEDIES, closed
 
 if TYPE_CHECKING:
     from approvals.flow.service import Service

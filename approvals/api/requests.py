@@ -12,8 +12,8 @@ from approvals.api import wire
 from approvals.api.bodies import answer
 from approvals.api.routes import caller_only, raw, refusals, room
 from approvals.api.waiting import MAX_WAIT
-from approvals.flow.cancel import cancel
-from approvals.flow.evidence import evidence
+from approvals.flow.asking.cancel import cancel
+from approvals.flow.auditing.evidence import evidence
 from approvals.flow.status import RequestStatus
 
 router = APIRouter(tags=["requests"])

@@ -14,8 +14,8 @@ from starlette.responses import Response
 from approvals import log
 from approvals.api import wire
 from approvals.api.routes import aside, raw, refusals, room
-from approvals.core.checkpoint import parse_tile_path
 from approvals.core.errors import NotFound, ProofError
+from approvals.core.tlog.checkpoint import parse_tile_path
 
 router = APIRouter(tags=["log"])
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive
 
-    from approvals.flow.caller import Caller
+    from approvals.flow.acting.caller import Caller
     from approvals.flow.service import Service
 
 MAX_WAIT: Final = 60

@@ -15,12 +15,12 @@ from approvals.cli.folder import FolderContents, read_folder
 from approvals.cli.options import AsJson, BundleFolder, Home, Tenant
 from approvals.cli.output import EPILOG, ExitCode, complain, emit, finding, out, plain, table
 from approvals.config import load
-from approvals.core.bundle import Bundle, BundleProblem
-from approvals.core.bundle import check as problems_of
-from approvals.core.bundle.bundle import needs_attestation
-from approvals.core.cases import CaseResult, run_tests, unreached_rules
-from approvals.flow import activate as activation
+from approvals.flow.operating import activate as activation
 from approvals.keys.authenticators import read_authenticators
+from approvals.policy.bundle import Bundle, BundleProblem
+from approvals.policy.bundle import check as problems_of
+from approvals.policy.bundle.bundle import needs_attestation
+from approvals.policy.cases import CaseResult, run_tests, unreached_rules
 
 _group = typer.Typer(
     help="Check, test and activate policy bundles.", no_args_is_help=True, epilog=EPILOG

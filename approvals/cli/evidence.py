@@ -42,7 +42,7 @@ def evidence(
             except ValueError as wrong:
                 raise AssentError("this is no id", code="not_found", place=subject) from wrong
     else:
-        from approvals.flow.evidence import evidence_of
+        from approvals.flow.auditing.evidence import evidence_of
 
         with local.service(home) as service:
             raw = orjson.dumps(

@@ -13,10 +13,10 @@ from approvals.cli import files
 from approvals.client import plans
 from approvals.client.steps import drive
 from approvals.client.transport import Transport
-from approvals.core.checkpoint import parse_checkpoint
 from approvals.core.errors import AssentError, ProofError
-from approvals.core.evidence_file import FetchedLog
-from approvals.core.tiles import TILE_WIDTH, entries_path, read_entry_bundle
+from approvals.core.tlog.checkpoint import parse_checkpoint
+from approvals.core.tlog.published import FetchedLog
+from approvals.core.tlog.tiles import TILE_WIDTH, entries_path, read_entry_bundle
 
 CHECKPOINT: Final = "checkpoint"
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from approvals.cli import files
-from approvals.core.bundle import CASE_FOLDER, POLICY_FOLDER, BundleProblem, is_bundle_file
 from approvals.core.errors import AssentError
+from approvals.policy.bundle import CASE_FOLDER, POLICY_FOLDER, BundleProblem, is_bundle_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

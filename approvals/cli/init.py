@@ -13,9 +13,9 @@ from approvals.cli import bundle, local
 from approvals.cli.options import AsJson, Home, Url
 from approvals.cli.output import EPILOG, emit, out, plain
 from approvals.config import load
-from approvals.flow import activate
-from approvals.flow.introduce import introduce
-from approvals.flow.opening import open_service
+from approvals.flow.integrity.introduce import introduce
+from approvals.flow.operating import activate
+from approvals.flow.operating.opening import open_service
 from approvals.flow.service import DEFAULT_TENANT
 
 

@@ -97,7 +97,7 @@ def rotate(
     The delay is the time in which enforcers that keep the keys fetch them again. A rotation that
     has not come into effect is withdrawn when this one does so earlier: --delay 0 always works.
     """
-    from approvals.flow.introduce import introduce
+    from approvals.flow.integrity.introduce import introduce
 
     with local.service(home) as service:
         done = service.keys.rotate(local.now(), delay=delay)
@@ -149,7 +149,7 @@ def directory(
         with remote.client(url=url, enforcer=enforcer_id, key=key, tenant=tenant) as client:
             jwks, people = client.jwks_history(), client.directory()
     else:
-        from approvals.flow.directory import directory as signed_directory
+        from approvals.flow.people.directory import directory as signed_directory
 
         with local.service(home) as service:
             jwks = service.keys.history()

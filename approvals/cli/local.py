@@ -40,7 +40,7 @@ def service(home: Path | None, *, checked: bool = True) -> Iterator[Service]:
     Unless `checked` is false, keys and database have to belong together.
     """
     from approvals.config import load
-    from approvals.flow.opening import open_service
+    from approvals.flow.operating.opening import open_service
     from approvals.logs import configure_logs
 
     configure_logs()

@@ -19,9 +19,9 @@ from approvals.cli import fetched, files, local, remote
 from approvals.cli.options import AsJson, Home, Url
 from approvals.cli.output import EPILOG, emit, err, finding, moment, out, plain, table
 from approvals.core import b64
-from approvals.core.checkpoint import read_vkey
 from approvals.core.errors import AssentError, ProofError
-from approvals.core.published import verify_published
+from approvals.core.tlog.checkpoint import read_vkey
+from approvals.core.tlog.published import verify_published
 
 if TYPE_CHECKING:
     from approvals.log import Report
@@ -68,7 +68,7 @@ def check(
     if published is not None or log_key is not None:
         _check_published(published, log_key, kept, as_json=as_json)
         return
-    from approvals.flow import restore
+    from approvals.flow.operating import restore
 
     with local.service(home, checked=False) as service, _progress(shown=not as_json) as advance:
         report = restore.checked(service, remembered=kept, advance=advance)
@@ -106,7 +106,7 @@ def reopen(
     as_json: AsJson = False,
 ) -> None:
     """Let the service grant again after it was closed, if the whole log is found in order now."""
-    from approvals.flow import restore
+    from approvals.flow.operating import restore
 
     with local.service(home, checked=False) as service:
         report = restore.reopen(service, reason=reason)
@@ -154,7 +154,7 @@ def accept_restore(
     backup is there again, so --yes takes one of --end-passkeys, --end-all-passkeys and
     --keep-passkeys.
     """
-    from approvals.flow import restore
+    from approvals.flow.operating import restore
 
     if [bool(end_passkeys), end_all_passkeys, keep_passkeys].count(True) > 1:
         raise typer.BadParameter(
@@ -243,7 +243,7 @@ def repair_clock(
     as_json: AsJson = False,
 ) -> None:
     """Let the service write again after it ran on a clock that was ahead. Set the clock first."""
-    from approvals.flow.repair import repair_clock as repair
+    from approvals.flow.operating.repair import repair_clock as repair
 
     with local.service(home, checked=False) as service:
         done = repair(service, reason=reason)

@@ -8,7 +8,8 @@ import typer
 from approvals.cli import local
 from approvals.cli.options import AsJson, Home, Tenant
 from approvals.cli.output import EPILOG, emit, moment, out, plain, table
-from approvals.flow import activate, enrol, retire
+from approvals.flow.operating import activate
+from approvals.flow.people import enrol, retire
 
 _group = typer.Typer(help="Who can decide, and invitations.", no_args_is_help=True, epilog=EPILOG)
 

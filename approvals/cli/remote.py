@@ -7,7 +7,7 @@ from pathlib import Path
 
 from approvals.cli import files
 from approvals.client import Client
-from approvals.core import urls
+from approvals.core.addresses import urls
 from approvals.core.errors import AssentError
 
 DEFAULT_ADDRESS = "http://localhost:8420"

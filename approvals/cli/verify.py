@@ -17,11 +17,11 @@ from approvals.cli.options import AsJson
 from approvals.cli.output import EPILOG, emit, finding, out, plain, table
 from approvals.core import directory as directories
 from approvals.core import evidence_file
-from approvals.core.checkpoint import read_vkey
 from approvals.core.directory import Directory
 from approvals.core.errors import AssentError, KeySetError, ProofError
 from approvals.core.evidence_file import Finding
 from approvals.core.jws import KeySet
+from approvals.core.tlog.checkpoint import read_vkey
 
 
 def register(app: typer.Typer) -> None:

@@ -30,7 +30,7 @@ from approvals.client.outcomes import (
 )
 from approvals.client.steps import Pause, Plan, Send
 from approvals.core import sizes
-from approvals.core.tiles import LARGEST_BUNDLE
+from approvals.core.tlog.tiles import LARGEST_BUNDLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

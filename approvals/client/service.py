@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, Self, TypeVar
 from approvals.client import plans
 from approvals.client.steps import drive, drive_async
 from approvals.client.transport import AsyncTransport, Transport
-from approvals.core import jws, urls
+from approvals.core import jws
+from approvals.core.addresses import urls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

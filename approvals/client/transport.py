@@ -20,7 +20,8 @@ import httpx2
 from approvals.client.answers import problem
 from approvals.client.errors import OutcomeUnknown, ServiceAway, ServiceError
 from approvals.client.steps import Pause
-from approvals.core import canonical, urls
+from approvals.core import canonical
+from approvals.core.addresses import urls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable

@@ -19,15 +19,15 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from approvals.core import canonical, documents, jws, sizes
-from approvals.core.ceremony import Decision, Evidence, Statement, StepUp
-from approvals.core.quorum import Vote
+from approvals.core.decision.ceremony import Decision, Evidence, Statement, StepUp
+from approvals.core.decision.vote import Vote
 from approvals.core.requests import RequestDocument
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from approvals.core.canonical import Json
-    from approvals.core.requirement import Requirement
+    from approvals.core.decision.requirement import Requirement
 
 TOKEN_TYPE = "agent-approval+jwt"  # noqa: S105 - a media type, not a secret
 DETAIL_TYPE = "urn:assent:tool-call"

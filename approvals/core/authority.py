@@ -16,16 +16,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from approvals.core.approval import MAX_LIFE
-from approvals.core.ceremony import verify_evidence
+from approvals.core.decision.ceremony import verify_evidence
+from approvals.core.decision.quorum import assign
 from approvals.core.errors import ApprovalRejected, EvidenceError
-from approvals.core.quorum import assign
 
 if TYPE_CHECKING:
     from approvals.core.approval import Approval
+    from approvals.core.decision.requirement import Requirement
+    from approvals.core.decision.vote import Vote
     from approvals.core.directory import Directory
-    from approvals.core.quorum import Vote
     from approvals.core.requests import RequestDocument
-    from approvals.core.requirement import Requirement
 
 
 def verify_request(approval: Approval) -> RequestDocument:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from approvals.core import b64, canonical, documents, jws, sizes
-from approvals.core.ceremony import AAGUID_LENGTH, StepUp
+from approvals.core.decision.ceremony import AAGUID_LENGTH, StepUp
 from approvals.core.errors import Invalid
 
 if TYPE_CHECKING:

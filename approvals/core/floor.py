@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from approvals.core import canonical, documents, names
 from approvals.core.approval import MAX_VOTES
-from approvals.core.ceremony import Decision, StepUp
+from approvals.core.decision.ceremony import Decision, StepUp
+from approvals.core.decision.quorum import assign
+from approvals.core.decision.requirement import Requirement
+from approvals.core.decision.vote import Vote
 from approvals.core.errors import AdmissionError, ApprovalRejected, Invalid
-from approvals.core.quorum import Vote, assign
-from approvals.core.requirement import Requirement
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from approvals.core.canonical import Json
-    from approvals.core.ceremony import StepUp
+    from approvals.core.decision.ceremony import StepUp
 
 
 HOOK_EVENTS = (

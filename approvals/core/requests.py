@@ -19,15 +19,16 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from approvals.core import canonical, documents
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
+from approvals.core.decision.quorum import assign, filled
+from approvals.core.decision.requirement import Requirement
 from approvals.core.errors import TransitionError
-from approvals.core.quorum import Vote, assign, filled
-from approvals.core.requirement import Requirement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from approvals.core.canonical import Json
+    from approvals.core.decision.vote import Vote
 
 DOCUMENT_TYPE = "assent/request/1"
 

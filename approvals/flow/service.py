@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from approvals.core import canonical
-from approvals.core.bundle.bundle import Bundle
 from approvals.core.errors import Unavailable
-from approvals.core.events import EventType, parse_leaf
-from approvals.flow.closings import Closings
-from approvals.flow.counts import Counts
-from approvals.flow.history import History
+from approvals.core.history.events import EventType, parse_leaf
+from approvals.flow.knowing.closings import Closings
+from approvals.flow.knowing.counts import Counts
+from approvals.flow.knowing.history import History
+from approvals.flow.knowing.reading import Reading
 from approvals.flow.loops import Loops
-from approvals.flow.reading import Reading
 from approvals.keys.mark import Mark
+from approvals.policy.bundle.bundle import Bundle
 from approvals.store.clock import steady
 
 if TYPE_CHECKING:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
 from approvals.core.errors import NotFound
 from approvals.core.requests import State, progress
-from approvals.flow import access
+from approvals.flow.acting import access
 
 if TYPE_CHECKING:
     from approvals.core.requests import Request
-    from approvals.flow.caller import Caller
+    from approvals.flow.acting.caller import Caller
     from approvals.flow.service import Service
     from approvals.store import Tx
     from approvals.store.requests import StoredRequest

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from approvals import log
-from approvals.core.events import Event, EventType
+from approvals.core.history.events import Event, EventType
 from approvals.core.requests import State
-from approvals.flow.outbox import stir
+from approvals.flow.telling.outbox import stir
 from approvals.store.requests import Seat
 
 if TYPE_CHECKING:

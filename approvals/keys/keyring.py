@@ -28,8 +28,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from approvals.core.approval import MAX_LIFE, MAX_SKEW
-from approvals.core.checkpoint import vkey
 from approvals.core.errors import AssentError
+from approvals.core.tlog.checkpoint import vkey
 from approvals.keys import files
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from approvals.keys import files
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from approvals.core.leaves import StoredCheckpoint
+    from approvals.core.tlog.leaves import StoredCheckpoint
 
 FILE: Final = files.MARK
 

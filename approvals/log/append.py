@@ -13,7 +13,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from approvals.core.events import Event
+    from approvals.core.history.events import Event
     from approvals.log.tables import Transaction
 
 

@@ -24,16 +24,16 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from approvals.core.canonical import MAX_DEPTH, parse_object
-from approvals.core.checkpoint import parse_checkpoint
 from approvals.core.errors import AssentError
-from approvals.core.events import parse_leaf, verify_opening
+from approvals.core.history.events import parse_leaf, verify_opening
 from approvals.core.merkle import leaf_hash
+from approvals.core.tlog.checkpoint import parse_checkpoint
 from approvals.log.tree import TILE_HEIGHT, TILE_WIDTH, Frontier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from approvals.core.leaves import Leaf, StoredCheckpoint
+    from approvals.core.tlog.leaves import Leaf, StoredCheckpoint
     from approvals.log.tables import Database, Tables
     from approvals.log.tree import Node
 

@@ -20,7 +20,7 @@ from approvals.log.tree import Frontier, StoredTree
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from approvals.core.leaves import Filed
+    from approvals.core.tlog.leaves import Filed
     from approvals.log.tables import Tables
 
 CHUNK: Final = 1024

@@ -23,16 +23,16 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
-from approvals.core.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from approvals.core.errors import ProofError
-from approvals.core.leaves import Leaf, StoredCheckpoint
 from approvals.core.merkle import leaf_hash
+from approvals.core.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
+from approvals.core.tlog.leaves import Leaf, StoredCheckpoint
 from approvals.log.tree import Frontier, StoredTree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from approvals.core.leaves import Staged
+    from approvals.core.tlog.leaves import Staged
     from approvals.log.tables import Database, Signer, Tables
     from approvals.log.tree import Node
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from approvals.core.events import Event
-    from approvals.core.leaves import Filed, Leaf, Staged, StoredCheckpoint
+    from approvals.core.history.events import Event
+    from approvals.core.tlog.leaves import Filed, Leaf, Staged, StoredCheckpoint
 
 
 class Tables(Protocol):

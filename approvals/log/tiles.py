@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from approvals.core.checkpoint import entry_bundle
 from approvals.core.errors import NotFound, ProofError
+from approvals.core.tlog.checkpoint import entry_bundle
 from approvals.log.tree import TILE_HEIGHT, TILE_WIDTH, StoredTree
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from sqlalchemy import and_, case, func, text, update
 from sqlalchemy import select as select_columns
 from sqlmodel import col, or_, select
 
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
 from approvals.core.requests import State
 from approvals.store.rows import RequestRow, SeatRow, VoteRow
 from approvals.store.seals import change

@@ -11,7 +11,7 @@ from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
 from approvals.core.errors import Conflict
-from approvals.core.events import BUNDLES
+from approvals.core.history.events import BUNDLES
 from approvals.core.merkle import leaf_hash
 from approvals.store.ends import moment_of, require
 from approvals.store.rows import ActivationRow, BundleRow, ChainRow, LeafRow, StagedRow

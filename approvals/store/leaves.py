@@ -32,8 +32,8 @@ from sqlalchemy import (
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
-from approvals.core.events import Chain, seal
-from approvals.core.leaves import Filed, Leaf, Staged, StoredCheckpoint
+from approvals.core.history.events import Chain, seal
+from approvals.core.tlog.leaves import Filed, Leaf, Staged, StoredCheckpoint
 from approvals.store.ends import moment_of, require
 from approvals.store.rows import ChainRow, CheckpointRow, LeafRow, NodeRow, StagedRow
 from approvals.store.seals import check, with_seal
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from sqlmodel import Session
 
-    from approvals.core.events import Event
+    from approvals.core.history.events import Event
 
 SEQUENCER_LOCK = 7_234_002  # an advisory lock number on PostgreSQL, arbitrary and fixed
 

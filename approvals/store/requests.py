@@ -10,8 +10,8 @@ from sqlalchemy import bindparam, delete, literal_column, or_, union_all, update
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
-from approvals.core.ceremony import Decision, Evidence, Statement, StepUp
-from approvals.core.quorum import Vote
+from approvals.core.decision.ceremony import Decision, Evidence, Statement, StepUp
+from approvals.core.decision.vote import Vote
 from approvals.core.requests import Request, RequestDocument, State
 from approvals.store.rows import (
     ApprovalRow,

@@ -160,7 +160,7 @@ class VerdictRow(SealedRow, table=True):
 class CountRow(SQLModel, table=True):
     """How often something was counted in the time from `start` on, `span` seconds long.
 
-    Limits are held to these numbers, which the log tells as well: see `flow.audit`.
+    Limits are held to these numbers, which the log tells as well: see `flow.auditing.audit`.
     """
 
     __tablename__ = "count"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import and_, bindparam, func, select, update
 from sqlmodel import Session, col
 
-from approvals.core.events import SERVICE
+from approvals.core.history.events import SERVICE
 from approvals.core.requests import State
 from approvals.store.ends import moment_of
 from approvals.store.notices import NEVER, WAITING, on_channel

@@ -13,16 +13,16 @@ import time
 from typing import TYPE_CHECKING, Final, assert_never
 
 from approvals.core.errors import AssentError
-from approvals.flow.deliver import GiveUp
-from approvals.flow.outbox import NoticeKind
+from approvals.flow.telling.deliver import GiveUp
+from approvals.flow.telling.outbox import NoticeKind
 from integrations.email import render, smtp
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
 
     from approvals.config import Settings
-    from approvals.flow.brief import Brief
-    from approvals.flow.deliver import Message
+    from approvals.flow.telling.brief import Brief
+    from approvals.flow.telling.deliver import Message
 
 NAME: Final = "email"
 

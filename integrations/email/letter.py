@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
 from integrations.email.text import drawn, has_link_drawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from approvals.flow.brief import Brief
-    from approvals.flow.deliver import Message
+    from approvals.flow.telling.brief import Brief
+    from approvals.flow.telling.deliver import Message
 
 Pairs = tuple[tuple[str, str], ...]
 

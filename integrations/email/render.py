@@ -27,16 +27,16 @@ from typing import TYPE_CHECKING, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from approvals.core import urls
+from approvals.core.addresses import urls
+from approvals.core.addresses.mail import is_mailbox
 from approvals.core.errors import AssentError
-from approvals.core.mailbox import is_mailbox
 from integrations.email import letter as letters
 from integrations.email.headers import exact_policy
 from integrations.email.text import columns, wrapped
 
 if TYPE_CHECKING:
-    from approvals.flow.brief import Brief
-    from approvals.flow.deliver import Message
+    from approvals.flow.telling.brief import Brief
+    from approvals.flow.telling.deliver import Message
     from integrations.email.letter import Letter
 
 WIDTH: Final = 76

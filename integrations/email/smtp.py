@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
-from approvals.flow.deliver import SEND_SECONDS, GiveUp, TryAgain
+from approvals.flow.telling.deliver import SEND_SECONDS, GiveUp, TryAgain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

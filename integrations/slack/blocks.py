@@ -17,9 +17,9 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
 from approvals.core.requests import State
-from approvals.flow.outbox import NoticeKind
+from approvals.flow.telling.outbox import NoticeKind
 from integrations.slack.text import (
     BLOCK_LIMIT,
     HEADER_LIMIT,
@@ -37,7 +37,7 @@ from integrations.slack.text import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from approvals.flow.brief import Brief
+    from approvals.flow.telling.brief import Brief
 
 Block = dict[str, Any]
 

@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from approvals.core import canonical
 from approvals.core.errors import AdmissionError
-from approvals.flow import chat
+from approvals.flow.deciding import clicks
 from approvals.flow.service import DEFAULT_TENANT
 from integrations.slack.client import web_client
 from integrations.slack.interactions import Answer, Interactions
@@ -85,7 +85,7 @@ class _Door:
                 body=body,
                 now=lambda: self._service.recent_bundle(DEFAULT_TENANT)[1],
             )
-            if not chat.once(self._service, digest):
+            if not clicks.once(self._service, digest):
                 raise refused()
             if request.headers.getlist("content-type") not in _FORMS:
                 raise refused()

@@ -16,14 +16,14 @@ import uuid
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from approvals.flow.deliver import GiveUp, TryAgain
-from approvals.flow.outbox import NoticeKind
+from approvals.flow.telling.deliver import GiveUp, TryAgain
+from approvals.flow.telling.outbox import NoticeKind
 from integrations.slack import blocks, notes
 from integrations.slack.client import SLACK_API, SlackError, ask, web_client
 from integrations.slack.ids import ACCOUNT
 
 if TYPE_CHECKING:
-    from approvals.flow.deliver import Message
+    from approvals.flow.telling.deliver import Message
 
 CHANNEL: Final = "slack"
 

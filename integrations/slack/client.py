@@ -27,7 +27,7 @@ from urllib.request import (
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web import WebClient
 
-from approvals.core import urls
+from approvals.core.addresses import urls
 from approvals.core.errors import AssentError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from approvals.core import approval
-from approvals.core.slack_ids import ACCOUNT, ORGANIZATION, TEAM
+from approvals.core.addresses.slack import ACCOUNT, ORGANIZATION, TEAM
 
 __all__ = ["ACCOUNT", "ENVELOPE", "ORGANIZATION", "REQUEST", "TEAM", "TRIGGER"]
 

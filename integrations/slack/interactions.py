@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
 from approvals.core.errors import (
     AssentError,
     Conflict,
@@ -25,8 +25,9 @@ from approvals.core.errors import (
     Unauthenticated,
 )
 from approvals.core.requests import State
-from approvals.flow import chat, look
-from approvals.flow.vote import LONGEST_REASON
+from approvals.flow.deciding import clicks, look
+from approvals.flow.deciding.vote import LONGEST_REASON
+from approvals.flow.people import linking
 from integrations.slack import ids, notes, reply
 from integrations.slack.blocks import APPROVE, DENY
 from integrations.slack.channel import CHANNEL
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
 
     from slack_sdk.web import WebClient
 
+    from approvals.flow.acting.session import Session
     from approvals.flow.service import Service
-    from approvals.flow.session import Session
 
 _LONGEST_COMMAND: Final = 200
 
@@ -175,7 +176,7 @@ class Interactions:
     ) -> State:
         if not ids.REQUEST.fullmatch(request_id):
             raise NotFound("no such request")
-        return chat.click(
+        return clicks.click(
             self._service, session, request_id, decision, reason=reason, channel=CHANNEL
         )
 
@@ -206,7 +207,7 @@ class Interactions:
     def _linked(self, who: Who, code: str) -> str:
         try:
             home = check_member(self._web, who)
-            chat.finish_link(
+            linking.finish_link(
                 self._service, channel=CHANNEL, team=home, account=who.account, code=code
             )
         except SlackError:
@@ -217,7 +218,7 @@ class Interactions:
 
     def _session(self, who: Who) -> Session | None:
         found = (
-            chat.person_of(self._service, channel=CHANNEL, team=home, account=who.account)
+            linking.person_of(self._service, channel=CHANNEL, team=home, account=who.account)
             for home in who.homes
         )
         return next((session for session in found if session is not None), None)

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
-from approvals.flow.outbox import NoticeKind
-from approvals.flow.vote import LONGEST_REASON
+from approvals.flow.deciding.vote import LONGEST_REASON
+from approvals.flow.telling.outbox import NoticeKind
 from integrations.slack.blocks import DENY, FACT, Block, link, moment, small
 from integrations.slack.text import TEXT_LIMIT, Fitted, fit, fit_lines, own_words, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from approvals.flow.look import RequestCard
+    from approvals.flow.deciding.look import RequestCard
 
 REASON: Final = "reason"
 LISTED: Final = 10

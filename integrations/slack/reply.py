@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from approvals.core import urls
+from approvals.core.addresses import urls
 from integrations.slack.client import SLACK_API, SlackError, post_json
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.socket_mode.builtin import SocketModeClient
 from slack_sdk.socket_mode.response import SocketModeResponse
 
-from approvals.core import urls
+from approvals.core.addresses import urls
 from approvals.core.errors import AssentError, Unauthenticated
-from approvals.flow import chat
+from approvals.flow.deciding import clicks
 from integrations.slack import ids
 from integrations.slack.client import quiet, web_client
 from integrations.slack.interactions import Answer, Interactions
@@ -116,7 +116,7 @@ class SlackSocket:
             raise refused()
         if request.type not in {"interactive", "slash_commands"}:
             return Answer()
-        if not chat.once(self._service, once_digest("envelope", envelope)):
+        if not clicks.once(self._service, once_digest("envelope", envelope)):
             return Answer()
         if request.type == "interactive":
             return self._interactions.interaction(request.payload)

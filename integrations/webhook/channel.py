@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Final
 
 from approvals.core import canonical
 from approvals.core.errors import Unavailable
-from approvals.flow.deliver import GiveUp, TryAgain
+from approvals.flow.telling.deliver import GiveUp, TryAgain
 from integrations.webhook import sender, signature
 from integrations.webhook.target import HookRefused, target
 
 if TYPE_CHECKING:
-    from approvals.core.bundle import Hook
     from approvals.core.canonical import Json
-    from approvals.flow.brief import Brief
-    from approvals.flow.deliver import Message
     from approvals.flow.service import Service
+    from approvals.flow.telling.brief import Brief
+    from approvals.flow.telling.deliver import Message
+    from approvals.policy.bundle import Hook
     from integrations.webhook.sender import Answer, Dial, Resolve
 
 NAME: Final = "webhook"

@@ -20,13 +20,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from approvals.flow.deliver import SEND_SECONDS
+from approvals.flow.telling.deliver import SEND_SECONDS
 from integrations.webhook.target import HookRefused, check_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from approvals.core.urls import Url
+    from approvals.core.addresses.urls import Url
 
     Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
     Dial: TypeAlias = Callable[[tuple[str, int], float], socket.socket]

@@ -3,7 +3,7 @@
 The service stands inside networks that the world does not. Whoever could make it post to an address
 of their choice would reach what only it can: metadata services, databases, its own loopback. So:
 
-- A hook's address is read as `approvals.core.hook_address` says, as in the bundle's check: its host
+- A hook's address is read by `approvals.core.addresses.hooks`, as in the bundle's check: its host
   is a name and no form of an IP address.
 - What the name resolves to is global unicast, and by itself: an address that carries another in it
   (mapped, compatible, NAT64, 6to4, Teredo) is refused, whichever it carries.
@@ -16,12 +16,12 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
-from approvals.core import hook_address
+from approvals.core.addresses import hooks as hook_address
+from approvals.core.addresses.urls import UrlError
 from approvals.core.errors import AssentError
-from approvals.core.urls import UrlError
 
 if TYPE_CHECKING:
-    from approvals.core.urls import Url
+    from approvals.core.addresses.urls import Url
 
 # IANA's special-purpose registries, and multicast. Spelt out: what a library calls global has
 # changed between versions, and it counts multicast in.

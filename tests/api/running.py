@@ -13,7 +13,7 @@ from approvals.app import build_app
 from approvals.client import Client, mint_token
 from approvals.config import load
 from approvals.core.calls import ToolCall
-from approvals.flow.activate import activate
+from approvals.flow.operating.activate import activate
 from approvals.verifier import Verifier
 from tests.company import new_key, public_jwk
 from tests.service import UNLIMITED, Peopled, open_service, serving

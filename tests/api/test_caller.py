@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from approvals.core import jws
-from approvals.flow.activate import activate
+from approvals.flow.operating.activate import activate
 from tests.api.running import bundle
 from tests.company import new_key
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.testclient import TestClient
 
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
 from tests.api.running import BALANCE, TARGET, TRANSFER, open_company
 
 if TYPE_CHECKING:

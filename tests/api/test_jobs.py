@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from approvals import log
-from approvals.core.checkpoint import parse_checkpoint
 from approvals.core.errors import Unavailable
-from approvals.jobs import Jobs
+from approvals.core.tlog.checkpoint import parse_checkpoint
+from approvals.workers.jobs import Jobs
 from tests.api.running import open_company
 from tests.progress import until
 

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from approvals.client import mint_token
 from approvals.core.errors import Unavailable
-from approvals.flow.rounds import sequence
+from approvals.flow.integrity.rounds import sequence
 from tests.api.running import BALANCE, TRANSFER, open_company
 from tests.company import new_key
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from approvals import log
+from approvals import log, policy
 from approvals.cli import fetched
-from approvals.core import canonical, policy
+from approvals.core import canonical
 from approvals.core.calls import ToolCall, call_hash
-from approvals.core.tiles import read_entry_bundle
-from approvals.core.verdict import USAGE_COUNTERS, Facts
+from approvals.core.tlog.tiles import read_entry_bundle
+from approvals.policy.verdict import USAGE_COUNTERS, Facts
 from tests.api.running import BALANCE, TARGET, Running, served
 
 if TYPE_CHECKING:

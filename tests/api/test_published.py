@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from approvals.client import Allowed
 from approvals.core import jws
-from approvals.core.checkpoint import parse_checkpoint, read_entry_bundle
 from approvals.core.directory import Directory
 from approvals.core.merkle import leaf_hash, root
+from approvals.core.tlog.checkpoint import parse_checkpoint, read_entry_bundle
 from tests.api.running import BALANCE
 
 if TYPE_CHECKING:

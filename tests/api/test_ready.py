@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from approvals.core.errors import Unavailable
 from approvals.flow import loops
-from approvals.jobs import Jobs
+from approvals.workers.jobs import Jobs
 from tests.api.running import open_company
 from tests.progress import until
 

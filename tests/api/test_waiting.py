@@ -15,11 +15,11 @@ from approvals.api import waiting as waiting_room
 from approvals.api.waiting import Waiting
 from approvals.client import Approved, Cancelled, Denied, Expired, Pending, ServiceAway
 from approvals.core.calls import ToolCall
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
 from approvals.core.errors import Unavailable
 from approvals.core.requests import State
-from approvals.flow.caller import Caller, Submission
-from approvals.flow.submit import submit
+from approvals.flow.acting.caller import Caller, Submission
+from approvals.flow.asking.submit import submit
 from tests.api.running import TARGET, TRANSFER, open_company, served
 from tests.progress import until
 from tests.service import caller_of

@@ -12,21 +12,21 @@ from approvals import log
 from approvals.cli import local
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.errors import Conflict
-from approvals.core.events import Event, EventType
-from approvals.flow import retire, signin
-from approvals.flow.accounts import log_linked
-from approvals.flow.answers import Allowed, Opened
-from approvals.flow.caller import Submission
-from approvals.flow.consume import consume
-from approvals.flow.rounds import sequence
-from approvals.flow.submit import submit
+from approvals.core.history.events import Event, EventType
+from approvals.flow.acting.caller import Submission
+from approvals.flow.asking.answers import Allowed, Opened
+from approvals.flow.asking.submit import submit
+from approvals.flow.granting.consume import consume
+from approvals.flow.integrity.rounds import sequence
+from approvals.flow.people import retire, signin
+from approvals.flow.people.accounts import log_linked
 from approvals.store.accounts import Account
 from tests.service import TARGET, Peopled, caller_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from approvals.flow.answers import Answer
+    from approvals.flow.asking.answers import Answer
     from approvals.flow.service import Service
     from tests.cli.conftest import Ended, Shell
 

@@ -11,8 +11,8 @@ import pytest
 from approvals.cli import local
 from approvals.config import load
 from approvals.core.calls import ToolCall
-from approvals.flow.caller import Submission
-from approvals.flow.submit import submit
+from approvals.flow.acting.caller import Submission
+from approvals.flow.asking.submit import submit
 from approvals.log import sequence
 from tests.cli.conftest import free_port
 from tests.cli.test_keys_and_token import made_key

@@ -15,7 +15,7 @@ from joserfc.jwk import KeySet as JoserfcKeySet
 from approvals.core import approval as approvals
 from approvals.core import jws
 from approvals.core.approval import Approval, Basis, Counted
-from approvals.core.ceremony import StepUp
+from approvals.core.decision.ceremony import StepUp
 from approvals.core.errors import Invalid
 from tests.company import CALL, NOW, OCCASION, TWO_FROM_FINANCE, Company
 

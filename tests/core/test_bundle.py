@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from approvals.core import canonical
-from approvals.core.bundle import Bundle, check, is_bundle_file
-from approvals.core.cases import run_tests, unreached_rules
 from approvals.core.errors import BundleError
 from approvals.core.jwk import KeySet
+from approvals.policy.bundle import Bundle, check, is_bundle_file
+from approvals.policy.cases import run_tests, unreached_rules
 from tests import small_bundle as small
 
 COMPANY = Path(__file__).parents[2] / "examples" / "company"

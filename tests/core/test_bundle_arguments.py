@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from approvals.core.bundle import Bundle, BundleProblem, check
-from approvals.core.bundle.arguments import UntypableError, type_arguments
-from approvals.core.bundle.shapes import cedar_type
+from approvals.policy.bundle import Bundle, BundleProblem, check
+from approvals.policy.bundle.arguments import UntypableError, type_arguments
+from approvals.policy.bundle.shapes import cedar_type
 from tests import small_bundle as small
 
 Schema = dict[str, Any]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from approvals.core.bundle import Absence, Hook, Shift, check
 from approvals.core.registry import HOOK_EVENTS
+from approvals.policy.bundle import Absence, Hook, Shift, check
 from tests import small_bundle as small
 
 HOOKS = "hooks:\n  siem:\n    url: https://siem.example/in?team=7\n    events: [request, digest]\n"

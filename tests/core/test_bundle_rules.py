@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from approvals.core.bundle import check
-from approvals.core.ceremony import StepUp
-from approvals.core.policy import Escalate, evaluate, needs_usage
+from approvals.core.decision.ceremony import StepUp
+from approvals.policy import Escalate, evaluate, needs_usage
+from approvals.policy.bundle import check
 from tests import small_bundle as small
 
 ASKS = '@id("r") @reason("why") @approvers("finance") '

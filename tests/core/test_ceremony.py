@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from webauthn import verify_authentication_response, verify_registration_response
 from webauthn.helpers.exceptions import InvalidAuthenticationResponse
 
-from approvals.core import b64, passkey
-from approvals.core.ceremony import (
+from approvals.core import b64
+from approvals.core.decision import passkey
+from approvals.core.decision.ceremony import (
     Decision,
     Evidence,
     Statement,

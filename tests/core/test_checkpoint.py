@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from approvals.core import checkpoint as cp
-from approvals.core.checkpoint import Checkpoint
 from approvals.core.errors import ProofError
 from approvals.core.merkle import MAX_SIZE
+from approvals.core.tlog import checkpoint as cp
+from approvals.core.tlog.checkpoint import Checkpoint
 
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "vectors" / "checkpoint.json").read_text(encoding="utf-8")

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from approvals.core import b64, canonical, events
+from approvals.core import b64, canonical
 from approvals.core.errors import AdmissionError, ProofError
-from approvals.core.events import SHAPES, Event, EventType, LeafEvent, Link
+from approvals.core.history import events
+from approvals.core.history.events import SHAPES, Event, EventType, LeafEvent, Link
 
 SALT = bytes(range(32))
 LINK = Link(3, bytes(range(32)))

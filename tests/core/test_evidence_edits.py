@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from approvals.core import b64
-from approvals.core.ceremony import StepUp
+from approvals.core.decision.ceremony import StepUp
 from approvals.core.errors import AssentError
 from approvals.core.evidence_file import EvidenceFile
 from tests.company import TWO_FROM_FINANCE

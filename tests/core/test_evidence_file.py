@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from approvals.core import b64, checkpoint
+from approvals.core import b64
 from approvals.core import directory as directories
 from approvals.core import receipt as receipts
 from approvals.core.calls import call_hash
-from approvals.core.ceremony import StepUp
-from approvals.core.events import EventType
-from approvals.core.evidence_file import (
-    EvidenceFile,
-)
+from approvals.core.decision.ceremony import StepUp
+from approvals.core.evidence_file import EvidenceFile
+from approvals.core.history.events import EventType
+from approvals.core.tlog import checkpoint
 from tests.company import (
     CALL,
     NOW,

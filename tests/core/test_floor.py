@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from approvals.core.ceremony import StepUp
+from approvals.core.decision.ceremony import StepUp
 from approvals.core.errors import ApprovalRejected, Invalid
 from approvals.core.floor import FILE_TYPE, Floor, Floors, RiskGroup
 from approvals.core.names import are_alike, is_near

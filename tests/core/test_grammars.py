@@ -17,13 +17,14 @@ from approvals.api import wire
 from approvals.api.edge import Edge
 from approvals.client import Client
 from approvals.config import load
-from approvals.core import b64, documents, pointer, urls
+from approvals.core import b64, documents, pointer
+from approvals.core.addresses import urls
+from approvals.core.addresses.mail import is_mailbox
+from approvals.core.addresses.slack import ACCOUNT
 from approvals.core.approval import REQUEST
-from approvals.core.bundle import check
 from approvals.core.display import marks, original, visible
 from approvals.core.errors import AssentError, Invalid
-from approvals.core.mailbox import is_mailbox
-from approvals.core.slack_ids import ACCOUNT
+from approvals.policy.bundle import check
 from integrations.email import text as mail_text
 from integrations.email.render import AddressRefused, address
 from integrations.slack import ids

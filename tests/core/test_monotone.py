@@ -17,15 +17,16 @@ from cedarpy import pst
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from approvals.core.bundle import check, monotone
-from approvals.core.ceremony import Decision, StepUp
-from approvals.core.policy import USAGE_COUNTERS, Allow, Deny, Escalate, Facts, evaluate
-from approvals.core.quorum import Vote, assign
+from approvals.core.decision.ceremony import Decision, StepUp
+from approvals.core.decision.quorum import assign
+from approvals.core.decision.vote import Vote
+from approvals.policy import USAGE_COUNTERS, Allow, Deny, Escalate, Facts, evaluate
+from approvals.policy.bundle import check, monotone
 from tests import small_bundle as small
 
 if TYPE_CHECKING:
     from approvals.core.canonical import Json
-    from approvals.core.policy import Verdict
+    from approvals.policy import Verdict
 
 APPROVED = pst.GetAttr(pst.Var("context"), "approved")
 

@@ -9,10 +9,10 @@ from itertools import product
 import pytest
 
 from approvals.core import names
-from approvals.core.bundle import BundleProblem, check
 from approvals.core.calls import ToolCall
-from approvals.core.policy import evaluate
-from approvals.core.verdict import Deny, DenyCode
+from approvals.policy import evaluate
+from approvals.policy.bundle import BundleProblem, check
+from approvals.policy.verdict import Deny, DenyCode
 from tests import small_bundle as small
 
 A = "\u0430"  # a Cyrillic letter

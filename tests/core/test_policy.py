@@ -16,11 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from approvals.core import canonical
-from approvals.core.bundle import Bundle
 from approvals.core.calls import ToolCall
-from approvals.core.ceremony import StepUp
+from approvals.core.decision.ceremony import StepUp
 from approvals.core.errors import Invalid
-from approvals.core.policy import (
+from approvals.policy import (
     USAGE_COUNTERS,
     Allow,
     Deny,
@@ -31,6 +30,7 @@ from approvals.core.policy import (
     record,
     replay,
 )
+from approvals.policy.bundle import Bundle
 from tests import small_bundle as small
 
 NOT_JSON: dict[str, Any] = {"to": b"bytes"}
@@ -442,8 +442,8 @@ def test_a_fresh_process_with_another_hash_seed_decides_the_same() -> None:
     kept = record(bundle, facts, evaluate(bundle, facts))
     program = (
         "import sys, json\n"
-        "from approvals.core.bundle import Bundle\n"
-        "from approvals.core.policy import evaluate, record, recorded_facts\n"
+        "from approvals.policy.bundle import Bundle\n"
+        "from approvals.policy import evaluate, record, recorded_facts\n"
         "files, kept = json.load(sys.stdin)\n"
         "bundle = Bundle.load(files)\n"
         "facts = recorded_facts(kept)\n"

@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import approvals
-from approvals.core import b64, jws, passkey
-from approvals.core.bundle import check
-from approvals.core.checkpoint import verify_note, vkey
+from approvals.core import b64, jws
+from approvals.core.decision import passkey
 from approvals.core.errors import EvidenceError, KeySetError, ProofError
 from approvals.core.public_key import ed25519_key, p256_key, rsa_key
+from approvals.core.tlog.checkpoint import verify_note, vkey
+from approvals.policy.bundle import check
 from approvals.verifier import Verifier
 from tests import small_bundle as small
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from approvals.core.errors import ProofError
-from approvals.core.events import FIRST, SHAPES, Chain, Event, EventType, seal
+from approvals.core.history.events import FIRST, SHAPES, Chain, Event, EventType, seal
+from approvals.core.history.rebuild import Became, Use, rebuild
 from approvals.core.merkle import leaf_hash
-from approvals.core.rebuild import Became, Use, rebuild
 from approvals.core.requests import State
 
 SALT = bytes(32)

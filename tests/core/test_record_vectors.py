@@ -10,10 +10,11 @@ import pytest
 
 from approvals.core import b64, canonical
 from approvals.core.errors import ProofError
-from approvals.core.events import Event, EventType, Link, parse_leaf, seal, verify_opening
-from approvals.core.evidence_file import FetchedLog, verify
+from approvals.core.evidence_file import verify
+from approvals.core.history.events import Event, EventType, Link, parse_leaf, seal, verify_opening
+from approvals.core.history.rebuild import rebuild
 from approvals.core.merkle import leaf_hash
-from approvals.core.rebuild import rebuild
+from approvals.core.tlog.published import FetchedLog
 from tests.vectors.make_event_vectors import document
 from tests.vectors.make_evidence_vectors import cases
 

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from approvals.core.ceremony import Decision, StepUp
+from approvals.core.decision.ceremony import Decision, StepUp
+from approvals.core.decision.quorum import assign
+from approvals.core.decision.requirement import Requirement
+from approvals.core.decision.vote import Vote
 from approvals.core.errors import Invalid, TransitionError
-from approvals.core.quorum import Vote, assign
 from approvals.core.requests import (
     Request,
     RequestDocument,
@@ -24,7 +26,6 @@ from approvals.core.requests import (
     progress,
     revoke,
 )
-from approvals.core.requirement import Requirement
 from tests.company import NOW, Company, digest_of
 
 if TYPE_CHECKING:

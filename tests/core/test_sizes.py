@@ -15,19 +15,19 @@ from approvals.config import Settings
 from approvals.core import canonical, jws, sizes
 from approvals.core import directory as directories
 from approvals.core.approval import fits
-from approvals.core.bundle import Bundle, check
 from approvals.core.calls import ToolCall
-from approvals.core.ceremony import Evidence, StepUp
+from approvals.core.decision.ceremony import Evidence, StepUp
 from approvals.core.directory import Approver, EnrolledKey
 from approvals.core.display import document
 from approvals.core.errors import AdmissionError
-from approvals.core.policy import Deny, Escalate, evaluate
 from approvals.guard.arguments import Frozen
+from approvals.policy import Deny, Escalate, evaluate
+from approvals.policy.bundle import Bundle, check
 from tests import small_bundle as small
 from tests.company import AUDIENCE, CALL, ISSUER, NOW, TWO_FROM_FINANCE, Company, make_signing_key
 
 if TYPE_CHECKING:
-    from approvals.core.requirement import Requirement
+    from approvals.core.decision.requirement import Requirement
 
 COMPANY = Company()
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from approvals.core.bundle import Bundle
+from approvals.core.decision.requirement import Requirement
 from approvals.core.errors import ApprovalRejected, Invalid
-from approvals.core.policy import Deny, DenyCode, Escalate, evaluate, record, replay
-from approvals.core.requirement import Requirement
+from approvals.policy import Deny, DenyCode, Escalate, evaluate, record, replay
+from approvals.policy.bundle import Bundle
 from approvals.verifier import Verifier
 from tests import small_bundle as small
 from tests.company import AUDIENCE, CALL, ISSUER, NOW, TWO_FROM_FINANCE, Company

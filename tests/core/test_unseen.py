@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from approvals.core import unseen, unseen_table
-from approvals.core.bundle import Bundle, check
 from approvals.core.display import name, original, visible
+from approvals.policy.bundle import Bundle, check
 from tests import small_bundle as small
 from tests.core import make_unseen_table, measure_unseen
 from tests.web.browser import chromium

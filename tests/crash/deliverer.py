@@ -10,11 +10,11 @@ import sys
 import threading
 
 from approvals.config import load
-from approvals.delivery import Delivery
-from approvals.flow import deliver
 from approvals.flow.service import Service
+from approvals.flow.telling import deliver
 from approvals.keys import Keyring
 from approvals.store import open_store
+from approvals.workers.delivery import Delivery
 from integrations.email.channel import EmailChannel
 from tests.crash.launcher import bury
 

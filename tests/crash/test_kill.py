@@ -32,7 +32,7 @@ from approvals.client import (
     ServiceError,
 )
 from approvals.core.calls import ToolCall
-from approvals.core.events import parse_leaf
+from approvals.core.history.events import parse_leaf
 from approvals.verifier import Verifier
 from tests.crash.processes import free_port, launcher
 from tests.progress import PATIENCE, Tally

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiosmtpd.controller import Controller
 
-from approvals.flow.activate import activate
+from approvals.flow.operating.activate import activate
 from tests.crash.processes import free_port, launcher
 from tests.progress import Tally, until
 from tests.service import PEOPLE, bundle_files, start

@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from approvals.core.requests import State
-from approvals.flow.brief import Brief
-from approvals.flow.deliver import Message, Recipient
-from approvals.flow.outbox import NoticeKind
+from approvals.flow.telling.brief import Brief
+from approvals.flow.telling.deliver import Message, Recipient
+from approvals.flow.telling.outbox import NoticeKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

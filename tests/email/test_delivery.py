@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from approvals.flow.activate import activate
-from approvals.flow.deliver import deliver
+from approvals.flow.operating.activate import activate
+from approvals.flow.telling.deliver import deliver
 from integrations.email import EmailChannel
 from tests import naughty
 from tests.email.mails import Html, Post, mail_server, part

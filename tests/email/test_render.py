@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 from linkify_it import LinkifyIt  # type: ignore[import-untyped]
 
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
 from approvals.core.display import visible
 from approvals.core.requests import State
-from approvals.flow.outbox import NoticeKind
+from approvals.flow.telling.outbox import NoticeKind
 from integrations.email import render
 from integrations.email.render import Sender
 from integrations.email.text import columns
@@ -23,7 +23,7 @@ from tests.email.mails import BRIEF, ENDED, NOW, ORIGIN, Html, message, parsed, 
 if TYPE_CHECKING:
     from email.message import EmailMessage
 
-    from approvals.flow.brief import Brief
+    from approvals.flow.telling.brief import Brief
 
 SENDER = Sender("assent@company.example", ORIGIN)
 FIRST_ID = "<ntc_0123456789abcdefghijklmnop.1@company.example>"

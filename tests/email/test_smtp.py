@@ -16,8 +16,8 @@ import pytest
 
 from approvals.config import Settings, load
 from approvals.core.errors import AssentError
-from approvals.flow.deliver import SEND_SECONDS, GiveUp, TryAgain
-from approvals.flow.outbox import NoticeKind
+from approvals.flow.telling.deliver import SEND_SECONDS, GiveUp, TryAgain
+from approvals.flow.telling.outbox import NoticeKind
 from integrations.email import EmailChannel, smtp
 from tests.email.mails import (
     BRIEF,

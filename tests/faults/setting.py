@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import httpx2
 import psycopg
 
-from approvals.flow.activate import activate
+from approvals.flow.operating.activate import activate
 from tests import postgres
 from tests.crash.processes import free_port, launcher
 from tests.faults.clients import TTL

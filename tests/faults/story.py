@@ -16,18 +16,18 @@ from approvals.core.calls import ToolCall
 from approvals.core.canonical import digest
 from approvals.core.errors import AssentError
 from approvals.core.requests import State
-from approvals.flow import rounds
-from approvals.flow.activate import activate
-from approvals.flow.answers import Allowed, Opened
-from approvals.flow.caller import Submission
-from approvals.flow.cancel import cancel
-from approvals.flow.consume import consume
-from approvals.flow.expire import expire
-from approvals.flow.introduce import introduce
-from approvals.flow.opening import open_service
-from approvals.flow.report import report
+from approvals.flow.acting.caller import Submission
+from approvals.flow.asking.answers import Allowed, Opened
+from approvals.flow.asking.cancel import cancel
+from approvals.flow.asking.expire import expire
+from approvals.flow.asking.submit import submit
+from approvals.flow.granting.consume import consume
+from approvals.flow.granting.report import report
+from approvals.flow.integrity import rounds
+from approvals.flow.integrity.introduce import introduce
+from approvals.flow.operating.activate import activate
+from approvals.flow.operating.opening import open_service
 from approvals.flow.status import status
-from approvals.flow.submit import submit
 from approvals.log import checkpoint
 from tests.faults.hands import DAY
 from tests.service import TARGET, UNLIMITED, Running, bundle_files

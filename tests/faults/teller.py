@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from approvals.flow.introduce import introduce
-from approvals.flow.restore import checked
+from approvals.flow.integrity.introduce import introduce
+from approvals.flow.operating.restore import checked
 from approvals.logs import configure_logs
 from tests.company import new_key
 from tests.faults.hands import Hands

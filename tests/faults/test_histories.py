@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from approvals.core.errors import Conflict
-from approvals.core.events import parse_leaf
-from approvals.flow import rounds
-from approvals.flow.expire import expire
-from approvals.flow.introduce import introduce
-from approvals.flow.opening import open_service
-from approvals.flow.repair import repair_clock
-from approvals.flow.restore import checked
+from approvals.core.history.events import parse_leaf
+from approvals.flow.asking.expire import expire
+from approvals.flow.integrity import rounds
+from approvals.flow.integrity.introduce import introduce
+from approvals.flow.operating.opening import open_service
+from approvals.flow.operating.repair import repair_clock
+from approvals.flow.operating.restore import checked
 from tests import postgres
 from tests.faults.clients import TTL, Client, Seen
 from tests.faults.counts import note

@@ -20,10 +20,13 @@ from approvals.core import canonical
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.errors import AssentError, Unauthenticated
 from approvals.core.requests import State
-from approvals.flow import answers, cancel, consume, evidence, report, status, submit
-from approvals.flow.activate import activate
-from approvals.flow.caller import Caller, Submission
-from approvals.flow.directory import directory_for
+from approvals.flow import status
+from approvals.flow.acting.caller import Caller, Submission
+from approvals.flow.asking import answers, cancel, submit
+from approvals.flow.auditing import evidence
+from approvals.flow.granting import consume, report
+from approvals.flow.operating.activate import activate
+from approvals.flow.people.directory import directory_for
 from approvals.flow.service import Service
 from approvals.flow.status import RequestStatus
 from approvals.store import open_store

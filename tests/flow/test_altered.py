@@ -12,14 +12,18 @@ import orjson
 import pytest
 
 from approvals.core import b64
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
 from approvals.core.errors import AssentError, Unavailable
-from approvals.flow import answers, consume, look, retire, sight, signin, vote
-from approvals.flow.activate import activate
-from approvals.flow.directory import directory
-from approvals.flow.evidence import evidence
-from approvals.flow.restore import checked
-from approvals.flow.rounds import sequence
+from approvals.flow.acting import sight
+from approvals.flow.asking import answers
+from approvals.flow.auditing.evidence import evidence
+from approvals.flow.deciding import look, vote
+from approvals.flow.granting import consume
+from approvals.flow.integrity.rounds import sequence
+from approvals.flow.operating.activate import activate
+from approvals.flow.operating.restore import checked
+from approvals.flow.people import retire, signin
+from approvals.flow.people.directory import directory
 from approvals.flow.status import status
 from approvals.store import rows
 from tests.intruder import Intruder, Values, table_of

@@ -9,12 +9,12 @@ import orjson
 import pytest
 
 from approvals.core import b64, directory
-from approvals.core.ceremony import StepUp
+from approvals.core.decision.ceremony import StepUp
 from approvals.core.errors import AssentError, BundleError, TransitionError
 from approvals.core.requests import State
-from approvals.flow import enrol
-from approvals.flow.activate import activate
-from approvals.flow.directory import directory as signed_directory
+from approvals.flow.operating.activate import activate
+from approvals.flow.people import enrol
+from approvals.flow.people.directory import directory as signed_directory
 from approvals.keys.authenticators import read_authenticators
 from tests.attesting import AAGUID, OTHER, Maker, MetadataService, certify
 from tests.service import RULES, bundle_files, start

@@ -9,8 +9,11 @@ import pytest
 from sqlalchemy import text
 
 from approvals import log
-from approvals.flow import audit, cancel, consume, report, status
-from approvals.flow.answers import Allowed
+from approvals.flow import status
+from approvals.flow.asking import cancel
+from approvals.flow.asking.answers import Allowed
+from approvals.flow.auditing import audit
+from approvals.flow.granting import consume, report
 
 if TYPE_CHECKING:
     from tests.service import Running

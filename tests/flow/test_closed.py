@@ -11,11 +11,16 @@ from sqlmodel import select
 
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.errors import Unavailable
-from approvals.flow import cancel, chat, look, report, restore, retire, sight, signin
-from approvals.flow.consume import consume
-from approvals.flow.expire import expire
-from approvals.flow.introduce import introduce
-from approvals.flow.rounds import sequence
+from approvals.flow.acting import sight
+from approvals.flow.asking import cancel
+from approvals.flow.asking.expire import expire
+from approvals.flow.deciding import look
+from approvals.flow.granting import report
+from approvals.flow.granting.consume import consume
+from approvals.flow.integrity.introduce import introduce
+from approvals.flow.integrity.rounds import sequence
+from approvals.flow.operating import restore
+from approvals.flow.people import linking, retire, signin
 from approvals.store.accounts import Account
 from approvals.store.rows import StagedRow
 from approvals.store.seals import change
@@ -34,69 +39,73 @@ MENDS: Final = "it mends what closed the service, after it has checked the log"
 TELLS: Final = "it sends people what they are told of, and grants nothing"
 
 WRITERS: Final = {
-    "approvals/flow/activate.py:activate": REFUSED,
-    "approvals/flow/chat.py:click": REFUSED,
-    "approvals/flow/chat.py:finish_link": REFUSED,
-    "approvals/flow/chat.py:start_link": REFUSED,
-    "approvals/flow/consume.py:consume": REFUSED,
-    "approvals/flow/enrol.py:begin": REFUSED,
-    "approvals/flow/enrol.py:finish": REFUSED,
-    "approvals/flow/enrol.py:finish_further": REFUSED,
-    "approvals/flow/enrol.py:invite": REFUSED,
-    "approvals/flow/enrol.py:prove": REFUSED,
-    "approvals/flow/signin.py:finish": REFUSED,
-    "approvals/flow/submit.py:submit": REFUSED,
-    "approvals/flow/vote.py:begin": REFUSED,
-    "approvals/flow/vote.py:finish": REFUSED,
-    "approvals/flow/cancel.py:cancel": TAKES_AWAY,
-    "approvals/flow/chat.py:unlink": TAKES_AWAY,
-    "approvals/flow/expire.py:_while_full": TAKES_AWAY,
-    "approvals/flow/expire.py:expire": TAKES_AWAY,
-    "approvals/flow/retire.py:finish_revoke": TAKES_AWAY,
-    "approvals/flow/retire.py:revoke": TAKES_AWAY,
-    "approvals/flow/signin.py:end": TAKES_AWAY,
-    "approvals/flow/repair.py:repair_clock": MENDS,
-    "approvals/flow/restore.py:accept": MENDS,
-    "approvals/flow/restore.py:reopen": MENDS,
-    "approvals/flow/deliver.py:_give_up": TELLS,
-    "approvals/flow/deliver.py:_put_off": TELLS,
-    "approvals/flow/deliver.py:deliver": TELLS,
-    "approvals/flow/follow.py:digest": TELLS,
-    "approvals/flow/follow.py:follow": TELLS,
+    "approvals/flow/operating/activate.py:activate": REFUSED,
+    "approvals/flow/deciding/clicks.py:click": REFUSED,
+    "approvals/flow/people/linking.py:finish_link": REFUSED,
+    "approvals/flow/people/linking.py:start_link": REFUSED,
+    "approvals/flow/granting/consume.py:consume": REFUSED,
+    "approvals/flow/people/enrol.py:begin": REFUSED,
+    "approvals/flow/people/enrol.py:finish": REFUSED,
+    "approvals/flow/people/enrol.py:finish_further": REFUSED,
+    "approvals/flow/people/enrol.py:invite": REFUSED,
+    "approvals/flow/people/enrol.py:prove": REFUSED,
+    "approvals/flow/people/signin.py:finish": REFUSED,
+    "approvals/flow/asking/submit.py:submit": REFUSED,
+    "approvals/flow/deciding/vote.py:begin": REFUSED,
+    "approvals/flow/deciding/vote.py:finish": REFUSED,
+    "approvals/flow/asking/cancel.py:cancel": TAKES_AWAY,
+    "approvals/flow/people/linking.py:unlink": TAKES_AWAY,
+    "approvals/flow/asking/expire.py:_while_full": TAKES_AWAY,
+    "approvals/flow/asking/expire.py:expire": TAKES_AWAY,
+    "approvals/flow/people/retire.py:finish_revoke": TAKES_AWAY,
+    "approvals/flow/people/retire.py:revoke": TAKES_AWAY,
+    "approvals/flow/people/signin.py:end": TAKES_AWAY,
+    "approvals/flow/operating/repair.py:repair_clock": MENDS,
+    "approvals/flow/operating/restore.py:accept": MENDS,
+    "approvals/flow/operating/restore.py:reopen": MENDS,
+    "approvals/flow/telling/deliver.py:_give_up": TELLS,
+    "approvals/flow/telling/deliver.py:_put_off": TELLS,
+    "approvals/flow/telling/deliver.py:deliver": TELLS,
+    "approvals/flow/telling/follow.py:digest": TELLS,
+    "approvals/flow/telling/follow.py:follow": TELLS,
     "approvals/api/readiness.py:_trial": "it tries whether the database can be written",
-    "approvals/flow/chat.py:once": "it takes a callback, so that it counts at most once later",
-    "approvals/flow/introduce.py:introduce": "a key that may be stolen is replaced at any time; "
-    "the new one signs nothing before the log tells of it",
-    "approvals/flow/opening.py:_check_address": "it notes the address, once keys and database are "
-    "found to belong together",
-    "approvals/flow/proof.py:ask": "it gives a challenge; what answers it is in this table",
-    "approvals/flow/report.py:report": "nothing that ran goes untold",
-    "approvals/flow/rounds.py:_record": "it is what closes the service",
-    "approvals/flow/sight.py:opened_whole": "it notes what a person looked at",
-    "approvals/flow/sight.py:seen": "it notes what a person looked at",
+    "approvals/flow/deciding/clicks.py:once": "a callback that was taken counts at most once later",
+    "approvals/flow/integrity/introduce.py:introduce": "a key that may be stolen is "
+    "replaced at any time; the new one signs nothing before the log tells of it",
+    "approvals/flow/operating/opening.py:_check_address": "it notes the address, "
+    "once keys and database are found to belong together",
+    "approvals/flow/people/proof.py:ask": "it gives a challenge; what answers it is in this table",
+    "approvals/flow/granting/report.py:report": "nothing that ran goes untold",
+    "approvals/flow/integrity/rounds.py:_record": "it is what closes the service",
+    "approvals/flow/acting/sight.py:opened_whole": "it notes what a person looked at",
+    "approvals/flow/acting/sight.py:seen": "it notes what a person looked at",
     "approvals/log/sequence.py:sequence": "its callers ask whether the service is closed",
 }
 """Each function that begins a transaction which writes: refused while closed, or why not."""
 
 ATTEMPTS: Final = {
-    "approvals/flow/activate.py:activate": ["a bundle"],
-    "approvals/flow/chat.py:click": ["a click"],
-    "approvals/flow/chat.py:finish_link": ["a chat account"],
-    "approvals/flow/chat.py:start_link": ["a code for a chat account"],
-    "approvals/flow/consume.py:consume": ["spending"],
-    "approvals/flow/enrol.py:begin": ["a challenge for a passkey"],
-    "approvals/flow/enrol.py:finish": ["a passkey"],
-    "approvals/flow/enrol.py:finish_further": ["a further passkey"],
-    "approvals/flow/enrol.py:invite": ["an invitation"],
-    "approvals/flow/enrol.py:prove": ["a challenge for a further passkey"],
-    "approvals/flow/signin.py:finish": ["a signed-in browser"],
-    "approvals/flow/submit.py:submit": [
+    "approvals/flow/operating/activate.py:activate": ["a bundle"],
+    "approvals/flow/deciding/clicks.py:click": ["a click"],
+    "approvals/flow/people/linking.py:finish_link": ["a chat account"],
+    "approvals/flow/people/linking.py:start_link": ["a code for a chat account"],
+    "approvals/flow/granting/consume.py:consume": ["spending"],
+    "approvals/flow/people/enrol.py:begin": ["a challenge for a passkey"],
+    "approvals/flow/people/enrol.py:finish": ["a passkey"],
+    "approvals/flow/people/enrol.py:finish_further": ["a further passkey"],
+    "approvals/flow/people/enrol.py:invite": ["an invitation"],
+    "approvals/flow/people/enrol.py:prove": ["a challenge for a further passkey"],
+    "approvals/flow/people/signin.py:finish": ["a signed-in browser"],
+    "approvals/flow/asking/submit.py:submit": [
         "a call that policy allows",
         "a call that asks people",
         "the same call again",
     ],
-    "approvals/flow/vote.py:begin": ["the vote that decides", "a vote that does not", "a denial"],
-    "approvals/flow/vote.py:finish": ["the vote that was signed before"],
+    "approvals/flow/deciding/vote.py:begin": [
+        "the vote that decides",
+        "a vote that does not",
+        "a denial",
+    ],
+    "approvals/flow/deciding/vote.py:finish": ["the vote that was signed before"],
 }
 """What `tests.flow.test_gate` tries of each that is refused."""
 
@@ -175,10 +184,10 @@ def test_what_only_takes_away_goes_on_while_closed(everything: Everything) -> No
     cancel.cancel(service, running.caller, everything.other)
     expire(service)
     introduce(service)
-    asked = chat.begin_unlink(service, everything.ada)
+    asked = linking.begin_unlink(service, everything.ada)
     answer = everything.key.authenticate(asked.options)
-    chat.unlink(service, everything.ada, "slack", asked.id, answer)
-    assert chat.linked(service, everything.ada, "slack") is None
+    linking.unlink(service, everything.ada, "slack", asked.id, answer)
+    assert linking.linked(service, everything.ada, "slack") is None
     ids = held.credential_id, bens.credential_id
     begun = retire.begin_revoke(service, everything.ada, ids[0])
     answer = everything.key.authenticate(begun.options)

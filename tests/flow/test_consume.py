@@ -7,11 +7,13 @@ import pytest
 
 from approvals.core import receipt as receipts
 from approvals.core.errors import AssentError
-from approvals.core.events import parse_leaf
-from approvals.flow import consume, expire, report, status
-from approvals.flow.activate import activate
-from approvals.flow.answers import Allowed
-from approvals.flow.caller import Caller
+from approvals.core.history.events import parse_leaf
+from approvals.flow import status
+from approvals.flow.acting.caller import Caller
+from approvals.flow.asking import expire
+from approvals.flow.asking.answers import Allowed
+from approvals.flow.granting import consume, report
+from approvals.flow.operating.activate import activate
 from tests.service import ENFORCER, RULES, bundle_files
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from approvals import log
-from approvals.flow.audit import audit
+from approvals.flow.auditing.audit import audit
 from approvals.store import rows
 from tests.intruder import Intruder, Values, table_of
 from tests.populated import Life

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select, text
 
 from approvals import log
-from approvals.flow import audit, expire
+from approvals.flow.asking import expire
+from approvals.flow.auditing import audit
 from approvals.store.counters import DAY, HOUR, SPANS, buckets_of_call
 from approvals.store.rows import CountRow
 

@@ -10,13 +10,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
 from approvals.core.errors import AssentError
-from approvals.core.events import EventType, parse_leaf
+from approvals.core.history.events import EventType, parse_leaf
 from approvals.core.requests import State
-from approvals.flow import chat
-from approvals.flow.activate import activate
-from approvals.flow.deliver import (
+from approvals.flow.deciding import clicks
+from approvals.flow.operating.activate import activate
+from approvals.flow.people import linking
+from approvals.flow.telling.deliver import (
     LEASE_SECONDS,
     LONGEST_DELAY,
     PATIENCE,
@@ -26,7 +27,7 @@ from approvals.flow.deliver import (
     deliver,
     pause,
 )
-from approvals.flow.outbox import stir
+from approvals.flow.telling.outbox import stir
 from tests.logged import told
 from tests.service import PEOPLE, RULES, TOOLS, bundle_files, start
 
@@ -293,15 +294,15 @@ def test_only_what_the_tools_owner_marked_leaves_in_a_notice(mailing: Running) -
 
 def link_code(running: Running, person: str) -> str:
     session = running.sessions[person]
-    begun = chat.begin_link(running.service, session)
+    begun = linking.begin_link(running.service, session)
     credential = running.passkeys[person].authenticate(begun.options)
-    return chat.start_link(running.service, session, "slack", begun.id, credential).code
+    return linking.start_link(running.service, session, "slack", begun.id, credential).code
 
 
 def linked(running: Running, person: str = "ada", account: str = "U1") -> None:
     code = link_code(running, person)
     assert (
-        chat.finish_link(
+        linking.finish_link(
             running.service, channel="slack", team="T1", account=account, code=code.lower()
         )
         == person
@@ -317,23 +318,23 @@ def code_of(action: object, *args: object, **named: object) -> str:
 def test_an_account_is_linked_by_a_code_that_is_used_once(running: Running) -> None:
     code = link_code(running, "ada")
     take = {"channel": "slack", "team": "T1", "code": code}
-    assert chat.finish_link(running.service, account="U1", **take) == "ada"
-    assert code_of(chat.finish_link, running.service, account="U2", **take) == "link_code"
-    found = chat.person_of(running.service, channel="slack", team="T1", account="U1")
+    assert linking.finish_link(running.service, account="U1", **take) == "ada"
+    assert code_of(linking.finish_link, running.service, account="U2", **take) == "link_code"
+    found = linking.person_of(running.service, channel="slack", team="T1", account="U1")
     assert found is not None
     assert found.person == "ada"
-    assert chat.person_of(running.service, channel="slack", team="T2", account="U1") is None
+    assert linking.person_of(running.service, channel="slack", team="T2", account="U1") is None
     again = link_code(running, "ben")
     other = {**take, "code": again}
-    assert code_of(chat.finish_link, running.service, account="U1", **other) == "account_linked"
-    asked = chat.begin_unlink(running.service, running.sessions["ada"])
+    assert code_of(linking.finish_link, running.service, account="U1", **other) == "account_linked"
+    asked = linking.begin_unlink(running.service, running.sessions["ada"])
     answer = running.passkeys["ada"].authenticate(asked.options)
-    chat.unlink(running.service, running.sessions["ada"], "slack", asked.id, answer)
-    assert chat.person_of(running.service, channel="slack", team="T1", account="U1") is None
+    linking.unlink(running.service, running.sessions["ada"], "slack", asked.id, answer)
+    assert linking.person_of(running.service, channel="slack", team="T1", account="U1") is None
 
 
 def click(running: Running, person: str, request: str, decision: Decision) -> State:
-    return chat.click(
+    return clicks.click(
         running.service,
         running.sessions[person],
         request,
@@ -396,5 +397,5 @@ def test_a_click_waits_until_the_request_can_have_been_read(
 
 def test_a_callback_is_taken_once(running: Running) -> None:
     with ThreadPoolExecutor(8) as pool:
-        taken = list(pool.map(lambda _: chat.once(running.service, "digest"), range(32)))
+        taken = list(pool.map(lambda _: clicks.once(running.service, "digest"), range(32)))
     assert taken.count(True) == 1

@@ -10,20 +10,24 @@ from sqlalchemy import text
 
 from approvals import log
 from approvals.core import b64, evidence_file
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
 from approvals.core.errors import Conflict, ProofError, Unavailable
-from approvals.core.events import parse_leaf
 from approvals.core.evidence_file import EvidenceFile, completeness
+from approvals.core.history.events import parse_leaf
 from approvals.core.jws import KeySet
 from approvals.core.merkle import leaf_hash
 from approvals.core.requests import State
-from approvals.core.tiles import read_entry_bundle
-from approvals.flow import cancel, chat, consume, report, status
-from approvals.flow.activate import activate
-from approvals.flow.answers import Allowed
-from approvals.flow.directory import directory
-from approvals.flow.evidence import evidence
-from approvals.flow.follow import follow
+from approvals.core.tlog.published import FetchedLog
+from approvals.core.tlog.tiles import read_entry_bundle
+from approvals.flow import status
+from approvals.flow.asking import cancel
+from approvals.flow.asking.answers import Allowed
+from approvals.flow.auditing.evidence import evidence
+from approvals.flow.deciding import clicks
+from approvals.flow.granting import consume, report
+from approvals.flow.operating.activate import activate
+from approvals.flow.people.directory import directory
+from approvals.flow.telling.follow import follow
 from tests.service import RULES, TOOLS, bundle_files
 
 if TYPE_CHECKING:
@@ -139,7 +143,7 @@ def wrong(
     service = running.service
     with service.store.read() as tx:
         size = tx.log.leaf_count()
-        whole = evidence_file.FetchedLog(
+        whole = FetchedLog(
             checkpoint=log.checkpoint(tx), leaves=read_entry_bundle(log.entries(tx, 0, size))
         )
     findings = evidence_file.verify(
@@ -194,7 +198,7 @@ def test_a_denials_reason_is_not_rewritten_by_stripping_its_opening(running: Run
 def test_a_click_is_not_given_to_another_person(running: Running) -> None:
     clicking(running)
     request = running.opened("20.00")
-    chat.click(
+    clicks.click(
         running.service,
         running.session("ben"),
         request,
@@ -281,7 +285,7 @@ def test_another_log_does_not_show_that_a_file_is_complete(running: Running) -> 
             orjson.dumps(file),
             jwks=service.keys.jwks(int(time.time())),
             vkeys=[service.keys.vkey],
-            log=evidence_file.FetchedLog(checkpoint=note, leaves=other),
+            log=FetchedLog(checkpoint=note, leaves=other),
         )
         assert [found.step for found in findings if not found.ok] == ["log"]
 

@@ -8,9 +8,9 @@ import pytest
 
 from approvals.core import b64
 from approvals.core.errors import AssentError
-from approvals.flow import signin
-from approvals.flow.activate import activate
-from approvals.flow.figures import figures
+from approvals.flow.auditing.figures import figures
+from approvals.flow.operating.activate import activate
+from approvals.flow.people import signin
 from tests.service import PEOPLE, bundle_files
 
 if TYPE_CHECKING:

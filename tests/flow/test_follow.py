@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from approvals.core.events import parse_leaf, verify_opening
+from approvals.core.history.events import parse_leaf, verify_opening
 from approvals.core.requests import State
-from approvals.flow import follow as follow_module
-from approvals.flow.activate import activate
-from approvals.flow.follow import Digests, digest, follow
+from approvals.flow.operating.activate import activate
+from approvals.flow.telling import follow as follow_module
+from approvals.flow.telling.follow import Digests, digest, follow
 from tests.service import PEOPLE, RULES, bundle_files
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from sqlmodel import func, select
 
-from approvals.flow import chat, expire, signin
+from approvals.flow.asking import expire
+from approvals.flow.people import linking, signin
 from approvals.store.rows import CeremonyRow, LinkCodeRow, SessionRow
 
 if TYPE_CHECKING:
@@ -44,12 +45,12 @@ def test_codes_for_chat_accounts_are_forgotten_when_their_time_has_passed(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(3):
-        begun = chat.begin_link(running.service, running.sessions["ada"])
+        begun = linking.begin_link(running.service, running.sessions["ada"])
         credential = running.passkeys["ada"].authenticate(begun.options)
-        chat.start_link(running.service, running.sessions["ada"], "slack", begun.id, credential)
+        linking.start_link(running.service, running.sessions["ada"], "slack", begun.id, credential)
     store = running.service.store
     honest = store._now
-    for later, left in ((0, 3), (chat.CODE_SECONDS, 0)):
+    for later, left in ((0, 3), (linking.CODE_SECONDS, 0)):
         monkeypatch.setattr(store, "_now", lambda session, by=later: honest(session) + by)
         expire.expire(running.service)
         with store.read() as tx:

@@ -12,12 +12,13 @@ from sqlalchemy import func, select, text
 
 from approvals import log
 from approvals.core.calls import ToolCall, call_hash
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
 from approvals.core.errors import AssentError, ProofError, Unavailable
-from approvals.flow import chat, enrol, signin, vote
-from approvals.flow.activate import activate
-from approvals.flow.consume import consume
-from approvals.flow.rounds import FINDINGS, sequence
+from approvals.flow.deciding import clicks, vote
+from approvals.flow.granting.consume import consume
+from approvals.flow.integrity.rounds import FINDINGS, sequence
+from approvals.flow.operating.activate import activate
+from approvals.flow.people import enrol, linking, signin
 from approvals.flow.service import Service
 from approvals.keys.mark import Mark, Marked
 from approvals.store import open_store
@@ -61,13 +62,13 @@ class Everything:
         self.another_invitation = invited.url.rsplit("/", 1)[1]
         self.ada = ada = running.session("ada")
         self.key = key = running.passkeys["ada"]
-        asked = chat.begin_link(running.service, ada)
-        self.code = chat.start_link(
+        asked = linking.begin_link(running.service, ada)
+        self.code = linking.start_link(
             running.service, ada, "slack", asked.id, key.authenticate(asked.options)
         ).code
         deciding = vote.begin(running.service, ada, running.opened("780.00"), Decision.DENY)
         self.signed = deciding.id, key.authenticate(deciding.options)
-        asked = chat.begin_link(running.service, ada)
+        asked = linking.begin_link(running.service, ada)
         self.linking = asked.id, key.authenticate(asked.options)
         self.proofs = [self.prove() for _ in range(2)]
         further = enrol.prove(running.service, ada, *self.prove())
@@ -98,10 +99,10 @@ class Everything:
             "a challenge for a passkey": lambda: enrol.begin(
                 self.running.service, self.another_invitation
             ),
-            "a chat account": lambda: chat.finish_link(
+            "a chat account": lambda: linking.finish_link(
                 self.running.service, channel="slack", team="T1", account="U1", code=self.code
             ),
-            "a code for a chat account": lambda: chat.start_link(
+            "a code for a chat account": lambda: linking.start_link(
                 self.running.service, self.ada, "another chat", *self.linking
             ),
             "a challenge for a further passkey": lambda: enrol.prove(
@@ -110,7 +111,7 @@ class Everything:
             "a further passkey": lambda: enrol.finish_further(
                 self.running.service, self.ada, *self.further
             ),
-            "a click": lambda: chat.click(
+            "a click": lambda: clicks.click(
                 self.running.service,
                 self.ada,
                 self.clicked,
@@ -386,8 +387,8 @@ GATED = {
     ("vote.py", "count", "add_vote"): "count",
     ("submit.py", "_remember", "add_verdict"): "_decide",
     ("enrol.py", "_enrol", "enrol"): "_enrol",
-    ("chat.py", "finish_link", "link"): "finish_link",
-    ("chat.py", "start_link", "put_code"): "start_link",
+    ("linking.py", "finish_link", "link"): "finish_link",
+    ("linking.py", "start_link", "put_code"): "start_link",
     ("signin.py", "open_session", "sign_in"): "open_session",
     ("enrol.py", "invite", "invite"): "invite",
     ("activate.py", "activate", "activate"): "activate",

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr
 
-from approvals.flow import chat
-from approvals.flow.activate import activate
-from approvals.flow.how_told import Away, Reach, Way, how_told, masked
+from approvals.flow.operating.activate import activate
+from approvals.flow.people import linking
+from approvals.flow.telling.how_told import Away, Reach, Way, how_told, masked
 from tests.service import PEOPLE, bundle_files, start
 
 if TYPE_CHECKING:
@@ -74,15 +74,15 @@ def test_a_service_that_can_send_says_whether_an_account_decides_or_listens(
     )
     ben = running.sessions["ben"]
     assert how_told(running.service, ben).ways == (Way("slack", "", Reach.NO_ADDRESS),)
-    begun = chat.begin_link(running.service, ben)
-    code = chat.start_link(
+    begun = linking.begin_link(running.service, ben)
+    code = linking.start_link(
         running.service,
         ben,
         "slack",
         begun.id,
         running.passkeys["ben"].authenticate(begun.options),
     ).code
-    chat.finish_link(running.service, channel="slack", team="T0X", account="U0BEN", code=code)
+    linking.finish_link(running.service, channel="slack", team="T0X", account="U0BEN", code=code)
     assert how_told(running.service, ben).ways == (Way("slack", "U0BEN", Reach.YES),)
     running.service.store.close()
 

@@ -9,10 +9,10 @@ from sqlalchemy import text
 
 from approvals.core import b64
 from approvals.core.errors import Unavailable
-from approvals.core.events import parse_leaf
-from approvals.flow.answers import Allowed
-from approvals.flow.introduce import introduce, keep_introduced
-from approvals.flow.signatures import unintroduced
+from approvals.core.history.events import parse_leaf
+from approvals.flow.asking.answers import Allowed
+from approvals.flow.auditing.signatures import unintroduced
+from approvals.flow.integrity.introduce import introduce, keep_introduced
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from approvals.core import receipt as receipts
-from approvals.core.events import parse_leaf
-from approvals.flow import consume, expire, status
+from approvals.core.history.events import parse_leaf
+from approvals.flow import status
+from approvals.flow.asking import expire
+from approvals.flow.granting import consume
 
 if TYPE_CHECKING:
     from collections.abc import Callable

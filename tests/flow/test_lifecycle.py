@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from approvals.core import b64, ceremony, directory
-from approvals.core.ceremony import Decision
+from approvals.core import b64, directory
+from approvals.core.decision import ceremony
+from approvals.core.decision.ceremony import Decision
+from approvals.core.decision.occasion import Purpose
 from approvals.core.errors import AssentError, Conflict, EvidenceError, NotFound, Unauthenticated
-from approvals.core.occasion import Purpose
 from approvals.core.requests import State
-from approvals.flow import chat, enrol, look, retire, sight, signin, vote
-from approvals.flow.activate import activate
-from approvals.flow.directory import directory as signed_directory
+from approvals.flow.acting import sight
+from approvals.flow.deciding import look, vote
+from approvals.flow.operating.activate import activate
+from approvals.flow.people import enrol, linking, retire, signin
+from approvals.flow.people.directory import directory as signed_directory
 from approvals.store.accounts import Account
 from tests.service import AGENTS, PEOPLE, TOOLS, bundle_files
 from tests.softkey import SoftKey
@@ -24,7 +27,7 @@ from tests.softkey import SoftKey
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from approvals.flow.session import Session
+    from approvals.flow.acting.session import Session
     from tests.service import Running
 
 WITHOUT_ADA = {
@@ -132,7 +135,7 @@ def test_what_was_begun_with_a_passkey_that_ended_is_not_finished(running: Runni
     decision = vote.begin(running.service, ada, request, Decision.APPROVE)
     further = enrol.begin_further(running.service, ada)
     proved = enrol.prove(running.service, ada, further.id, key.authenticate(further.options))
-    linking = chat.begin_link(running.service, ada)
+    link = linking.begin_link(running.service, ada)
     enrol.invite(running.service, tenant="default", person="ada", replaces=True)
     answers = {
         "decide": lambda: vote.finish(
@@ -141,8 +144,8 @@ def test_what_was_begun_with_a_passkey_that_ended_is_not_finished(running: Runni
         "enrol": lambda: enrol.finish_further(
             running.service, ada, proved.id, SoftKey("thief").register(proved.options)
         ),
-        "link": lambda: chat.start_link(
-            running.service, ada, "slack", linking.id, key.authenticate(linking.options)
+        "link": lambda: linking.start_link(
+            running.service, ada, "slack", link.id, key.authenticate(link.options)
         ),
     }
     assert {name: code_of(act) for name, act in answers.items()} == {
@@ -232,7 +235,7 @@ def test_who_leaves_and_returns_has_nothing_of_what_they_had(running: Running) -
         code_of(lambda: enrol.invitation(running.service, pending.url.rsplit("/", 1)[1]))
         == "invitation_used"
     )
-    assert chat.person_of(running.service, channel="slack", team="T1", account="U1") is None
+    assert linking.person_of(running.service, channel="slack", team="T1", account="U1") is None
     token = signed_directory(running.service, "default")
     listed = directory.verify(token, keys=running.service.keys.jwks(_now(running)))
     ada = listed.person("ada")
@@ -352,21 +355,24 @@ def test_a_stolen_browser_unlinks_nothing(running: Running) -> None:
     with running.service.store.begin() as tx:
         tx.accounts.link(Account("slack", "T1", "U1", "default", "ada", tx.now))
     ada = running.sessions["ada"]
-    begun = chat.begin_unlink(running.service, ada)
+    begun = linking.begin_unlink(running.service, ada)
     for wrong, code in (
         (running.passkeys["ben"].authenticate(begun.options), "unknown_passkey"),
-        (running.passkeys["ada"].authenticate(chat.begin_link(running.service, ada).options), ""),
+        (
+            running.passkeys["ada"].authenticate(linking.begin_link(running.service, ada).options),
+            "",
+        ),
     ):
-        begun = chat.begin_unlink(running.service, ada)
+        begun = linking.begin_unlink(running.service, ada)
         found = code_of(
-            lambda id_=begun.id, it=wrong: chat.unlink(running.service, ada, "slack", id_, it)  # type: ignore[misc]
+            lambda id_=begun.id, it=wrong: linking.unlink(running.service, ada, "slack", id_, it)  # type: ignore[misc]
         )
         assert found == code or found in {"challenge", "client_data"}
-    assert chat.linked(running.service, ada, "slack") is not None
-    begun = chat.begin_unlink(running.service, ada)
+    assert linking.linked(running.service, ada, "slack") is not None
+    begun = linking.begin_unlink(running.service, ada)
     answer = running.passkeys["ada"].authenticate(begun.options)
-    chat.unlink(running.service, ada, "slack", begun.id, answer)
-    assert chat.linked(running.service, ada, "slack") is None
+    linking.unlink(running.service, ada, "slack", begun.id, answer)
+    assert linking.linked(running.service, ada, "slack") is None
 
 
 @pytest.mark.parametrize("handle", ["", None])
@@ -397,8 +403,8 @@ def test_what_is_signed_says_what_for_and_is_good_for_nothing_else(running: Runn
     begun = {
         "assent/sign-in/1": signin.begin(running.service),
         "assent/proof/1 add-passkey": enrol.begin_further(running.service, ada),
-        "assent/proof/1 link-account": chat.begin_link(running.service, ada),
-        "assent/proof/1 unlink-account": chat.begin_unlink(running.service, ada),
+        "assent/proof/1 link-account": linking.begin_link(running.service, ada),
+        "assent/proof/1 unlink-account": linking.begin_unlink(running.service, ada),
         "assent/proof/1 revoke-passkey": retire.begin_revoke(running.service, ada, held),
     }
     for name, given in begun.items():

@@ -9,16 +9,19 @@ import pytest
 
 from approvals.core import canonical
 from approvals.core.calls import ToolCall
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
 from approvals.core.errors import AssentError
-from approvals.core.events import EventType
+from approvals.core.history.events import EventType
 from approvals.core.requests import State
-from approvals.flow import consume, look, sight, status, vote
-from approvals.flow.activate import activate
-from approvals.flow.answers import Answer, Denied, Opened
-from approvals.flow.caller import Submission
-from approvals.flow.cancel import cancel
-from approvals.flow.submit import submit
+from approvals.flow import status
+from approvals.flow.acting import sight
+from approvals.flow.acting.caller import Submission
+from approvals.flow.asking.answers import Answer, Denied, Opened
+from approvals.flow.asking.cancel import cancel
+from approvals.flow.asking.submit import submit
+from approvals.flow.deciding import look, vote
+from approvals.flow.granting import consume
+from approvals.flow.operating.activate import activate
 from tests.logged import told
 from tests.service import AGENTS, PEOPLE, TARGET, bundle_files, start
 

@@ -19,8 +19,11 @@ from sqlalchemy import text
 
 from approvals.core import b64
 from approvals.core.errors import Conflict
-from approvals.flow import consume, enrol, expire, subjects
-from approvals.flow.answers import Opened
+from approvals.flow.asking import expire
+from approvals.flow.asking.answers import Opened
+from approvals.flow.granting import consume
+from approvals.flow.knowing import subjects
+from approvals.flow.people import enrol
 from approvals.store.requests import Requests
 from tests.service import start
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from approvals.flow import look
-from approvals.flow.activate import activate
+from approvals.flow.deciding import look
+from approvals.flow.operating.activate import activate
 from tests.service import PEOPLE, bundle_files
 
 if TYPE_CHECKING:

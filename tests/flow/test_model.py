@@ -28,9 +28,11 @@ from hypothesis.stateful import (
 
 from approvals import log
 from approvals.core.errors import AssentError
-from approvals.core.events import parse_leaf
-from approvals.flow import cancel, consume, expire, status
-from approvals.flow.audit import audit
+from approvals.core.history.events import parse_leaf
+from approvals.flow import status
+from approvals.flow.asking import cancel, expire
+from approvals.flow.auditing.audit import audit
+from approvals.flow.granting import consume
 from tests.service import start
 
 if TYPE_CHECKING:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from approvals.flow import chat, enrol, look, restore, retire
-from approvals.flow.activate import activate
-from approvals.flow.deliver import deliver
-from approvals.flow.rounds import sequence
+from approvals.flow.deciding import look
+from approvals.flow.integrity.rounds import sequence
+from approvals.flow.operating import restore
+from approvals.flow.operating.activate import activate
+from approvals.flow.people import enrol, linking, retire
+from approvals.flow.telling.deliver import deliver
 from tests.flow.test_deliver import WITH_MAIL, Recorder
 from tests.flow.test_lifecycle import WITHOUT_ADA
 from tests.service import Running, bundle_files
@@ -48,14 +50,14 @@ def own_revoke(running: Running) -> None:
 
 
 def link(running: Running) -> None:
-    proven = answered(running, chat.begin_link)
-    code = chat.start_link(running.service, running.session("ada"), "slack", *proven).code
-    chat.finish_link(running.service, channel="slack", team="T1", account="U1", code=code)
+    proven = answered(running, linking.begin_link)
+    code = linking.start_link(running.service, running.session("ada"), "slack", *proven).code
+    linking.finish_link(running.service, channel="slack", team="T1", account="U1", code=code)
 
 
 def unlink(running: Running) -> None:
-    proven = answered(running, chat.begin_unlink)
-    chat.unlink(running.service, running.session("ada"), "slack", *proven)
+    proven = answered(running, linking.begin_unlink)
+    linking.unlink(running.service, running.session("ada"), "slack", *proven)
 
 
 def shell_revoke(running: Running) -> None:

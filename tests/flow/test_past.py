@@ -13,15 +13,17 @@ from sqlalchemy import text
 from approvals.core import b64, evidence_file, jws
 from approvals.core import directory as directories
 from approvals.core.approval import MAX_LIFE, MAX_SKEW
-from approvals.core.ceremony import StepUp
+from approvals.core.decision.ceremony import StepUp
 from approvals.core.errors import AssentError, Unavailable
 from approvals.core.jws import KeySet
-from approvals.flow import consume, retire, status
-from approvals.flow.activate import activate
-from approvals.flow.directory import directory
-from approvals.flow.evidence import evidence
-from approvals.flow.history import History
-from approvals.flow.introduce import introduce
+from approvals.flow import status
+from approvals.flow.auditing.evidence import evidence
+from approvals.flow.granting import consume
+from approvals.flow.integrity.introduce import introduce
+from approvals.flow.knowing.history import History
+from approvals.flow.operating.activate import activate
+from approvals.flow.people import retire
+from approvals.flow.people.directory import directory
 from approvals.flow.service import Service
 from approvals.keys import Keyring
 from approvals.keys.mark import Mark, Marked
@@ -214,7 +216,7 @@ def test_nothing_is_published_that_has_no_place_in_the_log(
 ) -> None:
     running.enrol("cleo")
     with monkeypatch.context() as patch:
-        patch.setattr("approvals.flow.directory.sequence", lambda _service: 0)
+        patch.setattr("approvals.flow.people.directory.sequence", lambda _service: 0)
         with pytest.raises(Unavailable) as refused:
             directory(running.service, "default")
     assert refused.value.code == "not_logged"

@@ -17,16 +17,20 @@ import pytest
 from sqlalchemy import text
 
 from approvals import log
-from approvals.core import b64, canonical, events
+from approvals.core import b64, canonical
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.errors import Conflict
-from approvals.core.events import SHAPES, EventType, parse_leaf, verify_opening
-from approvals.flow import cancel, chat, consume, expire, introduce, report, retire
-from approvals.flow.activate import activate
-from approvals.flow.answers import Allowed, Denied
-from approvals.flow.caller import Provenance
-from approvals.flow.deliver import GiveUp, deliver
-from approvals.flow.follow import follow
+from approvals.core.history import events
+from approvals.core.history.events import SHAPES, EventType, parse_leaf, verify_opening
+from approvals.flow.acting.caller import Provenance
+from approvals.flow.asking import cancel, expire
+from approvals.flow.asking.answers import Allowed, Denied
+from approvals.flow.granting import consume, report
+from approvals.flow.integrity import introduce
+from approvals.flow.operating.activate import activate
+from approvals.flow.people import linking, retire
+from approvals.flow.telling.deliver import GiveUp, deliver
+from approvals.flow.telling.follow import follow
 from tests.flow.test_deliver import WITH_MAIL, Recorder
 from tests.service import RULES, TARGET, bundle_files
 
@@ -83,13 +87,13 @@ def story(running: Running, later: Callable[[int], None]) -> None:
     cancel.cancel(service, caller, withdrawn)
     assert isinstance(running.submit("acc-1", tool="balance"), Allowed)
     assert isinstance(running.submit("100000.00"), Denied)
-    begun = chat.begin_link(service, running.sessions["ada"])
+    begun = linking.begin_link(service, running.sessions["ada"])
     credential = running.passkeys["ada"].authenticate(begun.options)
-    code = chat.start_link(service, running.sessions["ada"], "slack", begun.id, credential).code
-    chat.finish_link(service, channel="slack", team="T0001", account="U0001", code=code)
-    asked = chat.begin_unlink(service, running.sessions["ada"])
+    code = linking.start_link(service, running.sessions["ada"], "slack", begun.id, credential).code
+    linking.finish_link(service, channel="slack", team="T0001", account="U0001", code=code)
+    asked = linking.begin_unlink(service, running.sessions["ada"])
     answer = running.passkeys["ada"].authenticate(asked.options)
-    chat.unlink(service, running.sessions["ada"], "slack", asked.id, answer)
+    linking.unlink(service, running.sessions["ada"], "slack", asked.id, answer)
     running.opened("752.00", **told)
     deliver(service, Recorder(fails=[GiveUp("no_such_user")]), worker="w")
     later(400)

@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import text
 
-from approvals.core import canonical, policy
+from approvals import policy
+from approvals.core import canonical
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.errors import Conflict, Forbidden
-from approvals.core.events import EventType
+from approvals.core.history.events import EventType
 from approvals.core.requests import State
-from approvals.flow import consume, evidence
-from approvals.flow.activate import activate
-from approvals.flow.answers import Allowed, Answer, Denied, Opened
-from approvals.flow.audit import audit
-from approvals.flow.caller import Caller, Submission
-from approvals.flow.outbox import Caps, NoticeKind, tell
-from approvals.flow.submit import submit
-from approvals.flow.weigh import KEPT_CALL
+from approvals.flow.acting.caller import Caller, Submission
+from approvals.flow.asking.answers import Allowed, Answer, Denied, Opened
+from approvals.flow.asking.submit import submit
+from approvals.flow.asking.weigh import KEPT_CALL
+from approvals.flow.auditing import evidence
+from approvals.flow.auditing.audit import audit
+from approvals.flow.granting import consume
+from approvals.flow.operating.activate import activate
+from approvals.flow.telling.outbox import Caps, NoticeKind, tell
 from approvals.store.notices import NEVER, Notice
 from tests.company import make_signing_key
 from tests.logged import told
@@ -292,7 +294,7 @@ def _events(running: Running, subject: str) -> list[str]:
 def test_an_agent_does_not_lengthen_the_history_of_its_request(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("approvals.flow.submit.KEPT_REPEATS", 3)
+    monkeypatch.setattr("approvals.flow.asking.submit.KEPT_REPEATS", 3)
     running.enrol("ada")
     request_id = running.opened("20.00")
     for number in range(8):
@@ -313,7 +315,7 @@ def test_an_agent_does_not_lengthen_the_history_of_its_request(
 def test_refused_uses_do_not_lengthen_the_history_of_an_approval(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("approvals.flow.consume.KEPT_REFUSALS", 3)
+    monkeypatch.setattr("approvals.flow.granting.consume.KEPT_REFUSALS", 3)
     allowed = running.submit("1", tool="balance")
     assert isinstance(allowed, Allowed)
     jti = f"apr_{allowed.id[4:]}"

@@ -12,9 +12,10 @@ from jwcrypto.jwk import JWK
 from approvals.core.errors import AssentError
 from approvals.core.jws import SigningKey
 from approvals.core.requests import State
-from approvals.flow import consume, status
-from approvals.flow.activate import activate
-from approvals.flow.answers import Allowed
+from approvals.flow import status
+from approvals.flow.asking.answers import Allowed
+from approvals.flow.granting import consume
+from approvals.flow.operating.activate import activate
 from approvals.store.rows import PasskeyRow
 from tests.company import make_signing_key
 from tests.service import AGENTS, ENFORCER, PEOPLE, RULES, TARGET, TOOLS, bundle_files

@@ -15,13 +15,17 @@ from sqlmodel import SQLModel
 
 from approvals import log
 from approvals.core.errors import AssentError, Conflict, ProofError
-from approvals.core.events import BUNDLES, SERVICE, Event, EventType
-from approvals.flow import answers, consume, look, reading, report, status
-from approvals.flow.activate import activate
-from approvals.flow.evidence import evidence
-from approvals.flow.gate import closed
-from approvals.flow.restore import Ending, accept, checked, reopen
-from approvals.flow.rounds import read_back, sequence, sweep
+from approvals.core.history.events import BUNDLES, SERVICE, Event, EventType
+from approvals.flow import status
+from approvals.flow.asking import answers
+from approvals.flow.auditing.evidence import evidence
+from approvals.flow.deciding import look
+from approvals.flow.granting import consume, report
+from approvals.flow.integrity.gate import closed
+from approvals.flow.integrity.rounds import read_back, sequence, sweep
+from approvals.flow.knowing import reading
+from approvals.flow.operating.activate import activate
+from approvals.flow.operating.restore import Ending, accept, checked, reopen
 from approvals.flow.service import Service, new_occasion, occasion_of
 from approvals.keys.mark import Mark
 from approvals.store import open_store, rows

@@ -11,26 +11,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from approvals import flow
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
+from approvals.core.decision.occasion import Purpose
 from approvals.core.errors import AssentError
-from approvals.core.occasion import Purpose
-from approvals.flow import (
-    chat,
-    enrol,
-    figures,
-    how_told,
-    look,
-    passkeys,
-    proof,
-    retire,
-    sight,
-    signin,
-    vote,
-)
-from approvals.flow.accounts import log_linked, log_unlinked
-from approvals.flow.activate import activate
-from approvals.flow.audit import audit
-from approvals.flow.session import verify_present
+from approvals.flow.acting import sight
+from approvals.flow.acting.session import verify_present
+from approvals.flow.auditing import figures
+from approvals.flow.auditing.audit import audit
+from approvals.flow.deciding import clicks, look, vote
+from approvals.flow.operating.activate import activate
+from approvals.flow.people import enrol, linking, passkeys, proof, retire, signin
+from approvals.flow.people.accounts import log_linked, log_unlinked
+from approvals.flow.telling import how_told
 from approvals.store.accounts import Account
 from tests.flow.test_lifecycle import WITHOUT_ADA, session_of, sign_in
 from tests.service import Running, bundle_files, start
@@ -40,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from approvals.flow.session import Session
+    from approvals.flow.acting.session import Session
     from approvals.store import Tx
 
     Use = Callable[[Session], object]
@@ -126,7 +118,7 @@ class Uses:
         yield "look.passkeys", lambda now: look.passkeys(service, now)
         yield "how_told.how_told", lambda now: how_told.how_told(service, now)
         yield "figures.figures", lambda now: figures.figures(service, now)
-        yield "chat.linked", lambda now: chat.linked(service, now, "slack")
+        yield "linking.linked", lambda now: linking.linked(service, now, "slack")
         request = self.request()
         yield "look.request", lambda now: look.request(service, now, request)
         yield (
@@ -141,8 +133,8 @@ class Uses:
         yield "vote.finish", lambda now: vote.finish(service, now, begun.id, signed)
         clicked = self.request()
         yield (
-            "chat.click",
-            lambda now: chat.click(
+            "clicks.click",
+            lambda now: clicks.click(
                 service, now, clicked, Decision.DENY, reason=None, channel="slack"
             ),
         )
@@ -154,12 +146,12 @@ class Uses:
         yield "enrol.prove", lambda now: enrol.prove(service, now, *adding)
         further = self.further(live())
         yield "enrol.finish_further", lambda now: enrol.finish_further(service, now, *further)
-        yield "chat.begin_link", lambda now: chat.begin_link(service, now)
-        linking = self.proven(live(), Purpose.LINK)
-        yield "chat.start_link", lambda now: chat.start_link(service, now, "slack", *linking)
-        yield "chat.begin_unlink", lambda now: chat.begin_unlink(service, now)
+        yield "linking.begin_link", lambda now: linking.begin_link(service, now)
+        link = self.proven(live(), Purpose.LINK)
+        yield "linking.start_link", lambda now: linking.start_link(service, now, "slack", *link)
+        yield "linking.begin_unlink", lambda now: linking.begin_unlink(service, now)
         unlinking = self.proven(live(), Purpose.UNLINK)
-        yield "chat.unlink", lambda now: chat.unlink(service, now, "another chat", *unlinking)
+        yield "linking.unlink", lambda now: linking.unlink(service, now, "another chat", *unlinking)
         *_, newest = look.passkeys(service, live())
         ended = newest.credential_id
         yield "retire.begin_revoke", lambda now: retire.begin_revoke(service, now, ended)
@@ -174,8 +166,9 @@ class Uses:
 def taking_a_session() -> set[str]:
     """Every function and method of the use cases that has a parameter for a session."""
     found = set()
-    for each in pkgutil.iter_modules(flow.__path__):
-        module = importlib.import_module(f"approvals.flow.{each.name}")
+    for each in pkgutil.walk_packages(flow.__path__, f"{flow.__name__}."):
+        module = importlib.import_module(each.name)
+        short = each.name.rpartition(".")[2]
         own = [
             it for it in vars(module).values() if getattr(it, "__module__", "") == module.__name__
         ]
@@ -183,7 +176,7 @@ def taking_a_session() -> set[str]:
         for kind in (it for it in own if inspect.isclass(it)):
             functions += [it for it in vars(kind).values() if inspect.isfunction(it)]
         found |= {
-            f"{each.name}.{function.__qualname__}"
+            f"{short}.{function.__qualname__}"
             for function in functions
             for name, kind in function.__annotations__.items()
             if name != "return" and re.search(r"\bSession\b", str(kind))
@@ -198,7 +191,7 @@ def link(running: Running) -> Session:
         assert tx.accounts.link(account)
         log_linked(tx, account, code_hash="0" * 64)
     channel, team, number = ACCOUNT
-    found = chat.person_of(running.service, channel=channel, team=team, account=number)
+    found = linking.person_of(running.service, channel=channel, team=team, account=number)
     assert found is not None
     return found
 
@@ -263,7 +256,7 @@ def test_a_person_who_is_gone_is_signed_out_in_the_transaction_of_use(
     for use in (
         lambda: look.request(running.service, session, request),
         lambda: vote.begin(running.service, session, request, Decision.DENY),
-        lambda: chat.click(
+        lambda: clicks.click(
             running.service, session, request, Decision.DENY, reason=None, channel="slack"
         ),
     ):

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from approvals.core import sizes
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
 from approvals.core.errors import AdmissionError, EvidenceError
 from approvals.core.requests import State
-from approvals.flow import enrol, sight, vote
+from approvals.flow.acting import sight
+from approvals.flow.deciding import vote
+from approvals.flow.people import enrol
 from tests.service import Running, start
 from tests.softkey import SoftKey
 

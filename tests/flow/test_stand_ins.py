@@ -14,10 +14,11 @@ from approvals.core import evidence_file
 from approvals.core.calls import ToolCall
 from approvals.core.errors import ApprovalRejected, NotFound
 from approvals.core.requests import State
-from approvals.flow import consume, status
-from approvals.flow.activate import activate
-from approvals.flow.directory import directory
-from approvals.flow.evidence import evidence
+from approvals.flow import status
+from approvals.flow.auditing.evidence import evidence
+from approvals.flow.granting import consume
+from approvals.flow.operating.activate import activate
+from approvals.flow.people.directory import directory
 from approvals.verifier import Verifier
 from tests.service import ENFORCER, PEOPLE, TARGET, bundle_files
 

@@ -16,14 +16,16 @@ from approvals.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from approvals.core.events import parse_leaf
+from approvals.core.history.events import parse_leaf
 from approvals.core.requests import State
-from approvals.flow import consume, expire, status
-from approvals.flow.activate import activate
-from approvals.flow.answers import Allowed, Denied, Opened
-from approvals.flow.caller import Caller, Submission
-from approvals.flow.cancel import cancel
-from approvals.flow.submit import submit
+from approvals.flow import status
+from approvals.flow.acting.caller import Caller, Submission
+from approvals.flow.asking import expire
+from approvals.flow.asking.answers import Allowed, Denied, Opened
+from approvals.flow.asking.cancel import cancel
+from approvals.flow.asking.submit import submit
+from approvals.flow.granting import consume
+from approvals.flow.operating.activate import activate
 from approvals.verifier import Verifier
 from tests.service import ENFORCER, TARGET, bundle_files
 

@@ -10,7 +10,7 @@ import pytest
 from sqlmodel import func, select
 
 from approvals.core.errors import AssentError, Conflict, Unauthenticated
-from approvals.flow import signin
+from approvals.flow.people import signin
 from approvals.store.rows import CeremonyRow
 from tests.service import open_service, start
 from tests.softkey import SoftKey

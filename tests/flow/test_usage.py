@@ -5,8 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from approvals.flow.activate import activate
-from approvals.flow.answers import Allowed, Denied
+from approvals.flow.asking.answers import Allowed, Denied
+from approvals.flow.operating.activate import activate
 from tests.service import AGENTS, RULES, bundle_files
 
 if TYPE_CHECKING:

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from approvals.core import receipt as receipts
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
 from approvals.core.errors import AssentError
 from approvals.core.requests import State
-from approvals.flow import consume, look, sight, status, vote
-from approvals.flow.session import Browser, Session
+from approvals.flow import status
+from approvals.flow.acting import sight
+from approvals.flow.acting.session import Browser, Session
+from approvals.flow.deciding import look, vote
+from approvals.flow.granting import consume
 
 if TYPE_CHECKING:
     from tests.service import Running

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from approvals.core import canonical, display, policy
+from approvals import policy
+from approvals.core import canonical, display
 from approvals.core.calls import ToolCall
 from approvals.core.errors import Unauthenticated, Unavailable
-from approvals.flow import weigh
-from approvals.flow.activate import activate
-from approvals.flow.answers import Allowed, Denied, Opened
-from approvals.flow.submit import TRIES
+from approvals.flow.asking import weigh
+from approvals.flow.asking.answers import Allowed, Denied, Opened
+from approvals.flow.asking.submit import TRIES
+from approvals.flow.operating.activate import activate
 from tests.service import AGENTS, RULES, bundle_files
 
 if TYPE_CHECKING:

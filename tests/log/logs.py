@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from approvals.core.checkpoint import vkey
-from approvals.core.events import Event, EventType
+from approvals.core.history.events import Event, EventType
+from approvals.core.tlog.checkpoint import vkey
 from approvals.log import append, sequence
 from tests.log.memory import MemoryStore
 

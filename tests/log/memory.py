@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from approvals.core.events import Link, seal
-from approvals.core.leaves import Filed, Leaf, Staged, StoredCheckpoint
+from approvals.core.history.events import Link, seal
 from approvals.core.merkle import leaf_hash
+from approvals.core.tlog.leaves import Filed, Leaf, Staged, StoredCheckpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from approvals.core.events import Event
+    from approvals.core.history.events import Event
 
 
 @dataclass

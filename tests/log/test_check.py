@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from approvals.core import b64
-from approvals.core.checkpoint import Checkpoint, sign_checkpoint
 from approvals.core.errors import ProofError
-from approvals.core.leaves import StoredCheckpoint
 from approvals.core.merkle import leaf_hash, root
+from approvals.core.tlog.checkpoint import Checkpoint, sign_checkpoint
+from approvals.core.tlog.leaves import StoredCheckpoint
 from approvals.log import check, sequence
 from approvals.log.check import CHUNK, MOST_FINDINGS
 from tests.log.logs import NOW, Signer, grow, memory_log, stage

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from approvals.core.errors import ProofError
-from approvals.core.events import Chain, parse_leaf
+from approvals.core.history.events import Chain, parse_leaf
 from approvals.core.merkle import root
 from approvals.log import append, check, checkpoint, inclusion, sequence
 from approvals.log.check import CHUNK

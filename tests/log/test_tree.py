@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from approvals.core.checkpoint import parse_checkpoint, read_entry_bundle
 from approvals.core.errors import NotFound, ProofError
-from approvals.core.events import parse_leaf
+from approvals.core.history.events import parse_leaf
 from approvals.core.merkle import (
     leaf_hash,
     node_hash,
@@ -18,6 +17,7 @@ from approvals.core.merkle import (
     verify_consistency,
     verify_inclusion,
 )
+from approvals.core.tlog.checkpoint import parse_checkpoint, read_entry_bundle
 from approvals.log import checkpoint, consistency, entries, inclusion, sequence, tile
 from approvals.log.tree import Frontier
 from tests.log.logs import NOW, Signer, memory_log, stage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from approvals.core.requests import State
-from approvals.flow.brief import Brief
+from approvals.flow.telling.brief import Brief
 
 REQUEST = "req_abcdefghijklmnopqrstuvwxyz"
 URL = f"https://approve.example/r/{REQUEST}"

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from approvals.core import display
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
 from approvals.core.requests import State
-from approvals.flow.look import RequestCard
-from approvals.flow.outbox import NoticeKind
+from approvals.flow.deciding.look import RequestCard
+from approvals.flow.telling.outbox import NoticeKind
 from integrations.slack import blocks, notes
 from integrations.slack.text import BAR, cost, escaped, fit, fit_barred
 from tests.slack.briefs import NAUGHTY, REQUEST, URL, brief
@@ -23,7 +23,7 @@ from tests.slack.limits import check_message, check_view, text_objects
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from approvals.flow.brief import Brief
+    from approvals.flow.telling.brief import Brief
 
 UNSEEN = frozenset({"Cf", "Cc", "Co", "Cs", "Cn"})
 CONTROL = re.compile(r"<[^>]*>?")

@@ -10,9 +10,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from approvals.app import build_app
-from approvals.core.bundle import Bundle
 from approvals.flow.service import Service
 from approvals.keys import Keyring
+from approvals.policy.bundle import Bundle
 from approvals.store import open_store
 from integrations.slack.callbacks import COMMANDS, INTERACTIONS, LARGEST
 from tests.service import RULES

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from approvals.flow import cancel
-from approvals.flow.deliver import GiveUp, Message, Recipient, TryAgain
-from approvals.flow.outbox import NoticeKind
+from approvals.flow.asking import cancel
+from approvals.flow.telling.deliver import GiveUp, Message, Recipient, TryAgain
+from approvals.flow.telling.outbox import NoticeKind
 from integrations.slack import client
 from integrations.slack.channel import SlackChannel
 from tests.service import PEOPLE

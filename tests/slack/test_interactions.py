@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from approvals.flow import cancel, chat
-from approvals.flow.accounts import log_linked, log_unlinked
+from approvals.flow.asking import cancel
+from approvals.flow.people import linking
+from approvals.flow.people.accounts import log_linked, log_unlinked
 from approvals.store.accounts import Account
 from integrations.slack.callbacks import INTERACTIONS
 from tests.service import RULES
@@ -19,7 +20,7 @@ from tests.slack.workplace import URL, Workplace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from approvals.flow.session import Session
+    from approvals.flow.acting.session import Session
     from tests.slack.records import Message
 
 
@@ -123,7 +124,7 @@ def test_an_account_that_is_unlinked_while_its_click_is_under_way_decides_and_se
     """It is unlinked after Slack's callback found whose it was, and before anything was done."""
     request, message = small
     service = place.running.service
-    found = chat.person_of
+    found = linking.person_of
 
     def found_and_then_unlinked(*asked: Any, **named: Any) -> Session | None:
         session = found(*asked, **named)
@@ -144,7 +145,7 @@ def test_an_account_that_is_unlinked_while_its_click_is_under_way_decides_and_se
     ]
     for act in acts:
         with monkeypatch.context() as patch:
-            patch.setattr(chat, "person_of", found_and_then_unlinked)
+            patch.setattr(linking, "person_of", found_and_then_unlinked)
             assert act() == gone
         with service.store.begin() as tx:
             account = Account("slack", TEAM, "U0ADA", "default", "ada", tx.now)

@@ -10,9 +10,9 @@ from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from approvals.app import build_app
-from approvals.flow import chat
-from approvals.flow.activate import activate
-from approvals.flow.deliver import deliver
+from approvals.flow.operating.activate import activate
+from approvals.flow.people import linking
+from approvals.flow.telling.deliver import deliver
 from integrations.slack.channel import SlackChannel
 from tests.service import PEOPLE, RULES, TOOLS, bundle_files, start
 from tests.slack.counterpart import form
@@ -74,14 +74,14 @@ class Workplace:
 
     def link_code(self, person: str) -> str:
         service, session = self.running.service, self.running.sessions[person]
-        begun = chat.begin_link(service, session)
+        begun = linking.begin_link(service, session)
         credential = self.running.passkeys[person].authenticate(begun.options)
-        return chat.start_link(service, session, "slack", begun.id, credential).code
+        return linking.start_link(service, session, "slack", begun.id, credential).code
 
     def link(self, *people: str) -> None:
         """Link people's accounts, as if they had typed their codes."""
         for person in people:
-            chat.finish_link(
+            linking.finish_link(
                 self.running.service,
                 channel="slack",
                 team=TEAM,

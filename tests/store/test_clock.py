@@ -11,9 +11,9 @@ from sqlalchemy import text
 
 from approvals.cli.application import run
 from approvals.core.errors import Conflict, Unavailable
-from approvals.core.events import EventType
-from approvals.flow.repair import repair_clock
-from approvals.flow.rounds import sequence
+from approvals.core.history.events import EventType
+from approvals.flow.integrity.rounds import sequence
+from approvals.flow.operating.repair import repair_clock
 from approvals.store import clock as clocks
 from approvals.store import open_store
 from approvals.store.clock import JUMP, SKEW, SLEW

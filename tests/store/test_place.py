@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from approvals.core.errors import Unavailable
-from approvals.flow.rounds import sequence
+from approvals.flow.integrity.rounds import sequence
 from approvals.store import open_store
 from tests.seals import mac
 from tests.service import start

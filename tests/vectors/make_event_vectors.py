@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from approvals.core import b64, canonical
-from approvals.core.events import SHAPES, Chain, Event, EventType, seal
+from approvals.core.history.events import SHAPES, Chain, Event, EventType, seal
 from approvals.core.merkle import leaf_hash
 
 FILE = Path(__file__).parent / "events.json"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from approvals.core import b64
-from approvals.core.ceremony import StepUp
+from approvals.core.decision.ceremony import StepUp
 from approvals.core.directory import FormerKey, FormerPlace
 from approvals.core.evidence_file import EvidenceFile
 from tests.company import ISSUER, NOW, ORIGIN, RP_ID, TWO_FROM_FINANCE, enrolled

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from approvals.flow.activate import activate
-from approvals.flow.deliver import deliver
+from approvals.flow.operating.activate import activate
 from approvals.flow.service import DEFAULT_TENANT
+from approvals.flow.telling.deliver import deliver
 from integrations import connect
 from integrations.slack.channel import SlackChannel
 from tests.company import public_jwk
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from approvals.flow.deliver import Channel
+    from approvals.flow.telling.deliver import Channel
 
 Found = TypeVar("Found")
 

@@ -16,8 +16,10 @@ from approvals.config import load
 from approvals.core.calls import ToolCall
 from approvals.core.directory import Directory
 from approvals.core.jws import verify
-from approvals.flow import activate, answers, directory, enrol, submit
-from approvals.flow.caller import Submission
+from approvals.flow.acting.caller import Submission
+from approvals.flow.asking import answers, submit
+from approvals.flow.operating import activate
+from approvals.flow.people import directory, enrol
 from approvals.flow.service import DEFAULT_TENANT, Service
 from approvals.guard import Guard
 from approvals.store import rows

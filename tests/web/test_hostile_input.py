@@ -10,8 +10,8 @@ from starlette.testclient import TestClient
 
 from approvals.app import build_app
 from approvals.core import b64
-from approvals.core.ceremony import StepUp
-from approvals.flow import enrol
+from approvals.core.decision.ceremony import StepUp
+from approvals.flow.people import enrol
 from tests.service import Running, start
 from tests.softkey import SoftKey
 

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from approvals.flow import chat
-from approvals.flow.outbox import NoticeKind, tell
+from approvals.flow.people import linking
+from approvals.flow.people.signin import session
 from approvals.flow.service import DEFAULT_TENANT
-from approvals.flow.signin import session
+from approvals.flow.telling.outbox import NoticeKind, tell
 from tests.progress import PATIENCE
 from tests.slack.records import TEAM
 from tests.web.notified import ADA, Office, office
@@ -43,11 +43,11 @@ def link_slack(place: Office, ada: Visit) -> None:
     her = session(service, ada.http.cookies["assent"])
     assert her is not None
     assert ada.passkey is not None
-    begun = chat.begin_link(service, her)
-    code = chat.start_link(
+    begun = linking.begin_link(service, her)
+    code = linking.start_link(
         service, her, "slack", begun.id, ada.passkey.authenticate(begun.options)
     ).code
-    chat.finish_link(service, channel="slack", team=TEAM, account=ADA, code=code)
+    linking.finish_link(service, channel="slack", team=TEAM, account=ADA, code=code)
 
 
 def every_notice(place: Office, ada: Visit) -> str:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from approvals.core import display
 from approvals.core.requests import State
-from approvals.flow import look
-from approvals.flow.figures import Figure, Figures
-from approvals.flow.look import OutcomeView, RequestView
+from approvals.flow.auditing.figures import Figure, Figures
+from approvals.flow.deciding import look
+from approvals.flow.deciding.look import OutcomeView, RequestView
 from tests.service import Peopled
 from tests.web.site import open_site, submit_directly
 from web.marks import marked

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from approvals.core import canonical
 from approvals.core.errors import BundleError
-from approvals.flow.activate import activate
-from approvals.flow.deliver import GiveUp, TryAgain, deliver
-from approvals.flow.outbox import NoticeKind
+from approvals.flow.operating.activate import activate
 from approvals.flow.service import Service
+from approvals.flow.telling.deliver import GiveUp, TryAgain, deliver
+from approvals.flow.telling.outbox import NoticeKind
 from integrations.webhook import WebhookChannel, sender, signature
 from tests.email.mails import BRIEF, ENDED, message
 from tests.service import PEOPLE, TOOLS, Running, bundle_files, start

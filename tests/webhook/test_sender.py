@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from approvals.flow.deliver import SEND_SECONDS
+from approvals.flow.telling.deliver import SEND_SECONDS
 from integrations.webhook import sender
 from integrations.webhook.sender import Answer, dialled, post
 from integrations.webhook.target import HookRefused, target
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from approvals.core.urls import Url
+    from approvals.core.addresses.urls import Url
 
 PUBLIC = "93.184.216.34"
 TLS = ssl.create_default_context()

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from approvals.flow.figures import QUICK_SECONDS, Figure, Figures, Signed
+from approvals.flow.auditing.figures import QUICK_SECONDS, Figure, Figures, Signed
 from web.times import lasted
 
 # The plot is drawn in these units, which are CSS pixels on a small phone.

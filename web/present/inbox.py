@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from approvals.core.requests import State
-from approvals.flow.look import RequestCard
+from approvals.flow.deciding.look import RequestCard
 
 RECENT = 20
 

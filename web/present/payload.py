@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from approvals.core.display import marks
-from approvals.flow.sight import FOLD
+from approvals.flow.acting.sight import FOLD
 
 ITEMS = 8
 """Items of a list before the fold."""

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
 from approvals.core.requests import State
-from approvals.flow.look import OutcomeView, RequestView, RequirementView, VoteView
+from approvals.flow.deciding.look import OutcomeView, RequestView, RequirementView, VoteView
 from web.present.payload import (
     FieldView,
     PayloadView,

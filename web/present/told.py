@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from approvals.flow.how_told import EMAIL, SLACK, HowTold, Reach, Way
+from approvals.flow.telling.how_told import EMAIL, SLACK, HowTold, Reach, Way
 
 _KINDS = {EMAIL: "Mail", SLACK: "Slack"}
 _WHERE = {EMAIL: "to", SLACK: "to your account"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from approvals.core.evidence_file.completeness import Completeness, FetchedLog
+from approvals.core.evidence_file.completeness import Completeness
 from approvals.core.evidence_file.document import EvidenceFile, LoggedEvent, Outcome
 from approvals.core.evidence_file.finding import Finding
 from approvals.core.evidence_file.verify import verify
@@ -10,7 +10,6 @@ from approvals.core.evidence_file.verify import verify
 __all__ = [
     "Completeness",
     "EvidenceFile",
-    "FetchedLog",
     "Finding",
     "LoggedEvent",
     "Outcome",

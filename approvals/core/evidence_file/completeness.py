@@ -18,17 +18,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from approvals.core import b64, canonical, documents, jws, merkle
-from approvals.core.checkpoint import parse_checkpoint
 from approvals.core.errors import EvidenceError, ProofError
-from approvals.core.events import parse_leaf
+from approvals.core.history.events import parse_leaf
+from approvals.core.tlog.checkpoint import parse_checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from approvals.core.canonical import Json
-    from approvals.core.checkpoint import Checkpoint
-    from approvals.core.events import Chain, LeafEvent
     from approvals.core.evidence_file.document import EvidenceFile
+    from approvals.core.history.events import Chain, LeafEvent
+    from approvals.core.tlog.checkpoint import Checkpoint
+    from approvals.core.tlog.published import FetchedLog
 
 TOKEN_TYPE: Final = "assent-completeness+jwt"  # noqa: S105 - a media type, not a secret
 
@@ -103,14 +104,6 @@ def read(token: str, *, keys: jws.KeySet) -> Completeness:
     """The statement in a token that one of `keys` signed (`JwsError`, `Invalid`)."""
     _, claims = jws.verify(token, keys=keys, typ=TOKEN_TYPE, signed_at="time")
     return Completeness.from_claims(claims)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchedLog:
-    """All leaves of a log, from the first on, and the signed checkpoint that covers them."""
-
-    checkpoint: str
-    leaves: Iterable[bytes]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from approvals.core import b64, canonical, documents
 from approvals.core.approval import REQUEST, VERDICT
-from approvals.core.ceremony import Decision, Evidence, Statement, StepUp
-from approvals.core.quorum import Vote
+from approvals.core.decision.ceremony import Decision, Evidence, Statement, StepUp
+from approvals.core.decision.vote import Vote
 from approvals.core.requests import RequestDocument
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from approvals.core import canonical
 from approvals.core.approval import Basis
 from approvals.core.calls import call_hash
-from approvals.core.ceremony import Decision
+from approvals.core.decision.ceremony import Decision
 from approvals.core.errors import EvidenceError
-from approvals.core.events import EventType
+from approvals.core.history.events import EventType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from approvals.core.approval import Approval
     from approvals.core.calls import ToolCall
     from approvals.core.canonical import Json
-    from approvals.core.events import LeafEvent
+    from approvals.core.decision.vote import Vote
     from approvals.core.evidence_file.document import EvidenceFile
-    from approvals.core.quorum import Vote
+    from approvals.core.history.events import LeafEvent
     from approvals.core.receipt import Receipt
 
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from approvals.core import authority, canonical, checkpoint, display, documents, jws, merkle, sizes
+from approvals.core import authority, canonical, display, documents, jws, merkle, sizes
 from approvals.core import directory as directories
 from approvals.core import receipt as receipts
 from approvals.core.approval import MAX_LIFE, MAX_SKEW, REQUEST, TOKEN_TYPE, Approval, Basis
 from approvals.core.calls import ACTION_TYPE, ToolCall, call_hash
-from approvals.core.ceremony import StepUp
+from approvals.core.decision.ceremony import StepUp
 from approvals.core.errors import (
     ApprovalRejected,
     AssentError,
@@ -26,20 +26,21 @@ from approvals.core.errors import (
     JwsError,
     ProofError,
 )
-from approvals.core.events import Chain, parse_leaf, verify_opening
 from approvals.core.evidence_file import completeness
 from approvals.core.evidence_file.document import EvidenceFile
 from approvals.core.evidence_file.finding import Finding, Held
 from approvals.core.evidence_file.story import ToldEvent, verify_story
+from approvals.core.history.events import Chain, parse_leaf, verify_opening
+from approvals.core.tlog import checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from approvals.core.canonical import Json
     from approvals.core.directory import Directory
-    from approvals.core.evidence_file.completeness import FetchedLog
     from approvals.core.receipt import Receipt
     from approvals.core.requests import RequestDocument
+    from approvals.core.tlog.published import FetchedLog
 
 _MAX_DEPTH = 64
 _CALL: Mapping[str, tuple[type, ...]] = {

@@ -1,0 +1,1 @@
+"""Addresses of people and services, each kind read by one reader."""

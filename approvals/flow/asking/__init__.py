@@ -1,0 +1,1 @@
+"""A call is submitted; its request is watched, withdrawn or runs out."""

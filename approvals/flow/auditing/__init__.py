@@ -1,0 +1,1 @@
+"""What was decided is shown, compared with the log, and exported."""

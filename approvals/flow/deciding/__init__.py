@@ -1,0 +1,1 @@
+"""A person reads a request and decides."""

@@ -1,0 +1,1 @@
+"""An approval is issued, spent, and reported on."""

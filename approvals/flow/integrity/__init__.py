@@ -1,0 +1,1 @@
+"""Nothing is granted that an intact log cannot tell of."""

@@ -1,0 +1,1 @@
+"""What a process has read of the log, and holds rows to."""

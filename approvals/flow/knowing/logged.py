@@ -1,0 +1,244 @@
+"""Compares rows that are about to be used with the logged events of their subject.
+
+A seal shows that the service wrote a row. It cannot show that the row is the newest one, or that no
+other row is missing. An attacker who can write to the database may put a request back to pending
+after its denial, delete a spend, or put back a passkey that was revoked. The subject's events show
+each of these. Every event names the one before it, and a sealed row says how many there are and
+which is the last. So an attacker would have to take events out of the log as well, which its Merkle
+tree, the signed checkpoints and the keys' mark show. No hash covers what opens an event's secret
+values, so each value is held against what the event committed to, and none may be missing where it
+says what somebody has.
+
+Call these where nothing changes meanwhile: with the row's lock, or in a transaction that only
+reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import orjson
+
+from approvals.core import b64, canonical
+from approvals.core.decision.ceremony import Decision
+from approvals.core.errors import ProofError
+from approvals.core.history.events import EventType, LeafEvent, verify_opened
+from approvals.core.history.rebuild import Became, Use, follow
+from approvals.flow.knowing.subjects import session_subject, subject_of
+from approvals.store.seals import altered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from approvals.core.canonical import Json
+    from approvals.core.decision.vote import Vote
+    from approvals.store import Tx
+    from approvals.store.accounts import Account
+    from approvals.store.approvals import IssuedApproval, Spend
+    from approvals.store.leaves import Told
+    from approvals.store.people import Passkey
+    from approvals.store.requests import StoredRequest
+
+_LINKS = {EventType.ACCOUNT_LINKED, EventType.ACCOUNT_UNLINKED}
+_DECISIONS = {EventType.VOTE_APPROVE: Decision.APPROVE, EventType.VOTE_DENY: Decision.DENY}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The events of a subject, what opens their secrets, and what became of what they name."""
+
+    events: tuple[LeafEvent, ...]
+    openings: tuple[str, ...]
+    became: dict[str, Became]
+
+    def opened(self) -> Iterator[tuple[LeafEvent, dict[str, Json]]]:
+        """Each event with all of its secret values, which are those that it committed to.
+
+        Raises:
+            Unavailable: a value is another one, or is missing (`row_altered`).
+        """
+        for event, opening in zip(self.events, self.openings, strict=True):
+            try:
+                values = verify_opened(event.sealed, orjson.loads(opening))
+            except (ValueError, AttributeError, ProofError) as error:
+                raise altered("leaf", event.subject, event.link.seq) from error
+            if values.keys() != event.sealed.keys():
+                raise altered("leaf", event.subject, event.link.seq)
+            yield event, values
+
+
+def events_of(tx: Tx, *, tenant: str, subject: str) -> Subject:
+    """The subject's events, complete and in order.
+
+    Raises:
+        Unavailable: some are missing, or they are not those that the service wrote (`row_altered`).
+    """
+    return _read(tx.log.history(tenant=tenant, subject=subject), tenant, subject)
+
+
+def _read(stored: Told, tenant: str, subject: str) -> Subject:
+    try:
+        followed = follow(stored.leaves)
+    except ProofError as error:
+        raise altered("chain", tenant, subject, error.code) from error
+    if (len(followed.events), followed.head) != (stored.count, stored.head):
+        raise altered("chain", tenant, subject)
+    return Subject(followed.events, stored.openings, followed.became)
+
+
+def verify_request(tx: Tx, stored: StoredRequest) -> Subject:
+    """Hold a request and its votes against their events; gives these.
+
+    Raises:
+        Unavailable: the events tell something else (`row_altered`).
+    """
+    request = stored.request
+    subject = events_of(tx, tenant=request.document.tenant, subject=request.id)
+    if subject.became.get(request.id) is not request.state:
+        raise altered("request", request.id)
+    votes = [event for event in subject.events if event.type in _DECISIONS]
+    if len(votes) != len(request.votes):
+        raise altered("vote", request.id)
+    for event, vote in zip(votes, request.votes, strict=True):
+        if (
+            _DECISIONS[event.type],
+            event.time,
+            event.public["statement"],
+            event.public["evidence"],
+        ) != _vote(vote):
+            raise altered("vote", request.id, vote.approver)
+    return subject
+
+
+def verify_use(tx: Tx, approval: IssuedApproval, spend: Spend | None) -> Subject:
+    """Hold what became of an approval against the events; gives these.
+
+    Raises:
+        Unavailable: the events tell something else (`row_altered`).
+    """
+    subject = events_of(tx, tenant=approval.tenant, subject=approval.txn)
+    held = Use.SPENT.value if spend is not None else approval.state
+    if subject.became.get(approval.jti) != held:
+        raise altered("approval", approval.jti)
+    reported = any(event.type is EventType.OUTCOME_REPORTED for event in subject.events)
+    outcome = tx.approvals.outcome(tenant=approval.tenant, jti=approval.jti)
+    if reported is not (outcome is not None):
+        raise altered("outcome", approval.jti)
+    return subject
+
+
+def verify_passkeys(tx: Tx, passkeys: Sequence[Passkey], *, tenant: str) -> None:
+    """Hold active passkeys of a tenant against their people's events, in one statement.
+
+    Raises:
+        Unavailable: one was not enrolled so, or has ended since (`row_altered`).
+    """
+    people = {passkey.person for passkey in passkeys}
+    handles = tx.people.handles(tenant) if len(people) > 1 else {}
+    subjects = {}
+    for person in people:
+        known = handles.get(person)
+        subjects[person] = _subject_of(tx, tenant, person) if known is None else subject_of(known)
+    histories = tx.log.histories(tenant=tenant, subjects=[*subjects.values()]) if subjects else {}
+    read = {
+        person: _read(histories[subject], tenant, subject) for person, subject in subjects.items()
+    }
+    for passkey in passkeys:
+        if _enrolled(read[passkey.person]).get(passkey.credential_id) != (
+            passkey.person,
+            b64.encode(passkey.public_key),
+        ):
+            raise altered("passkey", passkey.credential_id)
+
+
+def _subject_of(tx: Tx, tenant: str, person: str) -> str:
+    """The subject of somebody's events; whoever has any has a handle."""
+    handle = tx.people.known_handle(tenant=tenant, person=person)
+    if handle is None:
+        raise altered("handle", tenant, person)
+    return subject_of(handle)
+
+
+def _enrolled(subject: Subject) -> dict[object, tuple[Json, Json]]:
+    """(person, public key) by the id of each credential that was enrolled and has not ended."""
+    active: dict[object, tuple[Json, Json]] = {}
+    for event, opened in subject.opened():
+        credential = opened.get("credential")
+        if event.type is EventType.PASSKEY_ENROLLED:
+            active[credential] = opened.get("person"), opened.get("public_key")
+        elif event.type is EventType.PASSKEY_REVOKED:
+            active.pop(credential, None)
+    return active
+
+
+def verify_invitation(tx: Tx, token_hash: str, *, tenant: str, person: str) -> None:
+    """Hold an open invitation against the person's events.
+
+    Raises:
+        Unavailable: it is not the newest one, or somebody enrolled with it (`row_altered`).
+    """
+    subject = events_of(tx, tenant=tenant, subject=_subject_of(tx, tenant, person))
+    newest = None
+    for event, opened in subject.opened():
+        if event.type is EventType.PERSON_INVITED:
+            newest = opened.get("invitation")
+        elif event.type is EventType.PASSKEY_ENROLLED and opened.get("invitation") == newest:
+            newest = None
+    if newest != token_hash:
+        raise altered("invitation", token_hash)
+
+
+def verify_account(tx: Tx, account: Account) -> None:
+    """Hold a linked chat account against its person's events.
+
+    Raises:
+        Unavailable: it was not linked, or is not any more (`row_altered`).
+    """
+    whose = _subject_of(tx, account.tenant, account.person)
+    subject = events_of(tx, tenant=account.tenant, subject=whose)
+    linked = False
+    for event, opened in subject.opened():
+        if event.type in _LINKS and (account.channel, account.team, account.account) == tuple(
+            opened.get(name) for name in ("channel", "team", "account")
+        ):
+            linked = event.type is EventType.ACCOUNT_LINKED
+    if not linked:
+        raise altered("account", account.channel, account.team, account.account)
+
+
+def verify_session(tx: Tx, token_hash: str, *, tenant: str) -> None:
+    """Hold a signed-in browser against its events.
+
+    Raises:
+        Unavailable: it was not signed in, or has been signed out (`row_altered`).
+    """
+    subject = events_of(tx, tenant=tenant, subject=session_subject(token_hash))
+    if [event.type for event in subject.events] != [EventType.SESSION_STARTED]:
+        raise altered("session", token_hash)
+
+
+def verify_unanswered(tx: Tx, ceremony_id: str, *, tenant: str) -> None:
+    """Refuse a challenge that a passkey has answered before, although its row says otherwise.
+
+    Raises:
+        Unavailable: it has been answered (`row_altered`).
+    """
+    if events_of(tx, tenant=tenant, subject=ceremony_id).events:
+        raise altered("ceremony", ceremony_id)
+
+
+def _vote(vote: Vote) -> tuple[Decision, int, str | None, str | None]:
+    statement, evidence = vote.statement, vote.evidence
+    return (
+        vote.decision,
+        vote.time,
+        None if statement is None else canonical.digest(statement.document()),
+        None if evidence is None else canonical.digest(evidence.document()),
+    )
+
+
+def opened(opening: str) -> dict[str, Json]:
+    """Read an opening: the secret values of an event by name, without those that were erased."""
+    members: dict[str, dict[str, Json]] = orjson.loads(opening)
+    return {name: member["value"] for name, member in members.items()}

@@ -1,0 +1,1 @@
+"""Operators open, repair and restore the service, and activate bundles."""

@@ -1,0 +1,1 @@
+"""People get passkeys and chat accounts, sign in, and lose them again."""

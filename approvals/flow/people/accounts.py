@@ -1,0 +1,54 @@
+"""What tells whose chat account is whose, written in the transaction that changes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from approvals import log
+from approvals.core.history.events import Event, EventType
+from approvals.flow.knowing.subjects import person_subject
+from approvals.flow.telling.outbox import NoticeKind, tell
+
+if TYPE_CHECKING:
+    from approvals.core.canonical import Json
+    from approvals.policy.bundle import Bundle
+    from approvals.store import Tx
+    from approvals.store.accounts import Account
+
+
+def log_linked(tx: Tx, account: Account, *, code_hash: str) -> None:
+    """Log that the account became its person's, by the code with this hash."""
+    _log(tx, EventType.ACCOUNT_LINKED, account, {"code": code_hash})
+
+
+def log_unlinked(tx: Tx, bundle: Bundle, account: Account) -> None:
+    """Log that the account is not its person's any more, and tell a person of the bundle."""
+    _log(tx, EventType.ACCOUNT_UNLINKED, account, {})
+    tell(
+        tx,
+        bundle,
+        NoticeKind.ACCOUNT_UNLINKED,
+        tenant=account.tenant,
+        persons=(account.person,),
+        subject=f"{account.channel}:{account.team}:{account.account}:{tx.now}",
+    )
+
+
+def _log(tx: Tx, kind: EventType, account: Account, more: dict[str, Json]) -> None:
+    log.append(
+        tx,
+        Event(
+            type=kind,
+            time=tx.now,
+            tenant=account.tenant,
+            subject=person_subject(tx, tenant=account.tenant, person=account.person),
+            public={},
+            secret={
+                "person": account.person,
+                "channel": account.channel,
+                "team": account.team,
+                "account": account.account,
+                **more,
+            },
+        ),
+    )

@@ -1,0 +1,1 @@
+"""What runs beside the service: jobs that repeat, and the delivery of notices."""

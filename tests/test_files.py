@@ -16,7 +16,7 @@ from approvals.cli.folder import read_folder
 from approvals.core.errors import AssentError
 from approvals.files import PIN, FileRefusedError, read
 from approvals.guard.files import read_pin, read_pinned_object, read_private_object
-from approvals.keys import files as of_keys
+from approvals.keys import private
 from approvals.keys.authenticators import read_authenticators
 from tests import small_bundle as small
 
@@ -29,7 +29,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "the guard's private key": ("file", lambda path: read_private_object(str(path))),
     "a file that a command is given": ("file", of_commands.read_object),
     "an enforcer's key that a command is given": ("file", of_commands.read_secret_object),
-    "a key of the service": ("log.json", lambda path: of_keys.read_document(path, set())),
+    "a key of the service": ("log.json", lambda path: private.read_document(path, set())),
     "a root of attestation": (
         "metadata.jwt",
         lambda path: read_authenticators(path.parent, now=0),

@@ -10,14 +10,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from approvals.client import (
     Allowed,
-    Approved,
-    Cancelled,
-    Denied,
-    Expired,
-    OutcomeUnknown,
     Pending,
     Refused,
-    Revoked,
     ServiceAway,
     ServiceError,
     plans,
@@ -32,14 +26,15 @@ from approvals.core.errors import (
     ReceiptRejected,
 )
 from approvals.guard.aftermath import aftermath
+from approvals.guard.answers import not_asked, not_spent, refused_by_policy, token_of
 from approvals.guard.environment import read_environment
 from approvals.guard.keys import FetchedKeys
-from approvals.guard.refusals import CallParked, CallRefused
+from approvals.guard.refusals import CallRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from approvals.client import AsyncClient, Client, Outcome, Submitted
+    from approvals.client import AsyncClient, Client, Submitted
     from approvals.client.steps import Plan
     from approvals.core.calls import ToolCall
     from approvals.core.canonical import Json
@@ -232,12 +227,12 @@ class Guard:
                     return token
                 case Refused():
                     asking.sent = False
-                    raise _refused_by_policy(submitted, agent=self.agent, user=self.user)
+                    raise refused_by_policy(submitted, agent=self.agent, user=self.user)
                 case Pending():
                     asking.request_id = submitted.id
-                    return _token_of((yield from plans.wait(submitted.id, timeout=self.wait)))
+                    return token_of((yield from plans.wait(submitted.id, timeout=self.wait)))
         except (ServiceAway, ServiceError, AdmissionError, CallError) as error:
-            raise _not_asked(error) from error
+            raise not_asked(error) from error
 
     def _submission(self, asking: Asking) -> Plan[Submitted]:
         return plans.submit(
@@ -275,7 +270,7 @@ class Guard:
                 verified.jti, call_hash=verified.call_hash, use_id=use_id
             )
         except ServiceAway as error:
-            raise _not_spent(error) from error
+            raise not_spent(error) from error
         except ServiceError as error:
             raise CallRefused(
                 f"the approval could not be spent: {error} [{error.code}]", reason=error.code
@@ -369,84 +364,6 @@ def _unreported(spent: Spent, status: str, error: Exception) -> None:
         code,
         extra={"approval": spent.jti, "outcome": status, "code": code},
     )
-
-
-def _not_spent(error: ServiceAway) -> CallRefused:
-    unknown = isinstance(error, OutcomeUnknown)
-    return CallRefused(
-        "the service went away while the approval was spent; the call did not run"
-        + (", and the approval may be spent" if unknown else "")
-        + "; make it again once the service is back",
-        reason=error.code,
-    )
-
-
-def _token_of(outcome: Outcome) -> str:
-    match outcome:
-        case Approved(token=token):
-            return token
-        case Pending(id=name, url=url, expires=expires):
-            raise CallParked(request_id=name, url=url, expires=expires)
-        case Denied(id=name, by=by, reason=reason, retry_after=retry_after):
-            raise CallRefused(
-                f"{by} denied {name}" + (f": {reason}" if reason else ""),
-                reason="denied",
-                request_id=name,
-                comment=reason,
-                retry_after=retry_after,
-            )
-        case Expired(id=name):
-            raise CallRefused(
-                f"nobody decided {name} in time; make the call again to ask again",
-                reason="request_expired",
-                request_id=name,
-            )
-        case Cancelled(id=name):
-            raise CallRefused(
-                f"{name} was withdrawn; make the call again to ask again",
-                reason="request_cancelled",
-                request_id=name,
-            )
-        case Revoked(id=name):
-            raise CallRefused(
-                f"the approval of {name} was revoked", reason="request_revoked", request_id=name
-            )
-
-
-def _refused_by_policy(refused: Refused, *, agent: str, user: str) -> CallRefused:
-    named = {
-        "no_agent": f"the agent {agent!r} is not registered in agents.yaml",
-        "no_user": f"the user {user!r} is not registered in people.yaml",
-        "user_not_served": f"the agent {agent!r} does not serve the user {user!r}",
-    }
-    why = named.get(refused.code) or "; ".join(refused.reasons) or refused.code
-    rules = f" (rules: {', '.join(refused.rules)})" if refused.rules else ""
-    later = "" if refused.retry_after is None else f"; ask again in {refused.retry_after} seconds"
-    return CallRefused(
-        f"policy does not allow this call: {why}{later}{rules} [{refused.code}, {refused.id}]",
-        reason="policy",
-        place=refused.code,
-        rules=refused.rules,
-        retry_after=refused.retry_after,
-    )
-
-
-def _not_asked(error: ServiceAway | ServiceError | AdmissionError | CallError) -> CallRefused:
-    match error:
-        case ServiceAway():
-            return CallRefused(
-                f"{error}; nothing guarded runs while it is away",
-                reason=error.code,
-                retry_after=None if error.retry_after is None else int(error.retry_after),
-            )
-        case ServiceError():
-            return CallRefused(
-                f"the service refused the request: {error} [{error.code}]",
-                reason=error.code,
-                place=error.place,
-            )
-        case _:
-            return CallRefused(f"nothing was sent: {error}", reason="arguments", place=error.place)
 
 
 def _digest_of(output: object) -> str | None:

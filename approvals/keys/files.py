@@ -1,10 +1,10 @@
 """The files of keys: `log.json`, `seal.json`, `webhook.json`, one `approval-<kid>.json` each.
 
 What holds:
-- a file is written whole and durable or not at all; those of keys never change afterwards;
+- the files of keys never change after they are written;
 - the folder is filled for the first time by one rename, so of two processes that start at once one
   wins and both go on with its keys;
-- folder and files are readable by their owner alone, or reading refuses;
+- the folder is readable by its owner alone, or reading refuses;
 - nothing here replaces a file that is damaged, or a log, seal or approval key that is missing: a
   new key in its place would be a different service that calls itself the same, and one that cannot
   tell its own rows from forged ones. The webhook key alone is made later where a folder has none:
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import secrets
 import shutil
@@ -26,13 +25,13 @@ from typing import TYPE_CHECKING, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwcrypto.jwk import JWK
 
-from approvals import files
 from approvals.core import b64
 from approvals.core.errors import AssentError
 from approvals.core.jwk import SigningKey
+from approvals.keys import private
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
 _LOG: Final = "log.json"
@@ -47,9 +46,7 @@ UNBOUND: Final = {
     "lost": 0,
 }
 """The mark of keys that have not met a database yet."""
-_MAKING: Final = ".making-"
 _SEAL_BYTES: Final = 32
-MAX_FILE: Final = 4 * 1024 * 1024
 _FOLDER_MAKING: Final = ".keys-"
 _INDEX: Final = "index.json"
 
@@ -82,14 +79,6 @@ class KeyFolder:
     webhook: Ed25519PrivateKey | None
 
 
-def key_error(code: str, path: Path, message: str) -> AssentError:
-    """The error that names `path` as the place."""
-    return AssentError(message, code=code, place=str(path))
-
-
-# Writing
-
-
 def check_home(home: Path) -> None:
     """Refuse a home in which others could put a folder of keys, or a database, of their own.
 
@@ -102,22 +91,22 @@ def check_home(home: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise _from_os(home, error) from error
+        raise private.from_os(home, error) from error
     mode = stat.S_IMODE(found.st_mode)
     if mode & 0o022:
-        raise key_error(
+        raise private.key_error(
             "home_permissions",
             home,
             f"others may change what is in it (mode {mode:04o}); run: chmod 700 {home}",
         )
     if os.geteuid() not in {0, found.st_uid} and found.st_uid != 0:
-        raise key_error(
+        raise private.key_error(
             "home_permissions", home, "belongs to another user, who could change what is in it"
         )
     for folder, each in zip(home.resolve().parents, above, strict=True):
         # In a folder like /tmp, with the sticky bit, only owners move what is theirs.
         if each.st_mode & stat.S_IWOTH and not each.st_mode & stat.S_ISVTX:
-            raise key_error(
+            raise private.key_error(
                 "home_permissions",
                 folder,
                 f"everybody may move {home} away; run: chmod o-w {folder}",
@@ -131,7 +120,7 @@ def is_initialised(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise _from_os(folder, error) from error
+        raise private.from_os(folder, error) from error
 
 
 def make_home(home: Path) -> None:
@@ -139,7 +128,7 @@ def make_home(home: Path) -> None:
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise _from_os(home, error) from error
+        raise private.from_os(home, error) from error
 
 
 def initialise(home: Path, folder: Path, *, now: int, origin: str) -> None:
@@ -148,22 +137,22 @@ def initialise(home: Path, folder: Path, *, now: int, origin: str) -> None:
     try:
         making = home / f"{_FOLDER_MAKING}{secrets.token_hex(8)}"
         making.mkdir(mode=0o700)
-        with locked(making):
+        with private.locked(making):
             log = JWK.generate(kty="OKP", crv="Ed25519").export(as_dict=True)
-            write(making / _LOG, {"jwk": log, "created": now, "origin": origin})
+            private.write(making / _LOG, {"jwk": log, "created": now, "origin": origin})
             _write_seal_key(making, created=now)
             write_webhook_key(making, created=now)
             kid = write_approval_key(making, created=now, activates=now)
             write_index(making, {kid: None})
             # From the beginning, so that a folder without a mark is one that lost it.
-            write(making / MARK, UNBOUND)
+            private.write(making / MARK, UNBOUND)
             _take_place(making, folder)
-        _sync(home)
+        private.sync(home)
     except (OSError, AssentError) as error:
         shutil.rmtree(making, ignore_errors=True)
         if is_initialised(folder):
             return  # another process was faster
-        raise error if isinstance(error, AssentError) else _from_os(home, error) from error
+        raise error if isinstance(error, AssentError) else private.from_os(home, error) from error
     shutil.rmtree(making, ignore_errors=True)
 
 
@@ -192,7 +181,7 @@ def write_approval_key(
         "withdraws": sorted(withdraws),
     }
     kid: str = jwk.thumbprint()
-    write(folder / f"{_PREFIX}{kid}.json", document)
+    private.write(folder / f"{_PREFIX}{kid}.json", document)
     return kid
 
 
@@ -201,7 +190,7 @@ def write_index(folder: Path, ends: Mapping[str, int | None]) -> None:
 
     A key file that was removed is missed by this.
     """
-    write(folder / _INDEX, {"keys": dict(ends)})
+    private.write(folder / _INDEX, {"keys": dict(ends)})
 
 
 def indexed(folder: Path) -> dict[str, int | None] | None:
@@ -209,11 +198,11 @@ def indexed(folder: Path) -> dict[str, int | None] | None:
     path = folder / _INDEX
     if not path.exists():
         return None
-    match read_document(path, {"keys"}):
+    match private.read_document(path, {"keys"}):
         case {"keys": dict(ends)}:
             return ends
         case _:
-            raise _damaged(path)
+            raise private.damaged(path)
 
 
 def missing(folder: Path, *, now: int) -> list[Path]:
@@ -229,40 +218,13 @@ def missing(folder: Path, *, now: int) -> list[Path]:
 def write_webhook_key(folder: Path, *, created: int) -> None:
     """Make the Ed25519 key that signs webhooks and write its file."""
     jwk = JWK.generate(kty="OKP", crv="Ed25519").export(as_dict=True)
-    write(folder / _WEBHOOK, {"jwk": jwk, "created": created})
+    private.write(folder / _WEBHOOK, {"jwk": jwk, "created": created})
 
 
 def _write_seal_key(folder: Path, *, created: int) -> None:
     """Make the HMAC-SHA-256 key that seals the database's rows and write its file."""
     key = b64.encode(secrets.token_bytes(_SEAL_BYTES))
-    write(folder / _SEAL, {"jwk": {"kty": "oct", "k": key}, "created": created})
-
-
-def write(path: Path, document: Mapping[str, object]) -> None:
-    """Write a private JSON file whole and durable, in place of what was there.
-
-    Raises:
-        AssentError: `keys_unreadable`: nothing was written; `keys_not_durable`: it was, and its
-            folder could not be flushed.
-    """
-    temporary = path.with_name(f"{_MAKING}{secrets.token_hex(8)}")
-    try:
-        _write_whole(temporary, document)
-        temporary.rename(path)
-    except OSError as error:
-        # Only what failed is cleaned up, and that this fails as well is not the news.
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise _from_os(path, error) from error
-    try:
-        _sync(path.parent)
-    except OSError as error:
-        raise key_error(
-            "keys_not_durable",
-            path,
-            f"was written, but its folder could not be flushed ({error.strerror}): it holds, "
-            "unless this machine stops now",
-        ) from error
+    private.write(folder / _SEAL, {"jwk": {"kty": "oct", "k": key}, "created": created})
 
 
 def sweep(folder: Path) -> None:
@@ -272,55 +234,14 @@ def sweep(folder: Path) -> None:
     to a process that makes it, which holds its lock, or to one that is dead.
     """
     for dead in folder.parent.glob(f"{_FOLDER_MAKING}*"):
-        with contextlib.suppress(OSError), _open(dead) as descriptor:
+        with contextlib.suppress(OSError), private.descriptor_of(dead) as descriptor:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(dead, ignore_errors=True)
     try:
-        for left in folder.glob(f"{_MAKING}*"):
+        for left in folder.glob(f"{private.MAKING}*"):
             left.unlink(missing_ok=True)
     except OSError as error:
-        raise _from_os(folder, error) from error
-
-
-def _write_whole(path: Path, document: Mapping[str, object]) -> None:
-    # The mode is given at creation: a later chmod would leave a moment to open the file in.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(document, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    with _open(folder) as descriptor:
-        os.fsync(descriptor)
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for one writer; the kernel lets go of it when a process dies."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise _from_os(folder, error) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _open(folder: Path) -> Iterator[int]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-# Reading
+        raise private.from_os(folder, error) from error
 
 
 def names_in(folder: Path) -> frozenset[str]:
@@ -328,7 +249,7 @@ def names_in(folder: Path) -> frozenset[str]:
     try:
         names = [path.name for path in folder.iterdir()]
     except OSError as error:
-        raise _from_os(folder, error) from error
+        raise private.from_os(folder, error) from error
     return frozenset(
         name
         for name in names
@@ -343,11 +264,11 @@ def read(folder: Path) -> KeyFolder:
         AssentError: `keys_permissions` (with the chmod to run), `keys_missing`,
             `keys_unreadable`; the place is the path.
     """
-    _check_private(folder, 0o700)
+    private.check_private(folder, 0o700)
     names = names_in(folder)
     for wanted in (_LOG, _SEAL, f"{_PREFIX}*.json"):
         if not any(name.startswith(wanted.removesuffix("*.json")) for name in names):
-            raise key_error(
+            raise private.key_error(
                 "keys_missing",
                 folder / wanted,
                 "is gone; restore it from a backup: no key is made in its place",
@@ -365,52 +286,52 @@ def read(folder: Path) -> KeyFolder:
 
 
 def _read_log_key(path: Path) -> tuple[Ed25519PrivateKey, str]:
-    match read_document(path, {"jwk", "created", "origin"}):
+    match private.read_document(path, {"jwk", "created", "origin"}):
         case {"jwk": dict(jwk), "created": int(), "origin": str(origin)} if origin:
             return _ed25519(path, jwk), origin
         case _:
-            raise _damaged(path)
+            raise private.damaged(path)
 
 
 def _read_seal_key(path: Path) -> bytes:
-    match read_document(path, {"jwk", "created"}):
+    match private.read_document(path, {"jwk", "created"}):
         case {"jwk": {"kty": "oct", "k": str(encoded), **rest}, "created": int()} if not rest:
             try:
                 key = b64.decode(encoded)
             except ValueError:
-                raise _damaged(path) from None
+                raise private.damaged(path) from None
             if len(key) == _SEAL_BYTES:
                 return key
         case _:
             pass
-    raise _damaged(path)
+    raise private.damaged(path)
 
 
 def _read_webhook_key(path: Path) -> Ed25519PrivateKey:
-    match read_document(path, {"jwk", "created"}):
+    match private.read_document(path, {"jwk", "created"}):
         case {"jwk": dict(jwk), "created": int()}:
             return _ed25519(path, jwk)
         case _:
-            raise _damaged(path)
+            raise private.damaged(path)
 
 
 def _ed25519(path: Path, jwk: Mapping[str, object]) -> Ed25519PrivateKey:
     match jwk:
-        case {"kty": "OKP", "crv": "Ed25519", "d": str(private), "x": str(public)}:
+        case {"kty": "OKP", "crv": "Ed25519", "d": str(secret), "x": str(public)}:
             try:
-                key = Ed25519PrivateKey.from_private_bytes(b64.decode(private))
+                key = Ed25519PrivateKey.from_private_bytes(b64.decode(secret))
             except ValueError:
-                raise _damaged(path) from None
+                raise private.damaged(path) from None
             # The halves belong together, or things would be signed by a key that nobody knows.
             if b64.encode(key.public_key().public_bytes_raw()) == public:
                 return key
         case _:
             pass
-    raise _damaged(path)
+    raise private.damaged(path)
 
 
 def _read_approval_key(path: Path) -> ApprovalKeyFile:
-    match read_document(path, {"jwk", "created", "activates", "withdraws"}):
+    match private.read_document(path, {"jwk", "created", "activates", "withdraws"}):
         case {
             "jwk": dict(jwk),
             "created": int(created),
@@ -420,51 +341,9 @@ def _read_approval_key(path: Path) -> ApprovalKeyFile:
             try:
                 signing = SigningKey.from_jwk(jwk)
             except AssentError:
-                raise _damaged(path) from None
+                raise private.damaged(path) from None
             if path.name == f"{_PREFIX}{signing.kid}.json":
                 return ApprovalKeyFile(signing, created, activates, frozenset(withdraws))
         case _:
             pass
-    raise _damaged(path)
-
-
-def read_document(path: Path, members: set[str]) -> dict[str, object]:
-    """The JSON object in a private file, which has these members and no others."""
-    try:
-        document = json.loads(files.read(path, most=MAX_FILE, trust=files.SERVICE_KEY))
-    except files.FileRefusedError as error:
-        if isinstance(error.__cause__, OSError):
-            raise _from_os(path, error.__cause__) from error
-        code = "keys_permissions" if error.code == "permissions" else "keys_unreadable"
-        raise key_error(code, path, error.why) from error
-    except ValueError:
-        raise _damaged(path) from None
-    if not isinstance(document, dict) or document.keys() != members:
-        raise _damaged(path)
-    return document
-
-
-def _check_private(path: Path, mode: int) -> None:
-    """Refuse what others on the machine could read, or put a key of their own into."""
-    try:
-        found = stat.S_IMODE(path.stat().st_mode)
-    except OSError as error:
-        raise _from_os(path, error) from error
-    if found & 0o077:
-        raise key_error(
-            "keys_permissions",
-            path,
-            f"others may use it (mode {found:04o}); run: chmod {mode:o} {path}",
-        )
-
-
-def _damaged(path: Path) -> AssentError:
-    return key_error(
-        "keys_unreadable",
-        path,
-        "is not a whole key file; restore it from a backup: no key is made in its place",
-    )
-
-
-def _from_os(path: Path, error: OSError) -> AssentError:
-    return key_error("keys_unreadable", path, error.strerror or type(error).__name__)
+    raise private.damaged(path)

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Final
 from approvals.core.approval import MAX_LIFE, MAX_SKEW
 from approvals.core.errors import AssentError
 from approvals.core.tlog.checkpoint import vkey
-from approvals.keys import files
+from approvals.keys import files, private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,7 +152,7 @@ class Keyring:
         folder = home / "keys"
         if not files.is_initialised(folder):
             if not create:
-                raise files.key_error(
+                raise private.key_error(
                     "keys_missing",
                     folder,
                     "no keys were ever made here; assent init makes them",
@@ -160,7 +160,7 @@ class Keyring:
             files.initialise(home, folder, now=now, origin=origin)
         keyring = cls(folder)
         for path in files.missing(folder, now=now):
-            raise files.key_error(
+            raise private.key_error(
                 "keys_missing",
                 path,
                 "is gone, and verifiers still need it; restore it from a backup: approvals that it "
@@ -200,7 +200,9 @@ class Keyring:
         """
         key = self._keys.webhook
         if key is None:
-            raise files.key_error("keys_missing", self._folder / "webhook.json", "is not made yet")
+            raise private.key_error(
+                "keys_missing", self._folder / "webhook.json", "is not made yet"
+            )
         return key
 
     @property
@@ -269,14 +271,14 @@ class Keyring:
         """
         if delay < 0:
             raise ValueError("a rotation cannot take effect in the past")
-        with files.locked(self._folder):
+        with private.locked(self._folder):
             files.sweep(self._folder)
             lasting = [key for key in _Keys.of(self._folder).approval if not key.withdrawn]
             pending = [key for key in lasting if key.activates > now]
             withdraws = [key.kid for key in pending if key.activates > now + delay]
             standing = [key for key in pending if key.kid not in withdraws]
             if standing:
-                raise files.key_error(
+                raise private.key_error(
                     "keys_rotation",
                     self._folder,
                     f"{standing[-1].kid} is published and signs from {standing[-1].activates}: "
@@ -303,7 +305,7 @@ class Keyring:
 
     def _mend(self, now: int) -> None:
         """Clear away and complete what a process that was killed has left half done."""
-        with files.locked(self._folder):
+        with private.locked(self._folder):
             files.sweep(self._folder)
             if _Keys.of(self._folder).webhook is None:  # or another process was first
                 files.write_webhook_key(self._folder, created=now)

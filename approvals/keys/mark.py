@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from approvals.core import b64
 from approvals.core.errors import ProofError
 from approvals.core.merkle import EMPTY_ROOT
-from approvals.keys import files
+from approvals.keys import files, private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,7 +160,7 @@ class Mark:
     ) -> None:
         if self._folder is None:
             return
-        with files.locked(self._folder):
+        with private.locked(self._folder):
             kept = self._read()
             found, lost = kept.marked, max(self._lost, kept.lost)
             ahead = found is not None and (
@@ -182,7 +182,7 @@ class Mark:
                     )
             if not forward:
                 lost += max(0, kept.most - checkpoint.size)
-            files.write(
+            private.write(
                 self._folder / FILE,
                 {
                     "identity": checkpoint.identity,
@@ -200,7 +200,7 @@ class Mark:
         path = self._folder / FILE
         if not path.exists():
             return _NOTHING
-        match files.read_document(path, {"identity", "signed", "signing", "lost"}):
+        match private.read_document(path, {"identity", "signed", "signing", "lost"}):
             case {
                 "identity": str(identity),
                 "signed": {"size": int(size), "root": str(root), "note": str(note)},
@@ -216,7 +216,7 @@ class Mark:
                     pass
             case _:
                 pass
-        raise files.key_error(
+        raise private.key_error(
             "keys_unreadable",
             path,
             "is not a whole mark; restore it, or see what assent log accept-restore would lose",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from approvals.core import authority, canonical, display, documents, jws, merkle, sizes
+from approvals.core import authority, canonical, display, documents, jws, sizes
 from approvals.core import directory as directories
 from approvals.core import receipt as receipts
 from approvals.core.approval import MAX_LIFE, MAX_SKEW, REQUEST, TOKEN_TYPE, Approval, Basis
@@ -29,8 +29,8 @@ from approvals.core.errors import (
 from approvals.core.evidence_file import completeness
 from approvals.core.evidence_file.document import EvidenceFile
 from approvals.core.evidence_file.finding import Finding, Held
+from approvals.core.evidence_file.logged import verify_events
 from approvals.core.evidence_file.story import ToldEvent, verify_story
-from approvals.core.history.events import Chain, parse_leaf, verify_opening
 from approvals.core.tlog import checkpoint
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from approvals.core.canonical import Json
     from approvals.core.directory import Directory
+    from approvals.core.history.events import Chain
     from approvals.core.receipt import Receipt
     from approvals.core.requests import RequestDocument
     from approvals.core.tlog.published import FetchedLog
@@ -311,39 +312,10 @@ class _Audit:
 
     def _check_events(self) -> Held:
         # 10.
-        tree = _known(self._tree)
-        told = []
-        unshown = []
-        chain = Chain()
-        for position, event in enumerate(self._file.events):
-            place = f"events[{position}]"
-            try:
-                merkle.verify_inclusion(
-                    leaf_hash=merkle.leaf_hash(event.leaf),
-                    index=event.index,
-                    size=tree.size,
-                    proof=event.proof,
-                    root=tree.root,
-                )
-                opened = verify_opening(event.leaf, event.opening)
-                read = parse_leaf(event.leaf)
-            except ProofError as error:
-                raise ProofError(error.message, code=error.code, place=place) from error
-            if read.link != chain.next():
-                raise EvidenceError(
-                    f"the log has it as number {read.link.seq} of its subject, and the file has "
-                    f"{position} before it that lead to it",
-                    place=f"{place}.leaf",
-                )
-            chain.add(event.leaf)
-            told.append(ToldEvent(place=place, event=read, opened=opened))
-            unshown += [f"{place}.{name}" for name in sorted(read.sealed.keys() - opened.keys())]
-        indexes = [event.index for event in self._file.events]
-        if indexes != sorted(set(indexes)):
-            raise EvidenceError("not in the order of the log, or one twice", place="events")
-        self._told = tuple(told)
-        self._chain = chain
-        return Held(f"{len(told)} in the log, none missing between them", tuple(unshown))
+        logged = verify_events(self._file.events, _known(self._tree))
+        self._told = logged.told
+        self._chain = logged.chain
+        return Held(f"{len(logged.told)} in the log, none missing between them", logged.unshown)
 
     def _check_story(self) -> Held:
         # 11.

@@ -17,22 +17,18 @@ What holds:
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import dataclass
-from hashlib import sha256
 from typing import TYPE_CHECKING, Final, assert_never
 
-from approvals import log, policy
-from approvals.core import b64, canonical
-from approvals.core.approval import APPROVAL, Basis
+from approvals import policy
+from approvals.core.approval import Basis
 from approvals.core.calls import has_more_values
 from approvals.core.errors import AdmissionError, Conflict, Unavailable
-from approvals.core.history.events import Event, EventType
-from approvals.core.requests import Request, RequestDocument
+from approvals.core.requests import Request
 from approvals.flow.acting import access
-from approvals.flow.asking import answers, limits, weigh
+from approvals.flow.asking import answers, keep, limits, weigh
 from approvals.flow.asking.answers import Allowed, Answer, Denied, Opened
 from approvals.flow.asking.expire import ended
+from approvals.flow.asking.submitted import Submitted
 from approvals.flow.granting.issue import issue
 from approvals.flow.integrity.gate import require_open
 from approvals.flow.service import new_occasion, occasion_of
@@ -41,13 +37,10 @@ from approvals.flow.telling import follow
 from approvals.flow.telling.outbox import Caps, NoticeKind, tell
 from approvals.flow.transition import announce, seats
 from approvals.policy.verdict import Allow, Deny, Escalate
-from approvals.store.counters import buckets_of_call, buckets_of_denial
-from approvals.store.requests import StoredRequest, VerdictRecord
+from approvals.store.requests import StoredRequest
 from approvals.store.seals import altered
 
 if TYPE_CHECKING:
-    from approvals.core.canonical import Json
-    from approvals.core.decision.requirement import Requirement
     from approvals.core.registry import Enforcer
     from approvals.flow.acting.caller import Caller, Submission
     from approvals.flow.asking.weigh import Weighed
@@ -129,7 +122,7 @@ def _decide(
     if confirmed is None:
         return None
     _must_be_asked_by(access.registered(confirmed.current.bundle, caller), submission)
-    it = _Submitted(service, tx, caller, submission, confirmed, occasion)
+    it = Submitted(service, tx, caller, submission, confirmed, occasion)
     if submission.idempotency_key is not None:
         known = tx.requests.claim_key(
             tenant=caller.tenant,
@@ -153,7 +146,7 @@ def _occasion(service: Service, caller: Caller, submission: Submission) -> str:
     return occasion_of(service, tenant=caller.tenant, enforcer=caller.enforcer, key=key)
 
 
-def _answer(it: _Submitted) -> Answer:
+def _answer(it: Submitted) -> Answer:
     verdict = it.weighed.verdict
     match verdict:
         case Allow():
@@ -167,24 +160,14 @@ def _answer(it: _Submitted) -> Answer:
     if isinstance(answer, Denied):
         quota = limits.denials(it.tx, it.service.settings, it.caller, it.weighed.registered())
         if quota.full:
-            _release(it)
+            keep.release(it)
             return _unkept(it.occasion, quota)
     if isinstance(answer, Opened) and not answer.kept:
-        _release(it)
+        keep.release(it)
         return answer
-    _remember(it, answer)
-    _count(it, answer)
+    keep.remember(it, answer)
+    keep.count(it, answer)
     return answer
-
-
-def _release(it: _Submitted) -> None:
-    """Keep nothing of this call, its `Idempotency-Key` neither."""
-    if it.submission.idempotency_key is not None:
-        it.tx.requests.release_key(
-            tenant=it.caller.tenant,
-            enforcer=it.caller.enforcer,
-            key=it.submission.idempotency_key,
-        )
 
 
 def _unkept(occasion: str, quota: limits.Denials) -> Denied:
@@ -195,48 +178,7 @@ def _must_be_asked_by(enforcer: Enforcer, submission: Submission) -> None:
     access.must_serve(enforcer, target=submission.call.target, agent=submission.agent)
 
 
-@dataclass(frozen=True, slots=True)
-class _Submitted:
-    """A submission on its way through one transaction, with what policy says about it there."""
-
-    service: Service
-    tx: Tx
-    caller: Caller
-    submission: Submission
-    weighed: Weighed
-    occasion: str
-
-    @property
-    def verdict(self) -> str:
-        return f"vrd_{self.occasion}"
-
-    def document(
-        self,
-        *,
-        life: int,
-        requirements: tuple[Requirement, ...] = (),
-        display_digest: str | None = None,
-    ) -> RequestDocument:
-        tool = self.weighed.tool()
-        return RequestDocument(
-            call_hash=self.weighed.written.call_hash,
-            tool_definition="" if tool is None else tool.definition,
-            tenant=self.caller.tenant,
-            user=self.submission.user,
-            agent=self.submission.agent,
-            task=self.submission.task,
-            precondition=self.submission.precondition,
-            bundle=self.weighed.current.bundle.version,
-            requirements=requirements,
-            display_digest=display_digest,
-            audience=self.caller.enforcer,
-            nonce=b64.encode(secrets.token_bytes(32)),
-            created=self.tx.now,
-            expires=self.tx.now + life,
-        )
-
-
-def _allow(it: _Submitted, verdict: Allow) -> Allowed:
+def _allow(it: Submitted, verdict: Allow) -> Allowed:
     token = issue(
         it.service,
         it.tx,
@@ -251,7 +193,7 @@ def _allow(it: _Submitted, verdict: Allow) -> Allowed:
     return Allowed(it.verdict, token)
 
 
-def _ask(it: _Submitted, verdict: Escalate) -> Opened | Denied:
+def _ask(it: Submitted, verdict: Escalate) -> Opened | Denied:
     written = it.weighed.written
     found = it.tx.requests.open_with(tenant=it.caller.tenant, open_key=written.open_key)
     # A request found here that can no longer lead anywhere is closed on the way.
@@ -274,7 +216,7 @@ def _ask(it: _Submitted, verdict: Escalate) -> Opened | Denied:
     return _open(it, verdict)
 
 
-def _open(it: _Submitted, verdict: Escalate) -> Opened:
+def _open(it: Submitted, verdict: Escalate) -> Opened:
     weighed = it.weighed
     document = it.document(
         life=verdict.ttl,
@@ -314,100 +256,3 @@ def _open(it: _Submitted, verdict: Escalate) -> Opened:
     )
     announce(it.tx, request)
     return Opened(stored.id, status_of(it.service, it.tx, stored))
-
-
-def _count(it: _Submitted, answer: Answer) -> None:
-    """Count the call, last of all: until the transaction ends others wait for these rows."""
-    buckets = []
-    if it.weighed.counts():
-        buckets += buckets_of_call(
-            tenant=it.caller.tenant,
-            agent=it.submission.agent,
-            tool=it.submission.call.tool,
-            now=it.tx.now,
-        )
-    if isinstance(answer, Denied):
-        buckets += buckets_of_denial(
-            tenant=it.caller.tenant,
-            enforcer=it.caller.enforcer,
-            agent=it.weighed.registered(),
-            now=it.tx.now,
-        )
-    it.tx.counters.add(buckets)
-
-
-def _remember(it: _Submitted, answer: Answer) -> None:
-    """Store the verdict with what replays it, and log it."""
-    submission, provenance = it.submission, it.submission.provenance
-    hashed = it.weighed.written.call_hash
-    version = it.weighed.current.bundle.version
-    record = it.weighed.record(refused=isinstance(answer, Denied))
-    told = answers.written(answer, now=it.tx.now)
-    key = submission.idempotency_key
-    it.tx.requests.add_verdict(
-        VerdictRecord(
-            id=it.verdict,
-            tenant=it.caller.tenant,
-            enforcer=it.caller.enforcer,
-            agent=submission.agent,
-            person=submission.user,
-            target=submission.call.target,
-            tool=submission.call.tool,
-            call_hash=hashed,
-            bundle=version,
-            outcome=answers.OUTCOMES[type(answer)],
-            answer=told,
-            record=record,
-            created=it.tx.now,
-        )
-    )
-    kind, public, more = _event(it, answer)
-    log.append(
-        it.tx,
-        Event(
-            type=kind,
-            time=it.tx.now,
-            tenant=it.caller.tenant,
-            subject=answer.id,
-            public={"verdict": it.verdict, **public},
-            secret={
-                "enforcer": it.caller.enforcer,
-                "agent": submission.agent,
-                "user": submission.user,
-                "task": submission.task,
-                "target": submission.call.target,
-                "tool": submission.call.tool,
-                "call_hash": hashed,
-                "bundle": version,
-                "rules": list(it.weighed.verdict.rules),
-                "record": b64.encode(sha256(record.encode()).digest()),
-                "model": provenance.model,
-                "prompt_hash": provenance.prompt_hash,
-                "context_refs": list(provenance.context_refs),
-                "idempotency": None if key is None else [key, submission.body_digest],
-                "answer": canonical.digest(told),
-                **more,
-            },
-        ),
-    )
-
-
-def _event(it: _Submitted, answer: Answer) -> tuple[EventType, dict[str, Json], dict[str, Json]]:
-    """What kind of event an answer is, and what it has besides: in the open, and sealed."""
-    match answer:
-        case Allowed():
-            issued: dict[str, Json] = {
-                "approval": APPROVAL + it.occasion,
-                "token": canonical.digest(answer.approval),
-            }
-            return EventType.CALL_ALLOWED, issued, {}
-        case Denied():
-            return EventType.CALL_REFUSED, {}, {"code": answer.code}
-        case Opened():
-            fresh = answer.id == f"req_{it.occasion}"
-            asked: dict[str, Json] = {"request_digest": answer.status.digest}
-            if not fresh:
-                return EventType.REQUEST_REPEATED, asked, {}
-            return EventType.REQUEST_OPENED, asked, {"explanation": it.submission.explanation}
-        case _:
-            assert_never(answer)

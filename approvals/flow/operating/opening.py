@@ -29,7 +29,7 @@ from approvals.core.history.events import SERVICE, Event, EventType
 from approvals.core.tlog.checkpoint import parse_checkpoint
 from approvals.flow.integrity.gate import ANOTHER_DATABASE, REMEDIES
 from approvals.flow.service import DEFAULT_TENANT, Service
-from approvals.keys import Keyring, files
+from approvals.keys import Keyring, files, private
 from approvals.keys.mark import Mark, Marked
 from approvals.store import open_store
 
@@ -113,7 +113,7 @@ def _must_be_new(store: Store, folder: Path) -> None:
             standing is not None and standing.oldest is not None
         )
     if used:
-        raise files.key_error(
+        raise private.key_error(
             "keys_missing",
             folder,
             "are gone, and the database has a history that they signed; restore them from a "
@@ -136,7 +136,7 @@ def _check_database(service: Service, tx: Tx) -> None:
     """3. Refuse a database that these keys did not sign for."""
     mark = service.mark
     if mark.missing:
-        raise files.key_error(
+        raise private.key_error(
             "mark_missing",
             service.keys.folder / files.MARK,
             "is gone, so an older database cannot be told from the right one; put it back, or see "

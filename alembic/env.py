@@ -6,8 +6,9 @@ import contextlib
 
 from alembic import context
 from sqlalchemy import text
+from sqlmodel import SQLModel
 
-from approvals.store import rows
+import approvals.store.rows  # noqa: F401 - all tables, for the metadata
 from approvals.store.engine import connect
 from approvals.store.postgres import MIGRATION_SECONDS
 
@@ -24,7 +25,7 @@ with (
         connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": MIGRATION_LOCK})
     context.configure(
         connection=connection,
-        target_metadata=rows.SQLModel.metadata,
+        target_metadata=SQLModel.metadata,
         transaction_per_migration=False,
     )
     with context.begin_transaction():

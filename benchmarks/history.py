@@ -32,10 +32,9 @@ from approvals.flow.operating.activate import activate
 from approvals.flow.telling import follow
 from approvals.store.counters import CALLS, buckets_of_call
 from approvals.store.notices import NEVER
-from approvals.store.rows import (
+from approvals.store.rows.calls import (
     ApprovalRow,
     CountRow,
-    NoticeRow,
     RequestRow,
     RequestTextRow,
     SeatRow,
@@ -43,6 +42,7 @@ from approvals.store.rows import (
     VerdictRow,
     VoteRow,
 )
+from approvals.store.rows.notices import NoticeRow
 from approvals.store.seals import with_seal
 from benchmarks.servers import databases
 from tests.service import AGENTS, PEOPLE, RULES, bundle_files, start

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete
 from sqlmodel import col, select
 
-from approvals.store.rows import AccountRow, CallbackRow, LinkCodeRow
+from approvals.store.rows.notices import CallbackRow
+from approvals.store.rows.people import AccountRow, LinkCodeRow
 from approvals.store.seals import add, add_new, change, sound
 from approvals.store.statements import changed, insert_new
 

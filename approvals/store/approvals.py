@@ -9,7 +9,7 @@ from sqlalchemy import select as select_columns
 from sqlalchemy import update
 from sqlmodel import col, select
 
-from approvals.store.rows import ApprovalRow, OutcomeRow, SpendRow
+from approvals.store.rows.calls import ApprovalRow, OutcomeRow, SpendRow
 from approvals.store.seals import add, add_new, add_new_from, change
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from sqlmodel import col, or_, select
 
 from approvals.core.decision.ceremony import Decision
 from approvals.core.requests import State
-from approvals.store.rows import RequestRow, SeatRow, VoteRow
+from approvals.store.rows.calls import RequestRow, SeatRow, VoteRow
 from approvals.store.seals import change
 
 if TYPE_CHECKING:

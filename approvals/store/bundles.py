@@ -14,7 +14,8 @@ from approvals.core.errors import Conflict
 from approvals.core.history.events import BUNDLES
 from approvals.core.merkle import leaf_hash
 from approvals.store.ends import moment_of, require
-from approvals.store.rows import ActivationRow, BundleRow, ChainRow, LeafRow, StagedRow
+from approvals.store.rows.calls import ActivationRow, BundleRow
+from approvals.store.rows.log import ChainRow, LeafRow, StagedRow
 from approvals.store.seals import add_new, altered, check
 
 if TYPE_CHECKING:

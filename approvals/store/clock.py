@@ -30,7 +30,7 @@ from sqlalchemy import func, select
 from sqlmodel import col
 
 from approvals.core.errors import Unavailable
-from approvals.store.rows import CheckpointRow
+from approvals.store.rows.log import CheckpointRow
 
 if TYPE_CHECKING:
     from sqlmodel import Session

@@ -22,7 +22,7 @@ from sqlalchemy import and_, delete, func, or_, tuple_
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
-from approvals.store.rows import CountRow
+from approvals.store.rows.calls import CountRow
 from approvals.store.statements import add_counts, changed
 
 if TYPE_CHECKING:

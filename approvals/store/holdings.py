@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select, true
 from sqlmodel import col
 
-from approvals.store.rows import AccountRow, InvitationRow, PasskeyRow, SessionRow
+from approvals.store.rows.people import AccountRow, InvitationRow, PasskeyRow, SessionRow
 
 if TYPE_CHECKING:
     from sqlmodel import Session

@@ -35,7 +35,7 @@ from sqlmodel import col, select
 from approvals.core.history.events import Chain, seal
 from approvals.core.tlog.leaves import Filed, Leaf, Staged, StoredCheckpoint
 from approvals.store.ends import moment_of, require
-from approvals.store.rows import ChainRow, CheckpointRow, LeafRow, NodeRow, StagedRow
+from approvals.store.rows.log import ChainRow, CheckpointRow, LeafRow, NodeRow, StagedRow
 from approvals.store.seals import check, with_seal
 from approvals.store.statements import insert_or_lock, insert_row
 

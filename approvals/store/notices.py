@@ -14,7 +14,7 @@ from sqlalchemy import and_, case, func, update
 from sqlalchemy import select as select_columns
 from sqlmodel import col, or_, select
 
-from approvals.store.rows import NoticeRow
+from approvals.store.rows.notices import NoticeRow
 from approvals.store.statements import changed, insert_new
 
 if TYPE_CHECKING:

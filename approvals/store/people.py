@@ -11,7 +11,7 @@ from sqlmodel import col, select
 
 from approvals.core.decision.ceremony import StepUp
 from approvals.core.errors import Conflict
-from approvals.store.rows import (
+from approvals.store.rows.people import (
     CeremonyRow,
     HandleRow,
     InvitationRow,

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sqlalchemy import collate, literal_column, select, tuple_, union_all
 
-from approvals.store.rows import LeafRow, SealedRow, StagedRow
+from approvals.store.rows.log import LeafRow, StagedRow
+from approvals.store.rows.sealed import SealedRow
 from approvals.store.seals import seals_of
 
 if TYPE_CHECKING:

@@ -13,9 +13,8 @@ from sqlmodel import col, select
 from approvals.core.decision.ceremony import Decision, Evidence, Statement, StepUp
 from approvals.core.decision.vote import Vote
 from approvals.core.requests import Request, RequestDocument, State
-from approvals.store.rows import (
+from approvals.store.rows.calls import (
     ApprovalRow,
-    ChainRow,
     IdempotencyRow,
     RequestRow,
     RequestTextRow,
@@ -23,6 +22,7 @@ from approvals.store.rows import (
     VerdictRow,
     VoteRow,
 )
+from approvals.store.rows.log import ChainRow
 from approvals.store.seals import add, add_all, add_new, altered, change, sound
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from sqlalchemy import event, insert, literal
 from sqlalchemy import inspect as mapped
 
 from approvals.core.errors import Unavailable
-from approvals.store.rows import SealedRow
+from approvals.store.rows.sealed import SealedRow
 from approvals.store.statements import insert_new, insert_new_from, insert_row
 
 if TYPE_CHECKING:

@@ -22,15 +22,9 @@ from approvals.core.history.events import SERVICE
 from approvals.core.requests import State
 from approvals.store.ends import moment_of
 from approvals.store.notices import NEVER, WAITING, on_channel
-from approvals.store.rows import (
-    ApprovalRow,
-    ChainRow,
-    CheckpointRow,
-    NoticeRow,
-    RequestRow,
-    StagedRow,
-    StandingRow,
-)
+from approvals.store.rows.calls import ApprovalRow, RequestRow
+from approvals.store.rows.log import ChainRow, CheckpointRow, StagedRow, StandingRow
+from approvals.store.rows.notices import NoticeRow
 from approvals.store.statements import changed, insert_new
 
 if TYPE_CHECKING:

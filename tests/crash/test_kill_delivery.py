@@ -105,7 +105,7 @@ def _sent_ids(running: Running, requests: int) -> dict[str, set[str]]:
     """The Message-IDs of the first mails that the outbox's notices stand for."""
     from sqlmodel import select  # noqa: PLC0415 - used here only
 
-    from approvals.store.rows import NoticeRow  # noqa: PLC0415 - used here only
+    from approvals.store.rows.notices import NoticeRow  # noqa: PLC0415 - used here only
 
     with running.service.store.read() as tx:
         rows = list(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlmodel import select
 
-from approvals.store.rows import StagedRow
+from approvals.store.rows.log import StagedRow
 from approvals.store.seals import change
 from tests.service import Running, start
 

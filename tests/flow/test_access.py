@@ -30,7 +30,7 @@ from approvals.flow.people.directory import directory_for
 from approvals.flow.service import Service
 from approvals.flow.status import RequestStatus
 from approvals.store import open_store
-from approvals.store.rows import LeafRow, StagedRow
+from approvals.store.rows.log import LeafRow, StagedRow
 from tests.company import make_signing_key
 from tests.progress import until
 from tests.service import AGENTS, ENFORCER, TARGET, bundle_files

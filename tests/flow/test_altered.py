@@ -25,7 +25,16 @@ from approvals.flow.operating.restore import checked
 from approvals.flow.people import retire, signin
 from approvals.flow.people.directory import directory
 from approvals.flow.status import status
-from approvals.store import rows
+from approvals.store.rows.calls import (
+    ActivationRow,
+    ApprovalRow,
+    RequestRow,
+    RequestTextRow,
+    SpendRow,
+    VoteRow,
+)
+from approvals.store.rows.log import ChainRow, LeafRow
+from approvals.store.rows.people import PasskeyRow
 from tests.intruder import Intruder, Values, table_of
 from tests.service import bundle_files, start
 from tests.softkey import SoftKey
@@ -36,15 +45,15 @@ if TYPE_CHECKING:
 
     from tests.service import Running
 
-REQUEST = table_of(rows.RequestRow)
-TEXTS = table_of(rows.RequestTextRow)
-VOTE = table_of(rows.VoteRow)
-APPROVAL = table_of(rows.ApprovalRow)
-SPEND = table_of(rows.SpendRow)
-PASSKEY = table_of(rows.PasskeyRow)
-ACTIVATION = table_of(rows.ActivationRow)
-CHAIN = table_of(rows.ChainRow)
-LEAF = table_of(rows.LeafRow)
+REQUEST = table_of(RequestRow)
+TEXTS = table_of(RequestTextRow)
+VOTE = table_of(VoteRow)
+APPROVAL = table_of(ApprovalRow)
+SPEND = table_of(SpendRow)
+PASSKEY = table_of(PasskeyRow)
+ACTIVATION = table_of(ActivationRow)
+CHAIN = table_of(ChainRow)
+LEAF = table_of(LeafRow)
 
 
 @pytest.fixture

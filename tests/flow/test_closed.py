@@ -22,7 +22,7 @@ from approvals.flow.integrity.rounds import sequence
 from approvals.flow.operating import restore
 from approvals.flow.people import linking, retire, signin
 from approvals.store.accounts import Account
-from approvals.store.rows import StagedRow
+from approvals.store.rows.log import StagedRow
 from approvals.store.seals import change
 from tests.flow.test_gate import Everything, execute
 from tests.service import TARGET

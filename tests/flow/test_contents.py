@@ -9,7 +9,7 @@ import pytest
 
 from approvals import log
 from approvals.flow.auditing.audit import audit
-from approvals.store import rows
+from approvals.store.rows.sealed import SealedRow
 from tests.intruder import Intruder, Values, table_of
 from tests.populated import Life
 from tests.service import start
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.service import Running
 
-SEALED = sorted(rows.SealedRow.__subclasses__(), key=lambda row: str(row.__tablename__))
+SEALED = sorted(SealedRow.__subclasses__(), key=lambda row: str(row.__tablename__))
 
 FORGOTTEN = {
     "ceremony": "a challenge that is gone cannot be answered; they are forgotten in time as well",
@@ -71,7 +71,7 @@ class Past:
                 if values not in versions:
                     versions.append(values)
 
-    def older(self, row: type[rows.SealedRow]) -> Iterator[tuple[Values | None, Values]]:
+    def older(self, row: type[SealedRow]) -> Iterator[tuple[Values | None, Values]]:
         """(the row as it is, None if it is gone; an older version of it)."""
         table = table_of(row)
         now = {

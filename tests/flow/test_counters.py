@@ -11,7 +11,7 @@ from approvals import log
 from approvals.flow.asking import expire
 from approvals.flow.auditing import audit
 from approvals.store.counters import DAY, HOUR, SPANS, buckets_of_call
-from approvals.store.rows import CountRow
+from approvals.store.rows.calls import CountRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from sqlmodel import func, select
 
 from approvals.flow.asking import expire
 from approvals.flow.people import linking, signin
-from approvals.store.rows import CeremonyRow, LinkCodeRow, SessionRow
+from approvals.store.rows.people import CeremonyRow, LinkCodeRow, SessionRow
 
 if TYPE_CHECKING:
     import pytest

@@ -22,19 +22,21 @@ from approvals.flow.people import enrol, linking, signin
 from approvals.flow.service import Service
 from approvals.keys.mark import Mark, Marked
 from approvals.store import open_store
-from approvals.store.rows import (
-    AccountRow,
+from approvals.store.rows.calls import (
     ActivationRow,
     ApprovalRow,
+    RequestRow,
+    SpendRow,
+    VerdictRow,
+    VoteRow,
+)
+from approvals.store.rows.people import (
+    AccountRow,
     CeremonyRow,
     InvitationRow,
     LinkCodeRow,
     PasskeyRow,
-    RequestRow,
     SessionRow,
-    SpendRow,
-    VerdictRow,
-    VoteRow,
 )
 from tests.service import TARGET, Running, bundle_files
 from tests.softkey import SoftKey

@@ -16,7 +16,7 @@ from approvals.flow import status
 from approvals.flow.asking.answers import Allowed
 from approvals.flow.granting import consume
 from approvals.flow.operating.activate import activate
-from approvals.store.rows import PasskeyRow
+from approvals.store.rows.people import PasskeyRow
 from tests.company import make_signing_key
 from tests.service import AGENTS, ENFORCER, PEOPLE, RULES, TARGET, TOOLS, bundle_files
 

@@ -28,8 +28,18 @@ from approvals.flow.operating.activate import activate
 from approvals.flow.operating.restore import Ending, accept, checked, reopen
 from approvals.flow.service import Service, new_occasion, occasion_of
 from approvals.keys.mark import Mark
-from approvals.store import open_store, rows
+from approvals.store import open_store
 from approvals.store.ends import Ends
+from approvals.store.rows.calls import (
+    ActivationRow,
+    ApprovalRow,
+    IdempotencyRow,
+    RequestRow,
+    SpendRow,
+    VerdictRow,
+    VoteRow,
+)
+from approvals.store.rows.log import ChainRow, LeafRow, StagedRow, StandingRow
 from tests.intruder import Intruder, Values, table_of
 from tests.service import bundle_files, start
 
@@ -42,14 +52,11 @@ if TYPE_CHECKING:
     Again = Callable[[], object]
     Scene = Callable[[Running, Intruder], tuple["Past", Again]]
 
-CHAIN = table_of(rows.ChainRow)
-LEAF = table_of(rows.LeafRow)
-STAGED = table_of(rows.StagedRow)
-STANDING = table_of(rows.StandingRow)
-PUT_BACK = [
-    table_of(row)
-    for row in (rows.RequestRow, rows.VoteRow, rows.ApprovalRow, rows.SpendRow, rows.ActivationRow)
-]
+CHAIN = table_of(ChainRow)
+LEAF = table_of(LeafRow)
+STAGED = table_of(StagedRow)
+STANDING = table_of(StandingRow)
+PUT_BACK = [table_of(row) for row in (RequestRow, VoteRow, ApprovalRow, SpendRow, ActivationRow)]
 
 
 @pytest.fixture
@@ -234,7 +241,7 @@ def test_a_key_whose_answer_was_taken_away_gives_no_second_approval(
     assert isinstance(first, answers.Allowed)
     assert ask() == first
     sequence(running.service)
-    for row in (rows.IdempotencyRow, rows.VerdictRow, rows.ApprovalRow):
+    for row in (IdempotencyRow, VerdictRow, ApprovalRow):
         (held,) = intruder.rows(table_of(row))
         intruder.delete(table_of(row), held)
         refused(ask)

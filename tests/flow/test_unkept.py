@@ -11,7 +11,7 @@ from sqlmodel import func, select
 
 from approvals.core.errors import AssentError, Conflict, Unauthenticated
 from approvals.flow.people import signin
-from approvals.store.rows import CeremonyRow
+from approvals.store.rows.people import CeremonyRow
 from tests.service import open_service, start
 from tests.softkey import SoftKey
 

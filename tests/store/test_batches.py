@@ -15,7 +15,7 @@ from approvals.store import open_store
 from approvals.store.batches import _Batch
 from approvals.store.notices import Notice
 from approvals.store.postgres import Connection
-from approvals.store.rows import NoticeRow
+from approvals.store.rows.notices import NoticeRow
 from tests.seals import mac
 
 if TYPE_CHECKING:

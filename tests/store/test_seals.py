@@ -9,7 +9,10 @@ import pytest
 from sqlmodel import SQLModel, select
 
 from approvals.core.errors import Unavailable
-from approvals.store import rows, seals
+from approvals.store import seals
+from approvals.store.rows.calls import RequestRow
+from approvals.store.rows.people import HandleRow, SessionRow
+from approvals.store.rows.sealed import SealedRow
 from tests.intruder import Intruder, Values, other_values, table_of
 from tests.populated import populated
 from tests.seals import mac
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
     from approvals.store import Store
 
-SEALED = sorted(rows.SealedRow.__subclasses__(), key=lambda row: str(row.__tablename__))
+SEALED = sorted(SealedRow.__subclasses__(), key=lambda row: str(row.__tablename__))
 
 UNSEALED = {
     ("request", "open_key"): "an index: it is computed anew from the request that it leads to",
@@ -66,7 +69,7 @@ def database(tmp_path: Path, database_url: str) -> Iterator[tuple[Store, Intrude
     running.service.store.close()
 
 
-def refused(store: Store, row: type[rows.SealedRow]) -> bool:
+def refused(store: Store, row: type[SealedRow]) -> bool:
     """Whether a query that loads the table's rows is refused."""
     try:
         with store.read() as tx:
@@ -84,7 +87,7 @@ def exchangeable(table: Table, before: list[Values], made: Values) -> bool:
 
 
 def attacks(
-    intruder: Intruder, row: type[rows.SealedRow], before: list[Values]
+    intruder: Intruder, row: type[SealedRow], before: list[Values]
 ) -> Iterator[tuple[str, ...]]:
     """Do one thing after another to a table that is as it was `before`, and tell what was done."""
     table = table_of(row)
@@ -137,9 +140,9 @@ def test_a_row_from_a_database_with_another_key_is_refused(
 ) -> None:
     store, _ = database
     values = {"tenant": "default", "person": "eve", "handle": b"e" * 32}
-    foreign = {**values, "seal": seals.Seals(mac).of(rows.HandleRow, values)}
+    foreign = {**values, "seal": seals.Seals(mac).of(HandleRow, values)}
     with store.begin() as tx:
-        tx.session.execute(table_of(rows.HandleRow).insert().values(**foreign))
+        tx.session.execute(table_of(HandleRow).insert().values(**foreign))
     with store.read() as tx, pytest.raises(Unavailable) as caught:
         tx.people.known_handle(tenant="default", person="eve")
     assert caught.value.code == "row_altered"
@@ -154,7 +157,7 @@ def test_a_list_leaves_a_bad_row_out_and_says_so(
     database: tuple[Store, Intruder], capsys: pytest.CaptureFixture[str]
 ) -> None:
     store, intruder = database
-    table = table_of(rows.RequestRow)
+    table = table_of(RequestRow)
     before = listed(store)
     victim = next(row for row in intruder.rows(table) if row["id"] in before)
     intruder.edit(table, victim, gist=victim["gist"].replace("0", "1"))
@@ -176,6 +179,6 @@ def test_two_rows_never_have_one_text() -> None:
         {"tenant": 1, "person": "b", "handle": b"c"},
         {"tenant": "1", "person": "b", "handle": b"c"},
     ]
-    made = [seals.text(rows.HandleRow, values) for values in texts]
+    made = [seals.text(HandleRow, values) for values in texts]
     assert len(set(made)) == len(made)
-    assert seals.text(rows.SessionRow, texts[0]) != seals.text(rows.HandleRow, texts[0])
+    assert seals.text(SessionRow, texts[0]) != seals.text(HandleRow, texts[0])

@@ -1,68 +1,29 @@
-"""The settings of the service: where they come from, what they default to, what is refused.
+"""The settings of the service: what they default to, what is refused.
 
-Every setting is an environment variable with the prefix `ASSENT_` (`ASSENT_URL` sets `url`);
-the command line hands its options to `load`, and an option wins over the environment. The field
-descriptions below are the documentation that is published.
+The field descriptions below are the documentation that is published.
 
-What holds: nothing is read when this module is imported; each default is safe on its own; a value
-that makes no sense stops the start with the name of its variable and the code `config`; no error
-and no `repr` shows the database's password.
+What holds: each default is safe on its own; a value that makes no sense is refused; no error and no
+`repr` shows the database's password.
 """
 
 from __future__ import annotations
 
-import difflib
-import os
-import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from psycopg.pq import Conninfo
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
+from approvals.config.database import read_database_url
 from approvals.core import sizes
 from approvals.core.addresses import urls
 from approvals.core.addresses.mail import is_mailbox
 from approvals.core.approval import MAX_LIFE, MAX_SKEW
 from approvals.core.decision.ceremony import STATEMENT_LIFE
-from approvals.core.errors import AssentError
 
 PREFIX: Final = "ASSENT_"
-OTHERS: Final = frozenset(
-    f"{PREFIX}{name}"
-    for name in (
-        "AGENT",
-        "BUNDLE",
-        "ENFORCER",
-        "FLOOR_FILE",
-        "JWKS_FILE",
-        "KEY_FILE",
-        "PEOPLE_FILE",
-        "PEOPLE_MAX_AGE",
-        "PEOPLE_NEWEST_FILE",
-        "TENANT",
-        "UNATTENDED",
-        "USER",
-        "WAIT",
-    )
-)
-"""Variables of the guard and of docker-compose.yml, which may stand beside the service's."""
-_KUBERNETES: Final = re.compile(r"ASSENT_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_\w+)", re.ASCII)
 DEFAULT_PORT: Final = 8420
-MAX_PORT: Final = 65_535
-_BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_DATABASE_HOST: Final = re.compile(
-    r"(?:[A-Za-z0-9._-]*|/[^:@?]*|[0-9A-Fa-f:.%]*)(?::[0-9]{1,5})?", re.ASCII
-)
-_UNREADABLE: Final = (
-    "cannot be read as a database URL: in the user name and password, "
-    "@ : / ? # % and blanks are written as %40 %3A %2F %3F %23 %25 and %20"
-)
-_POSTGRES: Final = ("postgres://", "postgresql://", "postgresql+psycopg://")
 
 
 class Settings(BaseSettings):
@@ -359,7 +320,7 @@ class Settings(BaseSettings):
     @field_validator("database", mode="after")
     @classmethod
     def _known_database(cls, database: SecretStr | None) -> SecretStr | None:
-        return None if database is None else SecretStr(_database_url(database.get_secret_value()))
+        return None if database is None else SecretStr(read_database_url(database.get_secret_value()))
 
     @property
     def database_url(self) -> str:
@@ -412,87 +373,6 @@ class Settings(BaseSettings):
         return f"{urls.read(self.url).authority}/log"
 
 
-def load(**options: Any) -> Settings:
-    """Read the environment, with `options` (those not None) in front of it.
-
-    Raises:
-        AssentError: code `config`; the place is the variable that is wrong.
-    """
-    _check_variables()
-    given = {name: value for name, value in options.items() if value is not None}
-    unknown = sorted(given.keys() - Settings.model_fields.keys())
-    if unknown:
-        raise AssentError(f"there is no setting {unknown[0]!r}", code="config", place=unknown[0])
-    try:
-        return Settings(**given)
-    except ValidationError as error:
-        # Only place and message: pydantic's own text may quote the input, a password with it.
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = f"{PREFIX}{str(first['loc'][0]).upper()}" if first["loc"] else "settings"
-        message = first["msg"].removeprefix("Value error, ")
-        raise AssentError(message, code="config", place=place) from None
-
-
 def _listed(text: str) -> tuple[str, ...]:
     """The parts of a list with commas; `none` and an empty list have no parts."""
     return () if text in {"", "none"} else tuple(part.strip() for part in text.split(","))
-
-
-def _database_url(url: str) -> str:
-    """Return `url` as SQLAlchemy names it, or raise ValueError with a sentence that quotes nothing.
-
-    Whatever cannot be read is refused here, before a library can quote what it could not read.
-    """
-    for scheme in _POSTGRES:
-        if url.startswith(scheme):
-            return _postgres_url(f"postgresql+psycopg://{url.removeprefix(scheme)}")
-    if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
-        if "?" in url or "#" in url:
-            raise ValueError("of SQLite names a file only: no options, no ? and no # in its name")
-        return url
-    raise ValueError("must start with postgresql:// or be sqlite:////absolute/file")
-
-
-def _postgres_url(url: str) -> str:
-    if not url.isprintable() or any(character.isspace() for character in url):
-        raise ValueError("must not hold blanks or control characters; write them as %20 and so on")
-    authority, _, _ = url.split("://", 1)[1].partition("/")
-    if authority.count("@") > 1 or "#" in url or _BAD_PERCENT.search(url):
-        raise ValueError(_UNREADABLE)
-    try:
-        parts = make_url(url)
-    except (ArgumentError, ValueError):
-        raise ValueError(_UNREADABLE) from None
-    hosts = [parts.host or "", *_values(parts.query.get("host", ()))]
-    if not all(_DATABASE_HOST.fullmatch(host) for host in hosts):
-        raise ValueError(_UNREADABLE)
-    if parts.port is not None and not 0 < parts.port <= MAX_PORT:
-        raise ValueError("must name a port from 1 to 65535")
-    if parts.query.keys() - _libpq_options():
-        # Which one is not told: behind an & in a password that was not escaped it is part of that.
-        raise ValueError("has an option after ? that libpq does not know; & in a value is %26")
-    return url
-
-
-def _values(given: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else given
-
-
-def _libpq_options() -> frozenset[str]:
-    """The names that may stand after the ? of a PostgreSQL URL."""
-    return frozenset(option.keyword.decode() for option in Conninfo.get_defaults())
-
-
-def _check_variables() -> None:
-    """Refuse a variable that looks like a setting and is none: a safeguard would silently be off.
-
-    Variables that Kubernetes makes for a service of that name are passed over.
-    """
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | OTHERS
-    for name in sorted(os.environ):
-        upper = name.upper()
-        if not upper.startswith(PREFIX) or upper in known or _KUBERNETES.fullmatch(upper):
-            continue
-        near = difflib.get_close_matches(upper, sorted(known), n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise AssentError(f"there is no such setting{hint}", code="config", place=name)

@@ -123,7 +123,7 @@ class Life:
         )
         yield "a further passkey"
         with service.store.read() as tx:
-            (held,) = tx.people.passkeys(tenant="default", person="cleo")
+            (held,) = tx.passkeys.active(tenant="default", person="cleo")
         retire.revoke(service, tenant="default", person="cleo", credential_id=held.credential_id)
         yield "a passkey ended"
 

@@ -70,7 +70,7 @@ def list_(*, tenant: Tenant = "default", home: Home = None, as_json: AsJson = Fa
     with local.service(home) as service:
         bundle = activate.current(service, tenant)
         with service.store.read() as tx:
-            passkeys = Counter(passkey.person for passkey in tx.people.passkeys(tenant=tenant))
+            passkeys = Counter(passkey.person for passkey in tx.passkeys.active(tenant=tenant))
     people = sorted(bundle.people.values(), key=lambda person: person.id)
     rows = [
         {
@@ -108,7 +108,7 @@ def passkeys(
 ) -> None:
     """List the passkeys of PERSON: what each is, and what was signed with it."""
     with local.service(home) as service, service.store.read() as tx:
-        held = tx.people.passkeys(tenant=tenant, person=person)
+        held = tx.passkeys.active(tenant=tenant, person=person)
     rows = [
         {
             "id": passkey.credential_id,

@@ -320,7 +320,9 @@ class Settings(BaseSettings):
     @field_validator("database", mode="after")
     @classmethod
     def _known_database(cls, database: SecretStr | None) -> SecretStr | None:
-        return None if database is None else SecretStr(read_database_url(database.get_secret_value()))
+        return (
+            None if database is None else SecretStr(read_database_url(database.get_secret_value()))
+        )
 
     @property
     def database_url(self) -> str:

@@ -13,7 +13,7 @@ from the top down and never goes back up:
 7. passkeys, in the order of their ids (`tx.people.passkey`)
 8. what belongs to a request that is held: its seats, votes and notices
 9. counters, in the order of their keys (`tx.counters.add`)
-10. the chains of events, in the order of their subjects (`tx.log.settle`, when it commits)
+10. the chains of events, in the order of their subjects (`tx.chains.settle`, when it commits)
 
 Who takes many requests or approvals at once takes them with SKIP LOCKED, in the order of their ids:
 it waits for nobody. On SQLite there is one writer, and nothing of this is needed.

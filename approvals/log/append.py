@@ -21,4 +21,4 @@ def append(tx: Transaction, event: Event) -> None:
     """Put `event` in line for the log when `tx` commits."""
     # A fresh salt for each event: equal values in two events must not have equal commitments, or
     # who appears twice could be read from a log in which nobody is named.
-    tx.log.stage(event, salt=secrets.token_bytes(32))
+    tx.chains.stage(event, salt=secrets.token_bytes(32))

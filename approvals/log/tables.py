@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from approvals.core.tlog.leaves import Filed, Leaf, Staged, StoredCheckpoint
 
 
-class Tables(Protocol):
-    """The log's rows within one transaction. Ranges are half open: `start` is in, `end` is not."""
+class Chains(Protocol):
+    """The chains of events within one transaction, one for each subject."""
 
     def stage(self, event: Event, *, salt: bytes) -> None:
         """Put an event in line for the log, after those of its subject, when this commits."""
+
+
+class Tables(Protocol):
+    """The log's rows within one transaction. Ranges are half open: `start` is in, `end` is not."""
 
     def staged(self, *, limit: int) -> list[Staged]:
         """The oldest events in line."""
@@ -68,7 +72,11 @@ class Tables(Protocol):
 
 
 class Transaction(Protocol):
-    """Part of a transaction: what is done to `log` commits with everything else or not at all."""
+    """Part of a transaction: what is done here commits with everything else or not at all."""
+
+    @property
+    def chains(self) -> Chains:
+        """The chains that events are added to."""
 
     @property
     def log(self) -> Tables:

@@ -1,4 +1,4 @@
-"""Verdicts, requests, votes and who is asked."""
+"""Requests, their votes and who is asked."""
 
 from __future__ import annotations
 
@@ -6,52 +6,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import orjson
-from sqlalchemy import bindparam, delete, literal_column, or_, union_all, update
-from sqlalchemy import select as select_columns
+from sqlalchemy import or_, update
 from sqlmodel import col, select
 
 from approvals.core.decision.ceremony import Decision, Evidence, Statement, StepUp
 from approvals.core.decision.vote import Vote
 from approvals.core.requests import Request, RequestDocument, State
 from approvals.store.rows.calls import (
-    ApprovalRow,
-    IdempotencyRow,
     RequestRow,
     RequestTextRow,
     SeatRow,
-    VerdictRow,
     VoteRow,
 )
-from approvals.store.rows.log import ChainRow
-from approvals.store.seals import add, add_all, add_new, altered, change, sound
+from approvals.store.seals import add, add_all, add_new, altered, change
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from sqlalchemy import CompoundSelect
     from sqlmodel import Session
 
 LOOKED_BACK: Final = 200
 """Approved requests among which one like another is looked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class VerdictRecord:
-    """One answer of policy: `answer` is what the caller was told, `record` what replays it."""
-
-    id: str
-    tenant: str
-    enforcer: str
-    agent: str
-    person: str
-    target: str
-    tool: str
-    call_hash: str
-    bundle: str
-    outcome: str
-    answer: str
-    record: str
-    created: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +52,6 @@ class StoredRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestLine:
-    """One line of a list of requests."""
-
-    id: str
-    agent: str
-    person: str
-    target: str
-    tool: str
-    call_hash: str
-    gist: tuple[str, ...]
-    state: State
-    created: int
-    expires: int
-
-
-@dataclass(frozen=True, slots=True)
 class Seat:
     """A person who is asked, and the rules for which."""
 
@@ -105,65 +64,6 @@ class Requests:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-
-    # -- verdicts ---------------------------------------------------------------------------
-
-    def known_key(self, *, tenant: str, enforcer: str, key: str) -> tuple[str, str] | None:
-        """The first (body digest, verdict id) of an `Idempotency-Key` that was claimed before."""
-        row = self._session.get(IdempotencyRow, (tenant, enforcer, key))
-        return None if row is None else (row.body_digest, row.verdict)
-
-    def claim_key(
-        self, *, tenant: str, enforcer: str, key: str, body_digest: str, verdict: str, now: int
-    ) -> tuple[str, str] | None:
-        """Claim an `Idempotency-Key`: None if it is new, else its first (body digest, verdict id).
-
-        A concurrent claim of the same key waits for this transaction, so one of them is the first.
-        """
-        values = {
-            "tenant": tenant,
-            "enforcer": enforcer,
-            "key": key,
-            "body_digest": body_digest,
-            "verdict": verdict,
-            "created": now,
-        }
-        if add_new(self._session, IdempotencyRow, values):
-            return None
-        row = self._session.get_one(IdempotencyRow, (tenant, enforcer, key))
-        return row.body_digest, row.verdict
-
-    def begun(self, *, tenant: str, occasion: str) -> bool:
-        """Whether anything is stored of an occasion: verdict, request, approval or event."""
-        values = {"verdict": f"vrd_{occasion}", "request": f"req_{occasion}"}
-        found = self._session.connection().execute(
-            _BEGUN, {**values, "approval": f"apr_{occasion}", "tenant": tenant}
-        )
-        return found.first() is not None
-
-    def release_key(self, *, tenant: str, enforcer: str, key: str) -> None:
-        """Give back what this transaction claimed: nothing is kept of the call."""
-        self._session.execute(
-            delete(IdempotencyRow).where(
-                col(IdempotencyRow.tenant) == tenant,
-                col(IdempotencyRow.enforcer) == enforcer,
-                col(IdempotencyRow.key) == key,
-            )
-        )
-
-    def add_verdict(self, verdict: VerdictRecord) -> None:
-        """Store a verdict."""
-        values = {name: getattr(verdict, name) for name in VerdictRecord.__slots__}
-        add(self._session, VerdictRow, values)
-
-    def verdict(self, *, tenant: str, verdict_id: str) -> VerdictRecord | None:
-        """The verdict with this id."""
-        row = self._session.get(VerdictRow, verdict_id)
-        if row is None or row.tenant != tenant:
-            return None
-        return VerdictRecord(**{name: getattr(row, name) for name in VerdictRecord.__slots__})
-
-    # -- requests ---------------------------------------------------------------------------
 
     def open(
         self,
@@ -330,55 +230,6 @@ class Requests:
         }
         add(self._session, VoteRow, values)
 
-    # -- lists ------------------------------------------------------------------------------
-
-    def asked(self, *, tenant: str, person: str, limit: int) -> list[RequestLine]:
-        """The newest requests that the person is asked about."""
-        # From the seats, which have an index for it: however many there are, `limit` are read.
-        newest = (
-            select(SeatRow.request)
-            .where(SeatRow.tenant == tenant, SeatRow.person == person)
-            .order_by(col(SeatRow.created).desc())
-            .limit(limit)
-        )
-        rows = sound(
-            self._session,
-            select(RequestRow)
-            # Not by the tenant, which SQLite would take for the narrower way: it is checked below.
-            .where(col(RequestRow.id).in_(newest))
-            .order_by(col(RequestRow.created).desc(), RequestRow.id),
-        )
-        return [_line(row) for row in rows if row.tenant == tenant]
-
-    def made_for(self, *, tenant: str, person: str, limit: int) -> list[RequestLine]:
-        """The newest requests made for the person."""
-        rows = sound(
-            self._session,
-            select(RequestRow)
-            .where(RequestRow.tenant == tenant, RequestRow.person == person)
-            .order_by(col(RequestRow.created).desc(), RequestRow.id)
-            .limit(limit),
-        )
-        return [_line(row) for row in rows]
-
-    def lately(
-        self, *, tenant: str, agent: str, before: int, besides: str, limit: int
-    ) -> list[RequestLine]:
-        """What the agent asked for up to `before`, newest first, without the request `besides`."""
-        rows = sound(
-            self._session,
-            select(RequestRow)
-            .where(
-                RequestRow.tenant == tenant,
-                RequestRow.agent == agent,
-                RequestRow.created <= before,
-                RequestRow.id != besides,
-            )
-            .order_by(col(RequestRow.created).desc(), RequestRow.id)
-            .limit(limit),
-        )
-        return [_line(row) for row in rows]
-
     def last_approved(
         self, *, tenant: str, target: str, tool: str, agent: str, before: int, person: str
     ) -> StoredRequest | None:
@@ -415,17 +266,6 @@ class Requests:
             .limit(1)
         ).first()
         return None if row is None else self._stored(row)
-
-    def voted_on(self, request_ids: Collection[str], *, person: str) -> frozenset[str]:
-        """Which of these requests the person has voted on."""
-        rows = self._session.exec(
-            select(VoteRow.request).where(
-                col(VoteRow.request).in_(request_ids), VoteRow.person == person
-            )
-        )
-        return frozenset(rows)
-
-    # -- seats ------------------------------------------------------------------------------
 
     def has_seat(self, *, request_id: str, person: str) -> bool:
         """Is the person asked about this request?"""
@@ -472,31 +312,5 @@ def _vote(row: VoteRow) -> Vote:
     )
 
 
-def _line(row: RequestRow) -> RequestLine:
-    return RequestLine(
-        id=row.id,
-        agent=row.agent,
-        person=row.person,
-        target=row.target,
-        tool=row.tool,
-        call_hash=row.call_hash,
-        gist=tuple(orjson.loads(row.gist)),
-        state=State(row.state),
-        created=row.created,
-        expires=row.expires,
-    )
-
-
 def _text(document: object) -> str:
     return orjson.dumps(document).decode()
-
-
-_BEGUN: Final[CompoundSelect[tuple[int]]] = union_all(
-    select_columns(literal_column("1")).where(col(VerdictRow.id) == bindparam("verdict")),
-    select_columns(literal_column("1")).where(col(RequestRow.id) == bindparam("request")),
-    select_columns(literal_column("1")).where(col(ApprovalRow.jti) == bindparam("approval")),
-    select_columns(literal_column("1")).where(
-        col(ChainRow.tenant) == bindparam("tenant"),
-        col(ChainRow.subject).in_([bindparam("verdict"), bindparam("request")]),
-    ),
-)

@@ -29,6 +29,7 @@ from approvals.store.approvals import Approvals
 from approvals.store.attention import Attention
 from approvals.store.batches import Batches
 from approvals.store.bundles import Bundles
+from approvals.store.chains import Chains
 from approvals.store.clock import Clock
 from approvals.store.counters import Counters
 from approvals.store.ear import Ear
@@ -38,7 +39,9 @@ from approvals.store.faults import LOST, Failed, fault_of, signature
 from approvals.store.health import Health, Recorder
 from approvals.store.holdings import Holdings
 from approvals.store.leaves import Leaves
+from approvals.store.lists import Lists
 from approvals.store.notices import Notices
+from approvals.store.passkeys import Passkeys
 from approvals.store.people import People
 from approvals.store.place import Place
 from approvals.store.records import Records
@@ -46,6 +49,7 @@ from approvals.store.requests import Requests
 from approvals.store.seals import Seals
 from approvals.store.sqlite import MEMORY, Served
 from approvals.store.standing import Standings, establish
+from approvals.store.verdicts import Verdicts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,11 +75,15 @@ class Tx:
         self.now = now
         self.bundles = Bundles(session)
         self.people = People(session)
+        self.passkeys = Passkeys(session)
+        self.verdicts = Verdicts(session)
         self.requests = Requests(session)
+        self.lists = Lists(session)
         self.attention = Attention(session)
         self.counters = Counters(session)
         self.approvals = Approvals(session)
-        self.log = Leaves(session, now=now)
+        self.chains = Chains(session, now=now)
+        self.log = Leaves(session)
         self.standing = Standings(session)
         self.notices = Notices(session)
         self.accounts = Accounts(session)
@@ -149,17 +157,17 @@ class Store:
                     tx = Tx(session, now=self._now(session))
                     self._permit(any_clock=any_clock)
                     yield tx
-                    tx.log.settle()
+                    tx.chains.settle()
             else:
                 with self._session(self._engine) as session:
                     tx = Tx(session, now=self._now(session))
                     self._permit(any_clock=any_clock)
                     yield tx
-                    tx.log.settle()
+                    tx.chains.settle()
                     session.flush()
                     self._commit(session, outcome.mark(session, tx.announced))
         self._recorder.committed()
-        self.ends.add(tx.log.settled)
+        self.ends.add(tx.chains.settled)
         if self._batches is not None:
             for topic in tx.announced:
                 self._tell(topic)

@@ -153,7 +153,7 @@ def put_back(assent: Shell) -> dict[str, str]:
 
 def passkeys_of(service: Service, person: str) -> list[str]:
     with service.store.read() as tx:
-        held = tx.people.passkeys(tenant="default", person=person)
+        held = tx.passkeys.active(tenant="default", person=person)
         return [passkey.credential_id for passkey in held]
 
 

@@ -284,7 +284,7 @@ def stored_state(tx: Tx, request: str) -> str | None:
 def _known(tx: Tx, running: Running, key: str) -> bool:
     caller = running.caller
     return (
-        tx.requests.known_key(tenant=caller.tenant, enforcer=caller.enforcer, key=key) is not None
+        tx.verdicts.known_key(tenant=caller.tenant, enforcer=caller.enforcer, key=key) is not None
     )
 
 
@@ -334,7 +334,7 @@ def _activate_kept(tx: Tx, _told: Mapping[str, Any], _name: str, answer: Any) ->
 
 
 def _enrol_kept(tx: Tx, _told: Mapping[str, Any], _name: str, answer: Any) -> bool:
-    return bool(tx.people.passkeys(tenant=TENANT, person=answer))
+    return bool(tx.passkeys.active(tenant=TENANT, person=answer))
 
 
 _KEPT: Final[Mapping[str, Callable[[Tx, Mapping[str, Any], str, Any], bool]]] = {

@@ -121,7 +121,7 @@ def test_a_passkey_that_nobody_enrolled_neither_signs_in_nor_is_published(
     running: Running, intruder: Intruder
 ) -> None:
     with running.service.store.read() as tx:
-        handle = tx.people.known_handle(tenant="default", person="ben")
+        handle = tx.passkeys.known_handle(tenant="default", person="ben")
     assert handle is not None
     rogue = SoftKey("rogue")
     rogue.user_handle = handle

@@ -43,7 +43,7 @@ def running(tmp_path: Path, sqlite_url: str) -> Running:
 def level(running: Running, person: str = "ada", **options: Any) -> StepUp:
     running.enrol(person, **{"aaguid": AAGUID.bytes, **options})
     with running.service.store.read() as tx:
-        (held,) = tx.people.passkeys(tenant="default", person=person)
+        (held,) = tx.passkeys.active(tenant="default", person=person)
     assert (held.attestation is not None) is (held.step_up is StepUp.HARDWARE)
     return held.step_up
 
@@ -171,7 +171,7 @@ def test_a_self_attestation_is_none(running: Running) -> None:
     running_key.append(key)
     enrol.finish(running.service, begun.id, key.register(begun.options))
     with running.service.store.read() as tx:
-        (held,) = tx.people.passkeys(tenant="default", person="ada")
+        (held,) = tx.passkeys.active(tenant="default", person="ada")
     assert held.step_up is StepUp.PASSKEY
 
 
@@ -185,7 +185,7 @@ def test_the_level_and_its_evidence_travel_with_the_passkey(running: Running) ->
     assert ben is not None
     assert [key.step_up for key in (*ada.keys, *ben.keys)] == [StepUp.HARDWARE, StepUp.PASSKEY]
     with running.service.store.read() as tx:
-        (held,) = tx.people.passkeys(tenant="default", person="ada")
+        (held,) = tx.passkeys.active(tenant="default", person="ada")
     document = orjson.loads(held.attestation or "")
     assert document["typ"] == "assent/attestation/1"
     assert MAKER.aaguid.bytes in b64.decode(document["attestation_object"])
@@ -320,7 +320,7 @@ def test_transports_are_kept_and_offered(running: Running) -> None:
     answer = key.register(begun.options, transports=["usb", "nfc", "nfc", "teleport", 7])
     enrol.finish(running.service, begun.id, answer)
     with running.service.store.read() as tx:
-        (held,) = tx.people.passkeys(tenant="default", person="ada")
+        (held,) = tx.passkeys.active(tenant="default", person="ada")
     assert held.transports == ("nfc", "usb")
     again = enrol.invite(running.service, tenant="default", person="ada", replaces=False)
     further = enrol.begin(running.service, again.url.rsplit("/", 1)[1])

@@ -195,7 +195,7 @@ def test_what_only_takes_away_goes_on_while_closed(everything: Everything) -> No
     signin.end(service, running.tokens["ben"])
     retire.revoke(service, tenant="default", person="ben", credential_id=ids[1])
     with service.store.read() as tx:
-        assert tx.people.passkeys(tenant="default") == []
+        assert tx.passkeys.active(tenant="default") == []
     # And the log tells of all of it once it can.
     assert restore.reopen(service, reason="a test").ok
     assert sequence(service)

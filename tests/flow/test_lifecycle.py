@@ -118,13 +118,13 @@ def test_once_a_replacing_invitation_is_used_its_passkey_is_the_only_one(
     invited = enrol.invite(running.service, tenant="default", person="ada", replaces=True)
     begun = enrol.begin(running.service, invited.url.rsplit("/", 1)[1])
     with running.service.store.begin() as tx:  # stands for any that came by another way
-        (held,) = tx.people.passkeys(tenant="default", person="ben")
+        (held,) = tx.passkeys.active(tenant="default", person="ben")
         other = replace(held, credential_id="other", public_key=b"other", person="ada")
-        tx.people.enrol(other)
+        tx.passkeys.enrol(other)
     new = SoftKey("new")
     enrol.finish(running.service, begun.id, new.register(begun.options))
     with running.service.store.read() as tx:
-        (only,) = tx.people.passkeys(tenant="default", person="ada")
+        (only,) = tx.passkeys.active(tenant="default", person="ada")
     assert only.credential_id == b64.encode(new.credential_id)
 
 
@@ -297,7 +297,7 @@ def test_who_is_enrolled_or_signed_in_while_a_bundle_goes_without_them_keeps_not
     for round_ in range(4):
         change(running)
         with running.service.store.read() as tx:
-            enrolled = bool(tx.people.passkeys(tenant="default", person="ada"))
+            enrolled = bool(tx.passkeys.active(tenant="default", person="ada"))
         if not enrolled:
             running.enrol("ada", seed=f"round {round_}")
         key = running.passkeys["ada"]
@@ -311,7 +311,7 @@ def test_who_is_enrolled_or_signed_in_while_a_bundle_goes_without_them_keeps_not
         ]
         assert at_once(acts) == []
         with running.service.store.read() as tx:
-            assert tx.people.passkeys(tenant="default", person="ada") == []
+            assert tx.passkeys.active(tenant="default", person="ada") == []
         change(running)
         assert code_of(lambda it=key: sign_in(running, it)) == "unknown_passkey"  # type: ignore[misc]
 

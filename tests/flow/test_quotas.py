@@ -102,7 +102,7 @@ def test_only_so_many_denied_calls_are_kept(running: Running, later: Callable[[i
     over = junk(running, running.caller, 9)
     assert 0 < (over.retry_after or 0) <= 3660
     with running.service.store.read() as tx:
-        assert tx.requests.verdict(tenant="default", verdict_id=over.id) is None
+        assert tx.verdicts.get(tenant="default", verdict_id=over.id) is None
     later(over.retry_after or 0)
     assert junk(running, running.caller, 10).code == "no_tool"
 
@@ -125,7 +125,7 @@ def test_what_is_not_kept_leaves_its_idempotency_key_unused(running: Running) ->
     assert junk(running, running.caller, 7, idempotency_key="k7").code == "too_many_denied"
     with running.service.store.read() as tx:
         for key, known in (("k0", True), ("k7", False)):
-            found = tx.requests.known_key(tenant="default", enforcer=ENFORCER, key=key)
+            found = tx.verdicts.known_key(tenant="default", enforcer=ENFORCER, key=key)
             assert (found is not None) is known
 
 
@@ -139,7 +139,7 @@ def test_a_call_that_people_are_not_asked_about_is_a_denied_one(running: Running
     )
     assert isinstance(keyed, Denied)
     with running.service.store.read() as tx:
-        assert tx.requests.known_key(tenant="default", enforcer=ENFORCER, key="k") is None
+        assert tx.verdicts.known_key(tenant="default", enforcer=ENFORCER, key="k") is None
 
 
 def test_one_enforcers_junk_uses_up_nothing_of_anothers(running: Running) -> None:
@@ -209,7 +209,7 @@ def test_a_long_call_that_is_denied_is_kept_by_its_hash(running: Running) -> Non
         answer = send(running, running.caller, "balance", call.args)
         assert isinstance(answer, Denied)
         with running.service.store.read() as tx:
-            verdict = tx.requests.verdict(tenant="default", verdict_id=answer.id)
+            verdict = tx.verdicts.get(tenant="default", verdict_id=answer.id)
         assert verdict is not None
         assert len(verdict.record) < KEPT_CALL + 1500
         record = canonical.parse(verdict.record.encode())
@@ -287,7 +287,7 @@ def test_what_was_delivered_is_looked_at_no_more(running: Running) -> None:
 
 def _events(running: Running, subject: str) -> list[str]:
     with running.service.store.read() as tx:
-        history = tx.log.history(tenant="default", subject=subject)
+        history = tx.chains.history(tenant="default", subject=subject)
     return [json.loads(leaf)["type"] for leaf in history.leaves]
 
 

@@ -133,7 +133,7 @@ def test_nor_does_who_has_since_activated_the_very_same_rules_alone(running: Run
 def test_nor_does_a_passkey_that_was_taken_away(running: Running) -> None:
     jti, call_hash = approved(running)
     with running.service.store.begin() as tx:
-        held = tx.people.passkeys(tenant="default", person="ben")[0]
+        held = tx.passkeys.active(tenant="default", person="ben")[0]
         row = tx.session.get_one(PasskeyRow, held.credential_id)
         row.state = "revoked"
     assert spend(running, jti, call_hash) == "revoked"

@@ -379,11 +379,11 @@ def test_a_snapshot_is_refused_nothing_that_is_newer(running: Running) -> None:
     request_id = running.opened("20.00")
     sequence(running.service)
     with running.service.store.read() as tx:
-        before = tx.log.chain(tenant="default", subject=request_id)
+        before = tx.chains.chain(tenant="default", subject=request_id)
         running.decide("ada", request_id)
         sequence(running.service)
-        assert tx.log.chain(tenant="default", subject=request_id) == before
-        assert tx.log.history(tenant="default", subject=request_id).count == before.count
+        assert tx.chains.chain(tenant="default", subject=request_id) == before
+        assert tx.chains.history(tenant="default", subject=request_id).count == before.count
         assert tx.bundles.current("default") is not None
 
 
@@ -399,7 +399,7 @@ def test_what_did_not_commit_is_not_known(running: Running) -> None:
     def fail() -> None:
         with store.begin() as tx:
             log.append(tx, event)
-            tx.log.settle()
+            tx.chains.settle()
             raise Conflict("nothing is done", code="a_test")
 
     refused(fail, "a_test")
@@ -437,7 +437,7 @@ def test_openings_that_were_erased_are_not_missed(running: Running, intruder: In
         assert sweep(other)
         assert found(other) is None
         with other.store.read() as tx:
-            assert tx.log.chain(tenant="default", subject=request_id).count
+            assert tx.chains.chain(tenant="default", subject=request_id).count
 
 
 def test_a_restored_database_is_not_measured_by_the_one_that_is_given_up(

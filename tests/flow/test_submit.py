@@ -206,7 +206,7 @@ def test_the_verdict_names_the_bundle_that_gave_it(running: Running) -> None:
     assert isinstance(answer, Denied)
     assert answer.code == "no_agent"
     with running.service.store.read() as tx:
-        verdict = tx.requests.verdict(tenant="default", verdict_id=answer.id)
+        verdict = tx.verdicts.get(tenant="default", verdict_id=answer.id)
     assert verdict is not None
     assert verdict.bundle == version
 

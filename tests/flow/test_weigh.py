@@ -104,7 +104,7 @@ def test_a_bundle_that_comes_in_between_decides(
     assert isinstance(answer, Denied)
     assert answer.rules == ("no-readings",)
     with running.service.store.read() as tx:
-        verdict = tx.requests.verdict(tenant="default", verdict_id=answer.id)
+        verdict = tx.verdicts.get(tenant="default", verdict_id=answer.id)
     assert verdict is not None
     assert verdict.bundle == versions[0]
 
@@ -140,7 +140,7 @@ def test_a_verdict_from_another_time_is_made_again(
     monkeypatch.setattr(weigh, "weigh", slow)
     answer = running.submit("acc-1", tool="balance")
     with running.service.store.read() as tx:
-        verdict = tx.requests.verdict(tenant="default", verdict_id=answer.id)
+        verdict = tx.verdicts.get(tenant="default", verdict_id=answer.id)
         assert verdict is not None
         facts = policy.recorded_facts(canonical.parse(verdict.record.encode()))
         assert (verdict.created, facts.now) == (tx.now, tx.now)
@@ -177,7 +177,7 @@ def test_calls_at_the_same_moment_do_not_outrun_a_count(
     assert sum(isinstance(answer, Allowed) for answer in answers) == 3
     with running.service.store.read() as tx:
         for answer in answers:
-            kept = tx.requests.verdict(tenant="default", verdict_id=answer.id)
+            kept = tx.verdicts.get(tenant="default", verdict_id=answer.id)
             assert kept is not None
             record = canonical.parse(kept.record.encode())
             assert policy.replay(running.service.recent_bundle("default")[0], record)

@@ -48,8 +48,8 @@ class Rows:
         self.checkpoint[size] = dataclasses.replace(self.checkpoint[size], **changes)  # type: ignore[arg-type]
 
 
-class MemoryTables:
-    """One transaction's view."""
+class MemoryChains:
+    """What one transaction adds events to."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
@@ -64,6 +64,13 @@ class MemoryTables:
         self._rows.line[number] = Staged(
             number, event.tenant, event.subject, sealed.leaf, orjson.dumps(sealed.opening).decode()
         )
+
+
+class MemoryTables:
+    """One transaction's view."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
 
     def staged(self, *, limit: int) -> list[Staged]:
         return [self._rows.line[number] for number in sorted(self._rows.line)[:limit]]
@@ -126,6 +133,7 @@ class MemoryTx:
     """A transaction over rows in memory."""
 
     def __init__(self, rows: Rows) -> None:
+        self.chains = MemoryChains(rows)
         self.log = MemoryTables(rows)
 
 

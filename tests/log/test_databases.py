@@ -148,7 +148,7 @@ def chained(store: Store) -> dict[str, int]:
             chain = chains.setdefault(event_.subject, Chain())
             assert event_.link == chain.next()
             chain.add(leaf.leaf)
-        assert chains == {name: tx.log.chain(tenant="default", subject=name) for name in chains}
+        assert chains == {name: tx.chains.chain(tenant="default", subject=name) for name in chains}
     return {name: chain.count for name, chain in chains.items()}
 
 
@@ -180,7 +180,7 @@ def test_what_did_not_commit_leaves_no_gap(store: Store) -> None:
             append(tx, event(1))
             append(tx, event(2, subject="req_1"))
             if fails:
-                tx.log.settle()
+                tx.chains.settle()
                 raise CrashError
 
     write(fails=False)
@@ -208,7 +208,7 @@ def test_on_postgresql_an_event_that_commits_late_is_sequenced_later(postgres: S
     """Its id was drawn first, so a sequencer that remembered the highest id would skip it."""
     with postgres.begin() as late:
         append(late, event(1, subject="req_late"))
-        late.log.settle()
+        late.chains.settle()
         with postgres.begin() as early:
             append(early, event(2, subject="req_early"))
         assert sequence(postgres, SIGNER, now=NOW) == 1

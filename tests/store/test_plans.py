@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NOW = 1_800_000_000
 HOT: dict[str, Callable[[Tx], object]] = {
     "the current bundle": lambda tx: tx.bundles.current("default"),
-    "a key known before": lambda tx: tx.requests.known_key(tenant="t", enforcer="e", key="k"),
+    "a key known before": lambda tx: tx.verdicts.known_key(tenant="t", enforcer="e", key="k"),
     "the open request of a question": lambda tx: tx.requests.open_with(tenant="t", open_key="k"),
     "what an agent used": lambda tx: tx.counters.usage(tenant="t", agent="a", tool="b", now=NOW),
     "what was denied": lambda tx: tx.counters.denied(tenant="t", enforcer="e", agent="a", now=NOW),
@@ -46,9 +46,9 @@ HOT: dict[str, Callable[[Tx], object]] = {
         channel="email", lease="l", now=NOW, until=NOW, limit=10
     ),
     "notices about a request": lambda tx: tx.notices.of(tenant="t", subject="s"),
-    "a person's inbox": lambda tx: tx.requests.asked(tenant="t", person="p", limit=10),
-    "a person's own requests": lambda tx: tx.requests.made_for(tenant="t", person="p", limit=10),
-    "what an agent asked lately": lambda tx: tx.requests.lately(
+    "a person's inbox": lambda tx: tx.lists.asked(tenant="t", person="p", limit=10),
+    "a person's own requests": lambda tx: tx.lists.made_for(tenant="t", person="p", limit=10),
+    "what an agent asked lately": lambda tx: tx.lists.lately(
         tenant="t", agent="a", before=NOW, besides="r", limit=5
     ),
     "the last one like this": lambda tx: tx.requests.last_approved(
@@ -111,9 +111,9 @@ def test_a_list_reads_none_of_the_long_texts(store: Store) -> None:
     with store.begin() as tx:
         connection = tx.session.connection()
         event.listen(connection, "before_cursor_execute", lambda *args: said.append(args[2]))
-        tx.requests.asked(tenant="t", person="p", limit=10)
-        tx.requests.made_for(tenant="t", person="p", limit=10)
-        tx.requests.lately(tenant="t", agent="a", before=NOW, besides="r", limit=5)
+        tx.lists.asked(tenant="t", person="p", limit=10)
+        tx.lists.made_for(tenant="t", person="p", limit=10)
+        tx.lists.lately(tenant="t", agent="a", before=NOW, besides="r", limit=5)
         tx.attention.votes_since(tenant="t", since=NOW, limit=10)
     assert said
     assert not any("request_text" in statement for statement in said)

@@ -144,13 +144,13 @@ def test_a_row_from_a_database_with_another_key_is_refused(
     with store.begin() as tx:
         tx.session.execute(table_of(HandleRow).insert().values(**foreign))
     with store.read() as tx, pytest.raises(Unavailable) as caught:
-        tx.people.known_handle(tenant="default", person="eve")
+        tx.passkeys.known_handle(tenant="default", person="eve")
     assert caught.value.code == "row_altered"
 
 
 def listed(store: Store) -> set[str]:
     with store.read() as tx:
-        return {line.id for line in tx.requests.asked(tenant="default", person="ada", limit=100)}
+        return {line.id for line in tx.lists.asked(tenant="default", person="ada", limit=100)}
 
 
 def test_a_list_leaves_a_bad_row_out_and_says_so(

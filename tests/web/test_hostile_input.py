@@ -79,5 +79,5 @@ def test_an_attestation_of_the_wrong_types_shows_nothing(
     # What is not read cannot do harm, and the passkey is an ordinary one.
     assert answer.status_code == 200
     with running.service.store.read() as tx:
-        (key,) = tx.people.passkeys(tenant="default", person="cleo")
+        (key,) = tx.passkeys.active(tenant="default", person="cleo")
     assert (key.step_up, key.attestation) == (StepUp.PASSKEY, None)

@@ -139,7 +139,7 @@ def test_a_lost_passkey_is_ended_with_one_that_is_held(site: Site, arrive: Arriv
     kept.sign_in()
     expect(page.locator(".keys li, h1").first).to_be_visible()
     with site.service.store.read() as tx:
-        assert len(tx.people.passkeys(tenant=DEFAULT_TENANT, person="ada")) == 1
+        assert len(tx.passkeys.active(tenant=DEFAULT_TENANT, person="ada")) == 1
 
 
 def test_an_invitation_says_that_it_replaces(site: Site, arrive: Arrive) -> None:
@@ -169,7 +169,7 @@ def test_what_never_came_here_is_shown_to_its_person(site: Site, arrive: Arrive)
     page.goto(f"{site.url}/me")
     expect(page.locator(".keys")).to_contain_text("Its own counter shows 1 more.")
     with site.service.store.read() as tx:
-        (held,) = tx.people.passkeys(tenant=DEFAULT_TENANT, person="ada")
+        (held,) = tx.passkeys.active(tenant=DEFAULT_TENANT, person="ada")
     assert (held.uses, held.unseen) == (2, 1)
 
 

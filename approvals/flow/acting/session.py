@@ -73,7 +73,7 @@ def find(service: Service, tx: Tx, by: Browser | ChatAccount) -> Present | None:
     tenant, name = owner
     bundle = service.current_bundle(tx, tenant).bundle
     person = bundle.people.get(name)
-    if person is None or not tx.people.passkeys(tenant=tenant, person=name):
+    if person is None or not tx.passkeys.active(tenant=tenant, person=name):
         return None
     return Present(tenant, person.id, person.name, bundle)
 

@@ -81,7 +81,7 @@ def known(tx: Tx, caller: Caller, submission: Submission) -> tuple[str, str] | N
     """The body and the verdict that the submission's `Idempotency-Key` stands for, if any."""
     if submission.idempotency_key is None:
         return None
-    return tx.requests.known_key(
+    return tx.verdicts.known_key(
         tenant=caller.tenant, enforcer=caller.enforcer, key=submission.idempotency_key
     )
 
@@ -102,7 +102,7 @@ def again(
             code="idempotency_mismatch",
             place="Idempotency-Key",
         )
-    verdict = tx.requests.verdict(tenant=caller.tenant, verdict_id=verdict_id)
+    verdict = tx.verdicts.get(tenant=caller.tenant, verdict_id=verdict_id)
     if verdict is None:
         raise Conflict("the first submission with this Idempotency-Key did not finish")
     told = orjson.loads(verdict.answer)

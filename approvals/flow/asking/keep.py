@@ -15,7 +15,7 @@ from approvals.core.history.events import Event, EventType
 from approvals.flow.asking import answers
 from approvals.flow.asking.answers import Allowed, Answer, Denied, Opened
 from approvals.store.counters import buckets_of_call, buckets_of_denial
-from approvals.store.requests import VerdictRecord
+from approvals.store.verdicts import VerdictRecord
 
 if TYPE_CHECKING:
     from approvals.core.canonical import Json
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def release(it: Submitted) -> None:
     """Keep nothing of this call, its `Idempotency-Key` neither."""
     if it.submission.idempotency_key is not None:
-        it.tx.requests.release_key(
+        it.tx.verdicts.release_key(
             tenant=it.caller.tenant,
             enforcer=it.caller.enforcer,
             key=it.submission.idempotency_key,
@@ -60,7 +60,7 @@ def remember(it: Submitted, answer: Answer) -> None:
     record = it.weighed.record(refused=isinstance(answer, Denied))
     told = answers.written(answer, now=it.tx.now)
     key = submission.idempotency_key
-    it.tx.requests.add_verdict(
+    it.tx.verdicts.add(
         VerdictRecord(
             id=it.verdict,
             tenant=it.caller.tenant,

@@ -124,7 +124,7 @@ def _decide(
     _must_be_asked_by(access.registered(confirmed.current.bundle, caller), submission)
     it = Submitted(service, tx, caller, submission, confirmed, occasion)
     if submission.idempotency_key is not None:
-        known = tx.requests.claim_key(
+        known = tx.verdicts.claim_key(
             tenant=caller.tenant,
             enforcer=caller.enforcer,
             key=submission.idempotency_key,
@@ -134,7 +134,7 @@ def _decide(
         )
         if known is not None:  # by a submission at the same moment
             return answers.again(service, tx, caller, submission, known)
-        if tx.requests.begun(tenant=caller.tenant, occasion=occasion):
+        if tx.verdicts.begun(tenant=caller.tenant, occasion=occasion):
             raise altered("idempotency", caller.tenant, caller.enforcer, it.verdict)
     return _answer(it)
 

@@ -202,7 +202,7 @@ class _Audit:
                 for record in batch
                 if record.values["tenant"] == tenant and record.sound
             }
-            histories = self.tx.log.unheld(tenant=tenant, subjects=subjects)
+            histories = self.tx.chains.unheld(tenant=tenant, subjects=subjects)
             for subject, record in subjects.items():
                 kinds = [_type(leaf) for leaf in histories[subject].leaves]
                 if record.table == "session" and kinds != [EventType.SESSION_STARTED.value]:
@@ -227,13 +227,13 @@ class _Audit:
                 values = record.values
                 if not record.sound or values["state"] != "open" or values["person"] is None:
                     continue
-                handle = self.tx.people.known_handle(
+                handle = self.tx.passkeys.known_handle(
                     tenant=values["tenant"], person=values["person"]
                 )
                 if handle is None:
                     continue
                 subject = subject_of(handle)
-                told = self.tx.log.unheld(tenant=values["tenant"], subjects=[subject])[subject]
+                told = self.tx.chains.unheld(tenant=values["tenant"], subjects=[subject])[subject]
                 if any(read_opening(each).get(name) == values[key] for each in told.openings):
                     self.found(
                         "row_differs",

@@ -80,7 +80,7 @@ def _evidence(
         checkpoint = tx.log.latest_checkpoint()
         events = tx.log.about(tenant=tenant, subject=subject)
         file = _known(service, tx, tenant, subject, owned(tx))
-        chain = tx.log.chain(tenant=tenant, subject=subject)
+        chain = tx.chains.chain(tenant=tenant, subject=subject)
         # What happened meanwhile is in the file but would be missing from its events.
         behind = len(events) < chain.count
         if checkpoint is None or not events or behind or events[-1].index >= checkpoint.size:
@@ -156,7 +156,7 @@ def _known(
         display = orjson.loads(stored.display)
         jti = APPROVAL + subject.removeprefix(REQUEST)
     else:
-        verdict = tx.requests.verdict(tenant=tenant, verdict_id=subject)
+        verdict = tx.verdicts.get(tenant=tenant, verdict_id=subject)
         if (
             verdict is None
             or verdict.outcome == "escalate"

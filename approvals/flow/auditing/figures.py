@@ -118,7 +118,7 @@ def figures(service: Service, session: Session) -> Figures:
                     decisions=passkey.decisions,
                     unseen=passkey.unseen,
                 )
-                for passkey in tx.people.most_used(tenant=who.tenant, limit=MOST_PASSKEYS)
+                for passkey in tx.passkeys.most_used(tenant=who.tenant, limit=MOST_PASSKEYS)
             ),
             cut=cut,
         )

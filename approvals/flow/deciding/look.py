@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from approvals.flow.service import Service
     from approvals.policy.bundle.bundle import Bundle
     from approvals.store import Tx
-    from approvals.store.people import Passkey
-    from approvals.store.requests import RequestLine, StoredRequest
+    from approvals.store.lists import RequestLine
+    from approvals.store.passkeys import Passkey
+    from approvals.store.requests import StoredRequest
 
 INBOX_LIMIT = 200
 LATELY_LIMIT = 5
@@ -144,9 +145,9 @@ def inbox(service: Service, session: Session) -> list[RequestCard]:
     """Requests the person is asked about or that were made for them, newest first."""
     with service.store.read() as tx:
         who = verify_present(service, tx, session)
-        asked = tx.requests.asked(tenant=who.tenant, person=who.person, limit=INBOX_LIMIT)
-        own = tx.requests.made_for(tenant=who.tenant, person=who.person, limit=INBOX_LIMIT)
-        voted = tx.requests.voted_on([line.id for line in asked], person=who.person)
+        asked = tx.lists.asked(tenant=who.tenant, person=who.person, limit=INBOX_LIMIT)
+        own = tx.lists.made_for(tenant=who.tenant, person=who.person, limit=INBOX_LIMIT)
+        voted = tx.lists.voted_on([line.id for line in asked], person=who.person)
         waiting = {
             line.id
             for line in asked
@@ -166,7 +167,7 @@ def passkeys(service: Service, session: Session) -> list[Passkey]:
     """The person's own passkeys."""
     with service.store.read() as tx:
         who = verify_present(service, tx, session)
-        return tx.people.passkeys(tenant=who.tenant, person=who.person)
+        return tx.passkeys.active(tenant=who.tenant, person=who.person)
 
 
 def request(service: Service, session: Session, request_id: str) -> RequestView:
@@ -277,7 +278,7 @@ def _lately(tx: Tx, stored: StoredRequest, who: Present, bundle: Bundle) -> tupl
     """What the agent asked for before: for who is asked, not for whom it works."""
     if not tx.requests.has_seat(request_id=stored.id, person=who.person):
         return ()
-    lines = tx.requests.lately(
+    lines = tx.lists.lately(
         tenant=who.tenant,
         agent=stored.request.document.agent,
         before=stored.request.document.created,

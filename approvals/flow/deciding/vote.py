@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from approvals.flow.people.passkeys import Assertion
     from approvals.flow.service import Service
     from approvals.store import Tx
-    from approvals.store.people import Passkey
+    from approvals.store.passkeys import Passkey
     from approvals.store.requests import StoredRequest
 
 LONGEST_REASON = 500
@@ -101,7 +101,7 @@ def begin(
             passkeys.request_options(
                 service.settings,
                 challenge=given.challenge,
-                allowed=tx.people.passkeys(tenant=who.tenant, person=who.person),
+                allowed=tx.passkeys.active(tenant=who.tenant, person=who.person),
             ),
             statement,
             given.statement,
@@ -163,7 +163,7 @@ def _hold_passkeys(tx: Tx, stored: StoredRequest, credential_id: str) -> Passkey
     """
     voted = [vote.evidence for vote in stored.request.votes if vote.evidence is not None]
     ids = {credential_id, *(b64.encode(evidence.credential_id) for evidence in voted)}
-    return {each: tx.people.passkey(each) for each in sorted(ids)}[credential_id]
+    return {each: tx.passkeys.get(each) for each in sorted(ids)}[credential_id]
 
 
 def may_vote(tx: Tx, stored: StoredRequest, who: Present) -> None:
@@ -235,7 +235,7 @@ def _vote(
         enrolled_as=enrolled.step_up,
         now=tx.now,
         backup_eligible=enrolled.backup_eligible,
-        user_handle=tx.people.known_handle(tenant=enrolled.tenant, person=enrolled.person),
+        user_handle=tx.passkeys.known_handle(tenant=enrolled.tenant, person=enrolled.person),
     )
     record_use(
         tx,

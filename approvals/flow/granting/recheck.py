@@ -71,7 +71,7 @@ def may_be_approved(service: Service, tx: Tx, request: Request) -> bool:
 
 
 def _holds(service: Service, tx: Tx, grant: _Grant) -> bool:
-    verdict_row = tx.requests.verdict(tenant=grant.tenant, verdict_id=grant.verdict)
+    verdict_row = tx.verdicts.get(tenant=grant.tenant, verdict_id=grant.verdict)
     votes = grant.votes
     if verdict_row is None or not _passkeys_live(tx, grant.tenant, votes):
         return False
@@ -127,7 +127,7 @@ def _passkeys_live(tx: Tx, tenant: str, votes: tuple[Vote, ...]) -> bool:
     # In one order for everybody: each is locked, and two spenders must not wait for each other.
     held = []
     for credential_id, approver in used:
-        passkey = tx.people.passkey(credential_id)
+        passkey = tx.passkeys.get(credential_id)
         if passkey is None or (passkey.tenant, passkey.person) != (tenant, approver):
             return False
         held.append(passkey)

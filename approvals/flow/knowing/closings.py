@@ -35,7 +35,7 @@ class Closings:
         Raises:
             Unavailable: these are not the events that the service wrote (`row_altered`).
         """
-        end = tx.log.end(standing.own, tenant=tenant, subject=SERVICE, moment=standing.moment)
+        end = tx.chains.end(standing.own, tenant=tenant, subject=SERVICE, moment=standing.moment)
         count, head, code = self._known
         if (count, head) != (end.count, end.head):
             subject = events_of(tx, tenant=tenant, subject=SERVICE)

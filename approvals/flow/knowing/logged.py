@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from approvals.store import Tx
     from approvals.store.accounts import Account
     from approvals.store.approvals import IssuedApproval, Spend
-    from approvals.store.leaves import Told
-    from approvals.store.people import Passkey
+    from approvals.store.chains import Told
+    from approvals.store.passkeys import Passkey
     from approvals.store.requests import StoredRequest
 
 _LINKS = {EventType.ACCOUNT_LINKED, EventType.ACCOUNT_UNLINKED}
@@ -74,7 +74,7 @@ def events_of(tx: Tx, *, tenant: str, subject: str) -> Subject:
     Raises:
         Unavailable: some are missing, or they are not those that the service wrote (`row_altered`).
     """
-    return _read(tx.log.history(tenant=tenant, subject=subject), tenant, subject)
+    return _read(tx.chains.history(tenant=tenant, subject=subject), tenant, subject)
 
 
 def _read(stored: Told, tenant: str, subject: str) -> Subject:
@@ -135,12 +135,14 @@ def verify_passkeys(tx: Tx, passkeys: Sequence[Passkey], *, tenant: str) -> None
         Unavailable: one was not enrolled so, or has ended since (`row_altered`).
     """
     people = {passkey.person for passkey in passkeys}
-    handles = tx.people.handles(tenant) if len(people) > 1 else {}
+    handles = tx.passkeys.handles(tenant) if len(people) > 1 else {}
     subjects = {}
     for person in people:
         known = handles.get(person)
         subjects[person] = _subject_of(tx, tenant, person) if known is None else subject_of(known)
-    histories = tx.log.histories(tenant=tenant, subjects=[*subjects.values()]) if subjects else {}
+    histories = (
+        tx.chains.histories(tenant=tenant, subjects=[*subjects.values()]) if subjects else {}
+    )
     read = {
         person: _read(histories[subject], tenant, subject) for person, subject in subjects.items()
     }
@@ -154,7 +156,7 @@ def verify_passkeys(tx: Tx, passkeys: Sequence[Passkey], *, tenant: str) -> None
 
 def _subject_of(tx: Tx, tenant: str, person: str) -> str:
     """The subject of somebody's events; whoever has any has a handle."""
-    handle = tx.people.known_handle(tenant=tenant, person=person)
+    handle = tx.passkeys.known_handle(tenant=tenant, person=person)
     if handle is None:
         raise altered("handle", tenant, person)
     return subject_of(handle)

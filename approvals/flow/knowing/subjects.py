@@ -22,7 +22,7 @@ HANDLE_BYTES = 32
 
 def handle(tx: Tx, *, tenant: str, person: str) -> bytes:
     """The person's WebAuthn user handle, made on first use."""
-    return tx.people.handle(
+    return tx.passkeys.handle(
         tenant=tenant, person=person, make=lambda: secrets.token_bytes(HANDLE_BYTES)
     )
 

@@ -125,7 +125,7 @@ def _check(service: Service, *, now: int, move: bool) -> None:
     with service.store.read() as tx:
         _check_clock(service, tx, now)
         _check_database(service, tx)
-        passkeys = len(tx.people.passkeys(tenant=DEFAULT_TENANT))
+        passkeys = len(tx.passkeys.active(tenant=DEFAULT_TENANT))
         standing = tx.standing.look()
         former = None if standing is None else standing.url
     service.mark.keep()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from approvals.flow.acting.caller import Caller
     from approvals.flow.service import Service
     from approvals.store import Tx
-    from approvals.store.people import Passkey
+    from approvals.store.passkeys import Passkey
 
 TOLD_BY: Final = (BUNDLES, PERSON, SERVICE)
 """The subjects of events that tell of what a directory says."""
@@ -93,7 +93,7 @@ def directory_of(service: Service, tx: Tx, tenant: str) -> str:
     places = service.history.places(tx, tenant)
     if places is None:
         raise altered("activation", tenant)
-    held = tx.people.passkeys(tenant=tenant)
+    held = tx.passkeys.active(tenant=tenant)
     verify_passkeys(tx, held, tenant=tenant)
     keys: dict[str, list[EnrolledKey]] = {}
     for passkey in held:
@@ -122,7 +122,7 @@ def directory_of(service: Service, tx: Tx, tenant: str) -> str:
                 key=_enrolled(passkey),
                 until=passkey.created if passkey.ended is None else passkey.ended,
             )
-            for passkey in tx.people.former_passkeys(tenant=tenant)
+            for passkey in tx.passkeys.former(tenant=tenant)
         ),
     )
     return directories.sign(document, key=service.signer(tx))

@@ -35,9 +35,7 @@ from approvals.flow.people.signin import open_session
 from approvals.flow.service import new_token, token_hash
 from approvals.flow.telling.outbox import NoticeKind, tell
 from approvals.keys.authenticators import Authenticators, read_authenticators
-from approvals.store.people import Ceremony as StoredCeremony
-from approvals.store.people import Invitation as StoredInvitation
-from approvals.store.people import Passkey
+from approvals.store.passkeys import Passkey
 
 if TYPE_CHECKING:
     from approvals.config import Settings
@@ -46,6 +44,8 @@ if TYPE_CHECKING:
     from approvals.flow.people.passkeys import NewPasskey
     from approvals.flow.service import Service
     from approvals.store import Tx
+    from approvals.store.people import Ceremony as StoredCeremony
+    from approvals.store.people import Invitation as StoredInvitation
 
 _log = structlog.get_logger(__name__)
 
@@ -96,7 +96,7 @@ def invite(
         tx.bundles.hold_alone(tenant)
         require_trusted(service, tx)
         _known(service, tx, tenant, person)
-        held = len(tx.people.passkeys(tenant=tenant, person=person))
+        held = len(tx.passkeys.active(tenant=tenant, person=person))
         if held and replaces is None:
             raise Conflict(
                 f"{person} has {held} passkey{'s' * (held != 1)}: say whether this one is added "
@@ -151,7 +151,7 @@ def invitation(service: Service, token: str) -> Invited:
     with service.store.read() as tx:
         found = _open_invitation(tx, token)
         known = _known(service, tx, found.tenant, found.person)
-        held = tx.people.passkeys(tenant=found.tenant, person=found.person)
+        held = tx.passkeys.active(tenant=found.tenant, person=found.person)
     return Invited(known.id, known.name, found.expires, found.replaces, len(held))
 
 
@@ -287,7 +287,7 @@ def _begin(service: Service, tx: Tx, tenant: str, person: str, *, subject: str |
             handle=handle(tx, tenant=tenant, person=person),
             name=known.id,
             display_name=known.name,
-            known=tx.people.passkeys(tenant=tenant, person=person),
+            known=tx.passkeys.active(tenant=tenant, person=person),
         ),
     )
 
@@ -309,7 +309,7 @@ def _enrol(
         now=tx.now,
     )
     passkey = _passkey(made, tenant=taken.tenant, person=person, now=tx.now)
-    tx.people.enrol(passkey)
+    tx.passkeys.enrol(passkey)
     log.append(
         tx,
         Event(

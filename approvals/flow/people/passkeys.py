@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from approvals.config import Settings
     from approvals.keys.authenticators import Authenticators
-    from approvals.store.people import Passkey
+    from approvals.store.passkeys import Passkey
 
 ALGORITHMS = [
     COSEAlgorithmIdentifier.ECDSA_SHA_256,

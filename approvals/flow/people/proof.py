@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from approvals.flow.people.passkeys import Assertion
     from approvals.flow.service import Service
     from approvals.store import Tx
-    from approvals.store.people import Passkey
+    from approvals.store.passkeys import Passkey
 
 
 def ask(
@@ -37,7 +37,7 @@ def ask(
     with service.store.begin() as tx:
         who = verify_present(service, tx, session)
         given = give(service, tx, purpose, tenant=who.tenant, person=who.person, subject=subject)
-        held = tx.people.passkeys(tenant=who.tenant, person=who.person)
+        held = tx.passkeys.active(tenant=who.tenant, person=who.person)
     return given.to_browser(
         passkeys.request_options(service.settings, challenge=given.challenge, allowed=held)
     )
@@ -66,7 +66,7 @@ def check(
     owner = (who.tenant, who.person)
     if (taken.tenant, taken.person, taken.subject) != (*owner, subject):
         raise stale(purpose)
-    held = tx.people.passkey(b64.encode(assertion.credential_id))
+    held = tx.passkeys.get(b64.encode(assertion.credential_id))
     if held is None or (held.tenant, held.person) != owner:
         raise EvidenceError("this passkey is not enrolled for you", code="unknown_passkey")
     seen = passkeys.check_assertion(
@@ -104,7 +104,7 @@ def record_use(
     verify_unanswered(tx, ceremony_id, tenant=used.tenant)
     verify_passkeys(tx, [used], tenant=used.tenant)
     unseen = max(0, sign_count - used.sign_count - 1) if used.sign_count else 0
-    tx.people.used(
+    tx.passkeys.used(
         used.credential_id,
         sign_count=sign_count,
         backup_state=backup_state,

@@ -63,7 +63,7 @@ def retire(
     sessions = tx.people.end_access(tenant=tenant, person=person)
     for hashed in sessions:
         session_ended(tx, hashed, tenant=tenant, person=person)
-    ended = tx.people.revoke(tenant=tenant, person=person, now=tx.now, only=only)
+    ended = tx.passkeys.revoke(tenant=tenant, person=person, now=tx.now, only=only)
     subject = person_subject(tx, tenant=tenant, person=person)
     for passkey in ended:
         log.append(
@@ -110,13 +110,13 @@ def session_ended(tx: Tx, token_hash: str, *, tenant: str, person: str) -> None:
 
 def offboard(tx: Tx, bundle: Bundle, *, tenant: str) -> None:
     """End, for good, all access of everybody who is not in the bundle: they left people.yaml."""
-    for person in sorted(tx.people.holders(tenant) - bundle.people.keys()):
+    for person in sorted(tx.passkeys.holders(tenant) - bundle.people.keys()):
         retire(tx, bundle, tenant=tenant, person=person, reason=Reason.LEFT)
         tx.people.end_invitations_of(tenant=tenant, person=person)
         for account in tx.accounts.leave(tenant=tenant, person=person):
             log_unlinked(tx, bundle, account)
         # Last: it names the subject of the events above.
-        tx.people.forget_handle(tenant=tenant, person=person)
+        tx.passkeys.forget_handle(tenant=tenant, person=person)
 
 
 def revoke(service: Service, *, tenant: str, person: str, credential_id: str) -> Ended:

@@ -49,17 +49,17 @@ def finish(service: Service, ceremony_id: str, credential: object) -> str:
     assertion = passkeys.read_assertion(credential)
     # Before the one writer is held up: a stranger has no passkey that is enrolled.
     with service.store.read() as tx:
-        if not tx.people.is_passkey(b64.encode(assertion.credential_id)):
+        if not tx.passkeys.has(b64.encode(assertion.credential_id)):
             raise Unauthenticated("this passkey is not enrolled here", code="unknown_passkey")
     with service.store.begin() as tx:
         unkept.take(tx, taken)
-        enrolled = tx.people.passkey(b64.encode(assertion.credential_id))
+        enrolled = tx.passkeys.get(b64.encode(assertion.credential_id))
         if enrolled is None or enrolled.tenant != taken.tenant:
             raise Unauthenticated("this passkey is not enrolled here", code="unknown_passkey")
         seen = passkeys.check_assertion(
             service.settings, assertion, challenge=taken.challenge, enrolled=enrolled
         )
-        handle = tx.people.known_handle(tenant=enrolled.tenant, person=enrolled.person)
+        handle = tx.passkeys.known_handle(tenant=enrolled.tenant, person=enrolled.person)
         if assertion.user_handle != handle:
             # A resident passkey always tells whose it is; another's, or none, is not this person.
             raise Unauthenticated("this passkey is not enrolled here", code="unknown_passkey")

@@ -185,8 +185,8 @@ def compose(service: Service, notice: Notice) -> Message | None:
 
 
 def _digest(tx: Tx, notice: Notice) -> tuple[str, ...]:
-    asked = tx.requests.asked(tenant=notice.tenant, person=notice.person, limit=200)
-    voted = tx.requests.voted_on([line.id for line in asked], person=notice.person)
+    asked = tx.lists.asked(tenant=notice.tenant, person=notice.person, limit=200)
+    voted = tx.lists.voted_on([line.id for line in asked], person=notice.person)
     waiting = sum(
         line.state is State.PENDING and line.expires > tx.now and line.id not in voted
         for line in asked

@@ -83,3 +83,8 @@ class StandingRow(SQLModel, table=True):
     reason: str | None = Field(default=None, sa_type=Text)
     since: int | None = Field(default=None, sa_type=BIG)
     probed: int | None = Field(default=None, sa_type=BIG)
+
+
+def octets(value: bytes | str) -> bytes:
+    """SQLite gives text back where an edit left text: it is to be found out, not to fail."""
+    return value.encode() if isinstance(value, str) else value

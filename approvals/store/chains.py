@@ -30,7 +30,7 @@ from sqlmodel import col, select
 
 from approvals.core.history.events import Chain, seal
 from approvals.store.ends import moment_of, require
-from approvals.store.rows.log import ChainRow, LeafRow, StagedRow
+from approvals.store.rows.log import ChainRow, LeafRow, StagedRow, as_octets
 from approvals.store.seals import check, with_seal
 from approvals.store.statements import insert_or_lock, insert_row
 
@@ -204,7 +204,7 @@ class Chains:
                 named = {"tenant": tenant, "subject": subject, "seal": sealed}
                 ends[subject] = {**named, "count": number, "head": octets}
             else:
-                events[subject].append((kind, number, octets(octets), opening))
+                events[subject].append((kind, number, as_octets(octets), opening))
         found = {}
         for subject, those in events.items():
             those.sort(key=itemgetter(0, 1))

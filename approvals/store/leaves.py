@@ -17,7 +17,7 @@ from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
 from approvals.core.tlog.leaves import Filed, Leaf, Staged, StoredCheckpoint
-from approvals.store.rows.log import CheckpointRow, LeafRow, NodeRow, StagedRow, octets
+from approvals.store.rows.log import CheckpointRow, LeafRow, NodeRow, StagedRow, as_octets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,7 +75,7 @@ class Leaves:
         """As `leaves`, without what opens them."""
         rows = self._session.connection().execute(_FILED, {"first": start, "end": end})
         return [
-            Filed(index, tenant, subject, octets(leaf)) for index, tenant, subject, leaf in rows
+            Filed(index, tenant, subject, as_octets(leaf)) for index, tenant, subject, leaf in rows
         ]
 
     def hashes(self, start: int, end: int) -> list[bytes]:
@@ -188,7 +188,7 @@ _FILED: Final = (
 
 
 def _leaf(row: LeafRow) -> Leaf:
-    return Leaf(row.index, row.tenant, row.subject, octets(row.leaf), row.hash, row.opening)
+    return Leaf(row.index, row.tenant, row.subject, as_octets(row.leaf), row.hash, row.opening)
 
 
 def _checkpoint(row: CheckpointRow) -> StoredCheckpoint:

@@ -85,6 +85,6 @@ class StandingRow(SQLModel, table=True):
     probed: int | None = Field(default=None, sa_type=BIG)
 
 
-def octets(value: bytes | str) -> bytes:
+def as_octets(value: bytes | str) -> bytes:
     """SQLite gives text back where an edit left text: it is to be found out, not to fail."""
     return value.encode() if isinstance(value, str) else value

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import permutations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from approvals.core.decision.ceremony import Decision, StepUp
 from approvals.core.decision.quorum import assign
-from approvals.core.decision.requirement import Requirement
 from approvals.core.decision.vote import Vote
-from approvals.core.errors import Invalid, TransitionError
+from approvals.core.errors import TransitionError
 from approvals.core.requests import (
     Request,
-    RequestDocument,
     State,
     cancel,
     cast,
@@ -26,60 +23,23 @@ from approvals.core.requests import (
     progress,
     revoke,
 )
-from tests.company import NOW, Company, digest_of
+from tests.core.voting import (
+    CREATED,
+    EXPIRES,
+    PEOPLE,
+    after,
+    fillable,
+    request_for,
+    requirement,
+    yes,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-CREATED, EXPIRES = 1000, 2000
-PEOPLE = ("ada", "ben", "cleo", "dora")
-
-
-def requirement(
-    *eligible: str, quorum: int = 1, step_up: StepUp = StepUp.SESSION, rule: str = "rule"
-) -> Requirement:
-    return Requirement(
-        rule=rule,
-        reason="because",
-        approvers=("group",),
-        eligible=tuple(sorted(eligible)),
-        quorum=quorum,
-        step_up=step_up,
-    )
-
-
-def request_for(*requirements: Requirement, user: str = "uma") -> Request:
-    document = RequestDocument(
-        call_hash=digest_of("call"),
-        tool_definition=digest_of("definition"),
-        tenant="default",
-        user=user,
-        agent="agent",
-        task=None,
-        precondition=None,
-        bundle=digest_of("bundle"),
-        requirements=requirements,
-        display_digest=digest_of("display"),
-        audience="enforcer",
-        nonce="nonce",
-        created=CREATED,
-        expires=EXPIRES,
-    )
-    return Request(id="req_1", document=document)
-
-
-def yes(person: str, step_up: StepUp = StepUp.HARDWARE) -> Vote:
-    return Vote(approver=person, decision=Decision.APPROVE, step_up=step_up, time=CREATED + 1)
+    from collections.abc import Callable
 
 
 def no(person: str) -> Vote:
     return Vote(approver=person, decision=Decision.DENY, step_up=StepUp.SESSION, time=CREATED + 1)
-
-
-def after(request: Request, *votes: Vote) -> Request:
-    for vote in votes:
-        request = cast(request, vote, now=CREATED + 1)
-    return request
 
 
 def refusal(act: Callable[[], object]) -> str:
@@ -206,104 +166,6 @@ def test_nothing_required_is_nothing_approved() -> None:
     assert refusal(lambda: after(request_for(), yes("ada"))) == "not_eligible"
 
 
-def test_an_enormous_quorum_costs_nothing() -> None:
-    huge = requirement("ada", "ben", quorum=10**12)
-    assert assign([huge], [yes("ada"), yes("ben")]) is None
-    assert progress(after(request_for(huge), yes("ada"))) == [(huge, 1, 10**12)]
-
-
-def test_a_long_chain_of_swaps_is_found() -> None:
-    # Every new vote moves all of the earlier ones by one place.
-    names = [f"p{number:03}" for number in range(80)]
-    chain = [requirement(names[i], names[i + 1], rule=f"r{i}") for i in range(len(names) - 1)] + [
-        requirement(names[0], rule="last")
-    ]
-    votes = [yes(name) for name in names]
-    assigned = assign(chain, votes)
-    assert assigned is not None
-    assert {vote.approver: rule for vote, rule in assigned}[names[0]] == "last"
-
-
-def test_a_person_wanted_a_second_time_on_the_way_goes_where_they_were_wanted_first() -> None:
-    asked = [
-        requirement("ada", "ben", rule="first"),
-        requirement("ada", "ben", "cleo", rule="second"),
-        requirement("ada", rule="third"),
-    ]
-    assigned = assign(asked, [yes("ada"), yes("ben"), yes("cleo")])
-    assert assigned is not None
-    assert [rule for _, rule in assigned] == ["third", "first", "second"]
-
-
-def test_a_requirement_on_the_way_lets_go_whom_it_was_first_asked_for() -> None:
-    asked = [
-        requirement("ada", "ben", "cleo", quorum=2, rule="first"),
-        requirement("ben", "cleo", "dora", rule="second"),
-        requirement("ada", rule="third"),
-    ]
-    assigned = assign(asked, [yes("ada"), yes("ben"), yes("cleo"), yes("dora")])
-    assert assigned is not None
-    assert [rule for _, rule in assigned] == ["third", "first", "first", "second"]
-
-
-# An independent model: try every way of giving people places.
-def fillable(requirements: Sequence[Requirement], votes: Sequence[Vote]) -> bool:
-    places = [requirement for requirement in requirements for _ in range(requirement.quorum)]
-    voters = {vote.approver: vote for vote in reversed(votes)}
-    strength = {StepUp.SESSION: 0, StepUp.PASSKEY: 1, StepUp.HARDWARE: 2}
-    return bool(places) and any(
-        all(
-            vote.decision is Decision.APPROVE
-            and vote.approver in place.eligible
-            and strength[vote.step_up] >= strength[place.step_up]
-            for place, vote in zip(places, chosen, strict=True)
-        )
-        for chosen in permutations(voters.values(), len(places))
-    )
-
-
-requirements_of = st.lists(
-    st.builds(
-        lambda eligible, quorum, step_up: requirement(*eligible, quorum=quorum, step_up=step_up),
-        st.sets(st.sampled_from(PEOPLE), min_size=1),
-        st.integers(1, 2),
-        st.sampled_from(StepUp),
-    ),
-    min_size=0,
-    max_size=3,
-).map(lambda found: [replace(it, rule=f"rule-{index}") for index, it in enumerate(found)])
-votes_of = st.lists(
-    st.builds(
-        Vote,
-        approver=st.sampled_from(PEOPLE),
-        decision=st.sampled_from(Decision),
-        step_up=st.sampled_from(StepUp),
-        time=st.just(CREATED),
-    ),
-    max_size=6,
-)
-
-
-@given(requirements_of, votes_of)
-@settings(max_examples=400, deadline=None)
-def test_an_assignment_is_found_exactly_when_there_is_one(
-    requirements: list[Requirement], votes: list[Vote]
-) -> None:
-    """Law: `assign` agrees with trying everything. Would catch a greedy or wrong augmentation."""
-    assigned = assign(requirements, votes)
-    assert (assigned is not None) is fillable(requirements, votes)
-    if assigned is None:
-        return
-    by_rule = {it.rule: it for it in requirements}
-    assert len({vote.approver for vote, _ in assigned}) == len(assigned)
-    assert all(by_rule[rule].admits(vote) for vote, rule in assigned)
-    rules = [rule for _, rule in assigned]
-    assert {it.rule: it.quorum for it in requirements} == {
-        rule: rules.count(rule) for rule in rules
-    }
-    assert assign(list(requirements), list(votes)) == assigned
-
-
 class Life(RuleBasedStateMachine):
     """A request driven through votes, denials, time and withdrawal, beside an independent model."""
 
@@ -392,89 +254,3 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=150, stateful_step_count=20, deadline=None)
-
-
-def test_a_document_reads_back_as_itself() -> None:
-    document = Company().request(
-        replace(requirement("ada", quorum=1), escalate=((0, "managers"), (600, "owners"))),
-        task="task-1",
-        precondition="etag-7",
-    )
-    assert RequestDocument.from_document(document.document()) == document
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"call_hash": digest_of("other")},
-        {"tool_definition": digest_of("other")},
-        {"tenant": "other"},
-        {"user": "other"},
-        {"agent": "other"},
-        {"task": "other"},
-        {"precondition": "other"},
-        {"bundle": "other"},
-        {"requirements": (requirement("ada"),)},
-        {"display_digest": digest_of("other")},
-        {"audience": "other"},
-        {"nonce": "other"},
-        {"created": 1},
-        {"expires": 2_000_000_000},
-    ],
-)
-def test_the_digest_covers_everything(change: dict[str, Any]) -> None:
-    document = Company().request(nonce="nonce")
-    assert replace(document, **change).digest() != document.digest()
-
-
-def mutated(path: tuple[str | int, ...], value: object) -> dict[str, Any]:
-    document: Any = Company().request().document()
-    place = document
-    for step in path[:-1]:
-        place = place[step]
-    if value is KeyError:
-        del place[path[-1]]
-    else:
-        place[path[-1]] = value
-    assert isinstance(document, dict)
-    return document
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "place"),
-    [
-        (("typ",), "assent/request/2", "request.typ"),
-        (("task",), KeyError, "request.task"),
-        (("surprise",), 1, "request.surprise"),
-        (("tenant",), None, "request.tenant"),
-        (("call_hash",), "short", "request.call_hash"),
-        (("call_hash",), "A" * 42 + "B", "request.call_hash"),  # not canonical base64url
-        (("display_digest",), "short", "request.display_digest"),
-        (("created",), True, "request.created"),
-        (("created",), -1, "request.created"),
-        (("expires",), 1.5, "request.expires"),
-        (("expires",), 10**12, "request.expires"),
-        (("expires",), 1, "request.expires"),
-        (("expires",), NOW - 60, "request.expires"),  # when it was created
-        (("requirements",), {}, "request.requirements"),
-        (("requirements", 0), "any", "request.requirements[0]"),
-        (("requirements", 0, "quorum"), 0, "request.requirements[0].quorum"),
-        (("requirements", 0, "quorum"), -1, "request.requirements[0].quorum"),
-        (("requirements", 0, "quorum"), True, "request.requirements[0].quorum"),
-        (("requirements", 0, "step_up"), "none", "request.requirements[0].step_up"),
-        (("requirements", 0, "eligible"), ["b", "a"], "request.requirements[0].eligible"),
-        (("requirements", 0, "eligible"), ["a", "a"], "request.requirements[0].eligible"),
-        (("requirements", 0, "eligible"), [1], "request.requirements[0].eligible[0]"),
-        (("requirements", 0, "approvers"), [None], "request.requirements[0].approvers[0]"),
-        (("requirements", 0, "escalate"), [[1]], "request.requirements[0].escalate[0]"),
-        (("requirements", 0, "escalate"), [[True, "a"]], "request.requirements[0].escalate[0]"),
-        (("requirements", 0, "escalate"), [[-1, "a"]], "request.requirements[0].escalate[0]"),
-        (("requirements", 0, "reason"), KeyError, "request.requirements[0].reason"),
-    ],
-)
-def test_a_document_that_is_not_exact_is_refused(
-    path: tuple[str | int, ...], value: object, place: str
-) -> None:
-    with pytest.raises(Invalid) as caught:
-        RequestDocument.from_document(mutated(path, value))
-    assert (caught.value.code, caught.value.place) == ("malformed", place)

@@ -24,7 +24,7 @@ from approvals.flow.people import linking, retire, signin
 from approvals.store.accounts import Account
 from approvals.store.rows.log import StagedRow
 from approvals.store.seals import change
-from tests.flow.test_gate import Everything, execute
+from tests.flow.everything import Everything, execute
 from tests.service import TARGET
 
 if TYPE_CHECKING:

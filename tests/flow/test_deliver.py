@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,13 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from approvals.core.decision.ceremony import Decision
-from approvals.core.errors import AssentError
 from approvals.core.history.events import EventType, parse_leaf
 from approvals.core.requests import State
-from approvals.flow.deciding import clicks
 from approvals.flow.operating.activate import activate
-from approvals.flow.people import linking
 from approvals.flow.telling.deliver import (
     LEASE_SECONDS,
     LONGEST_DELAY,
@@ -28,33 +22,14 @@ from approvals.flow.telling.deliver import (
     pause,
 )
 from approvals.flow.telling.outbox import stir
+from tests.flow.mailing import WITH_MAIL, Recorder
 from tests.logged import told
-from tests.service import PEOPLE, RULES, TOOLS, bundle_files, start
+from tests.service import TOOLS, bundle_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.service import Running
-
-WITH_MAIL = PEOPLE.replace("Ada Okafor}", "Ada Okafor, email: ada@example.com}").replace(
-    "Ben Silva}", "Ben Silva, email: ben@example.com}"
-)
-
-
-@dataclass
-class Recorder:
-    """A channel that keeps what it is given, and fails as it is told."""
-
-    name: str = "email"
-    sent: list[tuple[Message, str | None]] = field(default_factory=list)
-    fails: list[AssentError] = field(default_factory=list)
-
-    def send(self, message: Message, reference: str | None) -> str | None:
-        if self.fails:
-            raise self.fails.pop(0)
-        self.sent.append((message, reference))
-        return f"ref-of-{message.id}"
 
 
 @pytest.fixture
@@ -290,112 +265,3 @@ def test_only_what_the_tools_owner_marked_leaves_in_a_notice(mailing: Running) -
         assert message.brief.hidden == 2
         assert "canary" not in repr(message)
         assert "vendor@example.com" not in repr(message)
-
-
-def link_code(running: Running, person: str) -> str:
-    session = running.sessions[person]
-    begun = linking.begin_link(running.service, session)
-    credential = running.passkeys[person].authenticate(begun.options)
-    return linking.start_link(running.service, session, "slack", begun.id, credential).code
-
-
-def linked(running: Running, person: str = "ada", account: str = "U1") -> None:
-    code = link_code(running, person)
-    assert (
-        linking.finish_link(
-            running.service, channel="slack", team="T1", account=account, code=code.lower()
-        )
-        == person
-    )
-
-
-def code_of(action: object, *args: object, **named: object) -> str:
-    with pytest.raises(AssentError) as caught:
-        action(*args, **named)  # type: ignore[operator]  # a function of flow
-    return caught.value.code
-
-
-def test_an_account_is_linked_by_a_code_that_is_used_once(running: Running) -> None:
-    code = link_code(running, "ada")
-    take = {"channel": "slack", "team": "T1", "code": code}
-    assert linking.finish_link(running.service, account="U1", **take) == "ada"
-    assert code_of(linking.finish_link, running.service, account="U2", **take) == "link_code"
-    found = linking.person_of(running.service, channel="slack", team="T1", account="U1")
-    assert found is not None
-    assert found.person == "ada"
-    assert linking.person_of(running.service, channel="slack", team="T2", account="U1") is None
-    again = link_code(running, "ben")
-    other = {**take, "code": again}
-    assert code_of(linking.finish_link, running.service, account="U1", **other) == "account_linked"
-    asked = linking.begin_unlink(running.service, running.sessions["ada"])
-    answer = running.passkeys["ada"].authenticate(asked.options)
-    linking.unlink(running.service, running.sessions["ada"], "slack", asked.id, answer)
-    assert linking.person_of(running.service, channel="slack", team="T1", account="U1") is None
-
-
-def click(running: Running, person: str, request: str, decision: Decision) -> State:
-    return clicks.click(
-        running.service,
-        running.sessions[person],
-        request,
-        decision,
-        reason=None,
-        channel="slack",
-    )
-
-
-def test_a_click_denies_and_does_not_approve_where_a_passkey_is_asked(running: Running) -> None:
-
-    request = running.opened()
-    assert code_of(click, running, "ada", request, Decision.APPROVE) == "step_up_needed"
-    assert click(running, "ada", request, Decision.DENY) is State.DENIED
-    assert code_of(click, running, "ben", request, Decision.DENY) == "not_pending"
-
-
-@pytest.mark.parametrize("shown", [True, False], ids=["all shown", "a field kept back"])
-def test_a_click_approves_where_a_session_is_enough_and_all_is_shown(
-    running: Running,
-    shown: bool,  # noqa: FBT001 - a parameter of the table above
-) -> None:
-
-    files = bundle_files(
-        running.enforcer_key.public_jwk(),
-        policies_payments_cedar=RULES.replace('@step_up("passkey")', '@step_up("session")'),
-        tools_yaml=TOOLS.replace("currency: EUR}", "currency: EUR, summary: true}").replace(
-            "kind: address}", f"kind: address, summary: {str(shown).lower()}}}"
-        ),
-    )
-    activate(running.service, tenant="default", files=files, by="ops")
-    request = running.opened("20.00")
-    if shown:
-        assert click(running, "ada", request, Decision.APPROVE) is State.APPROVED
-    else:
-        assert code_of(click, running, "ada", request, Decision.APPROVE) == "step_up_needed"
-
-
-def test_a_click_waits_until_the_request_can_have_been_read(
-    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    running = start(tmp_path, sqlite_url, view_seconds=5)
-    files = bundle_files(
-        running.enforcer_key.public_jwk(),
-        policies_payments_cedar=RULES.replace('@step_up("passkey")', '@step_up("session")'),
-        tools_yaml=TOOLS.replace("currency: EUR}", "currency: EUR, summary: true}").replace(
-            "kind: address}", "kind: address, summary: true}"
-        ),
-    )
-    activate(running.service, tenant="default", files=files, by="ops")
-    moment = [int(time.time())]
-    monkeypatch.setattr(running.service.store, "_now", lambda _session: sum(moment))
-    request = running.opened("20.00")
-    moment.append(4)
-    assert code_of(click, running, "ada", request, Decision.APPROVE) == "looked_too_briefly"
-    moment.append(1)
-    assert click(running, "ada", request, Decision.APPROVE) is State.APPROVED
-    running.service.store.close()
-
-
-def test_a_callback_is_taken_once(running: Running) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        taken = list(pool.map(lambda _: clicks.once(running.service, "digest"), range(32)))
-    assert taken.count(True) == 1

@@ -12,8 +12,8 @@ from approvals.flow.operating import restore
 from approvals.flow.operating.activate import activate
 from approvals.flow.people import enrol, linking, retire
 from approvals.flow.telling.deliver import deliver
-from tests.flow.test_deliver import WITH_MAIL, Recorder
-from tests.flow.test_lifecycle import WITHOUT_ADA
+from tests.flow.lives import WITHOUT_ADA
+from tests.flow.mailing import WITH_MAIL, Recorder
 from tests.service import Running, bundle_files
 from tests.softkey import SoftKey
 

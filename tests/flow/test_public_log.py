@@ -31,7 +31,7 @@ from approvals.flow.operating.activate import activate
 from approvals.flow.people import linking, retire
 from approvals.flow.telling.deliver import GiveUp, deliver
 from approvals.flow.telling.follow import follow
-from tests.flow.test_deliver import WITH_MAIL, Recorder
+from tests.flow.mailing import WITH_MAIL, Recorder
 from tests.service import RULES, TARGET, bundle_files
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from approvals.flow.people import enrol, linking, passkeys, proof, retire, signi
 from approvals.flow.people.accounts import log_linked, log_unlinked
 from approvals.flow.telling import how_told
 from approvals.store.accounts import Account
-from tests.flow.test_lifecycle import WITHOUT_ADA, session_of, sign_in
+from tests.flow.lives import WITHOUT_ADA, session_of, sign_in
 from tests.service import Running, bundle_files, start
 from tests.softkey import SoftKey
 

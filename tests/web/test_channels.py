@@ -16,7 +16,7 @@ from playwright.sync_api import expect
 from tests.email.mails import Html, part
 from tests.progress import PATIENCE, until
 from tests.web.notified import ADA, Office, office
-from tests.web.test_browser import headline
+from tests.web.pages import headline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +28,12 @@ from tests.guarding import (
     transfer_async,
     wipe,
 )
+from tests.meddling import call_while, meddling, somebody_waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from approvals.client.steps import Plan
 
 WHO: dict[str, Any] = {"agent": "billing-agent", "user": "uma"}
 
@@ -98,26 +96,6 @@ def test_defaults_are_part_of_what_is_approved(company: Running) -> None:
     company.client().cancel(request_id)
 
 
-def somebody_waits(company: Running) -> None:
-    """Return once somebody does; pytest's own time limit is the end of it."""
-    while company.app.state.api.waiting.parked == 0:
-        time.sleep(0.01)
-
-
-def call_while(company: Running, amount: int, people_do: Callable[[], object]) -> Future[object]:
-    """Make a call that waits, let people do something, and return what became of it."""
-
-    def call() -> object:
-        with use(guard(company, wait=55)):
-            return transfer(amount)
-
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(call)
-        somebody_waits(company)
-        people_do()
-    return waiting
-
-
 @pytest.mark.usefixtures("in_use")
 def test_a_call_waits_for_people(company: Running) -> None:
     request_id = park(lambda: transfer(4))
@@ -146,24 +124,6 @@ def test_a_denied_call_that_comes_back_is_told_when_to_ask(tmp_path: Path) -> No
         assert error.retry_after is not None
         assert 500 < error.retry_after <= 600
         assert f"ask again in {error.retry_after} seconds" in error.message
-
-
-class Meddling(Client):
-    """A client of the real service during whose work somebody changes things."""
-
-    meanwhile: Callable[[], object] = staticmethod(lambda: None)
-
-    def run(self, plan: Plan[Any]) -> Any:
-        answer = super().run(plan)
-        self.meanwhile()
-        return answer
-
-
-def meddling(company: Running, meanwhile: Callable[[], object]) -> Meddling:
-    client = Meddling(company.url, enforcer="gateway", key=company.keys["gateway"])
-    client.meanwhile = meanwhile
-    company.clients.append(client)
-    return client
 
 
 def test_changing_an_argument_meanwhile_changes_nothing(company: Running) -> None:

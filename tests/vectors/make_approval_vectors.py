@@ -16,27 +16,21 @@ the verifier accepts, and consuming the approval is refused with that reason.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from approvals.core import b64, jws
 from approvals.core.approval import TOKEN_TYPE
-from approvals.core.calls import call_hash
 from approvals.core.directory import FormerKey
-from approvals.core.floor import FILE_TYPE
 from tests.company import (
-    AUDIENCE,
     CALL,
-    ISSUER,
     NOW,
-    ORIGIN,
-    RP_ID,
     TWO_FROM_FINANCE,
-    Company,
     make_signing_key,
 )
-from tests.softkey import SoftKey
+from tests.vectors.approval_floors import floors
+from tests.vectors.approval_vector import COMPANY, STOOD_IN, Vector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,48 +38,6 @@ if TYPE_CHECKING:
     from approvals.core.directory import Directory
 
 HERE = Path(__file__).parent / "approval"
-COMPANY = Company()
-COMPANY_WITH_SYNCED_KEYS = Company(
-    key=COMPANY.key,
-    passkeys={
-        person: SoftKey(person, rp_id=RP_ID, origin=ORIGIN, backup_eligible=True)
-        for person in COMPANY.passkeys
-    },
-)
-STOOD_IN = replace(TWO_FROM_FINANCE, eligible=("ada", "dora"), stand_ins=(("dora", "ben"),))
-
-
-@dataclass(frozen=True)
-class Vector:
-    """One file: the expected reason, None where it passes; the token; what else is given."""
-
-    name: str
-    reason: str | None
-    about: str
-    token: str
-    pinned: bool = True
-    decided_by: str = "verifier"
-    given: dict[str, Any] = field(default_factory=dict)
-
-    def document(self) -> dict[str, Any]:
-        """The JSON object of the file."""
-        document = {
-            "about": self.about,
-            "reason": self.reason,
-            "decided_by": self.decided_by,
-            "token": self.token,
-            "call": {"target": CALL.target, "tool": CALL.tool, "args": CALL.args},
-            "call_hash": call_hash(CALL),
-            "now": NOW,
-            "issuer": ISSUER,
-            "audience": AUDIENCE,
-            "tenant": "default",
-            "jwks": COMPANY.jwks,
-            **self.given,
-        }
-        if self.pinned:
-            document.setdefault("directory", COMPANY.directory.document())
-        return document
 
 
 def header(token: str, **changes: Any) -> str:
@@ -333,118 +285,6 @@ def written(token: str) -> Iterator[Vector]:
     first, payload, _ = token.split(".")
     moved = ".".join((first, payload, unknown.rpartition(".")[2]))
     yield Vector("signature", "signature", "signed by another key than it names", moved)
-
-
-def floors() -> Iterator[Vector]:
-    """What this enforcer itself wants: filled, and not filled."""
-    finance, managers, anybody = (
-        {"quorum": 1, "groups": ["finance"]},
-        {"quorum": 1, "groups": ["managers"]},
-        {"quorum": 1},
-    )
-    two = {**finance, "quorum": 2}
-    money = {"tools": ["refund", "transfer"], "places": [two]}
-    document = COMPANY.request()
-    both = COMPANY.token(COMPANY.approval(document))
-    lowered = COMPANY.request(replace(TWO_FROM_FINANCE, quorum=1))
-    one = COMPANY.token(COMPANY.approval(lowered, [COMPANY.vote("ada", lowered)]))
-    away = COMPANY.request(STOOD_IN)
-    votes = [COMPANY.vote("ada", away), COMPANY.vote("dora", away)]
-    stood_in = COMPANY.token(COMPANY.approval(away, votes))
-    allowed = COMPANY.token(COMPANY.allowed())
-    rows: list[tuple[str, str, str | None, str, dict[str, Any]]] = [
-        ("met", "ada and ben fill two places of finance", None, both, {"tools": tools(two)}),
-        ("met-people", "by name", None, both, {"tools": tools({"quorum": 1, "people": ["ben"]})}),
-        (
-            "met-distinct",
-            "ben, who is in both groups, is the manager, and ada is of finance",
-            None,
-            both,
-            {"tools": tools(finance, managers)},
-        ),
-        (
-            "met-each",
-            "the tool's floor and the risk group's are filled each by itself",
-            None,
-            both,
-            {"tools": tools(anybody), "risk_groups": {"money": money}},
-        ),
-        (
-            "met-other",
-            "another tool's, and what is enough for every tool",
-            None,
-            one,
-            {"tools": {"refund": [two], "*": [anybody]}},
-        ),
-        (
-            "unnamed",
-            "another tool's and no word on this",
-            "floor",
-            both,
-            {"tools": {"refund": [two]}},
-        ),
-        (
-            "misspelt",
-            "only every tool's, beside a name that this tool's may be meant by",
-            "floor",
-            both,
-            {"tools": {"trasnfer": [two], "*": [anybody]}},
-        ),
-        ("quorum", "one vote, of a quorum that was lowered", "floor", one, {"tools": tools(two)}),
-        (
-            "risk-group",
-            "one vote, where the risk group wants two",
-            "floor",
-            one,
-            {"risk_groups": {"money": money}},
-        ),
-        ("every-tool", "one, where every tool needs two", "floor", one, {"tools": {"*": [two]}}),
-        ("group", "nobody of the group", "floor", one, {"tools": tools(managers)}),
-        (
-            "people",
-            "not the person named",
-            "floor",
-            one,
-            {"tools": tools({"quorum": 1, "people": ["ben"]})},
-        ),
-        (
-            "distinct",
-            "ada and ben are two people and there are three places",
-            "floor",
-            both,
-            {"tools": tools(two, managers)},
-        ),
-        (
-            "stand-in",
-            "dora stands in for ben and is not of finance herself",
-            "floor",
-            stood_in,
-            {"tools": tools(two)},
-        ),
-        ("policy", "policy alone", "floor", allowed, {"tools": tools(anybody)}),
-    ]
-    synced = COMPANY_WITH_SYNCED_KEYS.approval()
-    yield Vector(
-        "floor-step-up",
-        "floor",
-        "passkeys that can be copied",
-        COMPANY.token(synced),
-        given={
-            "floor": {
-                "typ": FILE_TYPE,
-                "tools": tools({**two, "step_up": "hardware-passkey"}),
-            },
-            "directory": COMPANY_WITH_SYNCED_KEYS.directory.document(),
-        },
-    )
-    for name, about, reason, token, floor in rows:
-        given = {"floor": {"typ": FILE_TYPE, **floor}}
-        yield Vector(f"floor-{name}", reason, about, token, given=given)
-
-
-def tools(*places: dict[str, Any]) -> dict[str, Any]:
-    """A floor of the tool that is called."""
-    return {CALL.tool: list(places)}
 
 
 def shifted(start: int) -> dict[str, Any]:

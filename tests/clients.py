@@ -1,4 +1,4 @@
-"""x"""
+"""A service that answers a client as it was told to, and what it answers."""
 
 from __future__ import annotations
 

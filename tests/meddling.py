@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from approvals.client import Client
 from approvals.guard import use
-from tests.guarding import (
-    guard,
-    transfer,
-)
+from tests.guarding import guard, transfer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

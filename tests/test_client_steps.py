@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from approvals.client import (
-    Approved,
-    OutcomeUnknown,
-    ServiceAway,
-    ServiceError,
-    plans,
-)
+from approvals.client import Approved, OutcomeUnknown, ServiceAway, ServiceError, plans
 from approvals.client.steps import Pause, Send
 from tests.clients import PENDING, WHO, Scripted
 from tests.company import CALL

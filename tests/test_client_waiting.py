@@ -10,14 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from approvals.client import (
-    AsyncClient,
-    Cancelled,
-    Client,
-    Pending,
-    ServiceError,
-    plans,
-)
+from approvals.client import AsyncClient, Cancelled, Client, Pending, ServiceError, plans
 from approvals.client.steps import Send, drive
 from approvals.core.receipt import sign
 from approvals.guard import CallParked, CallRefused, Guard, guarded, use
@@ -35,9 +28,6 @@ if TYPE_CHECKING:
 
 
 COMPANY = Company()
-
-
-# On an event loop
 
 
 class Waiting:

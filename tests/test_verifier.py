@@ -18,11 +18,7 @@ from approvals.core.approval import MAX_LIFE
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.errors import REASONS, Invalid, KeySetError
 from approvals.verifier import ApprovalRejected, Floors, VerifiedApproval, Verifier
-from tests.company import (
-    CALL,
-    NOW,
-    TWO_FROM_FINANCE,
-)
+from tests.company import CALL, NOW, TWO_FROM_FINANCE
 from tests.verifying import (
     COMPANY,
     PINNED,

@@ -13,24 +13,8 @@ from approvals.core.calls import ToolCall, call_hash
 from approvals.core.decision.ceremony import StepUp
 from approvals.core.errors import AssentError
 from approvals.verifier import ApprovalRejected, Verifier
-from tests.company import (
-    AUDIENCE,
-    CALL,
-    ISSUER,
-    NOW,
-    TWO_FROM_FINANCE,
-    digest_of,
-)
-from tests.verifying import (
-    COMPANY,
-    HUMAN,
-    PINNED,
-    accepted,
-    put,
-    resigned,
-    verifier,
-    with_votes,
-)
+from tests.company import AUDIENCE, CALL, ISSUER, NOW, TWO_FROM_FINANCE, digest_of
+from tests.verifying import COMPANY, HUMAN, PINNED, accepted, put, resigned, verifier, with_votes
 
 VOTE = ("approvals", 0)
 

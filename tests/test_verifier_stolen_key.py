@@ -12,15 +12,7 @@ from approvals.core.calls import call_hash
 from approvals.core.decision.ceremony import Decision, StepUp
 from approvals.core.errors import Invalid
 from approvals.verifier import PEOPLE_MAX_AGE
-from tests.company import (
-    AUDIENCE,
-    CALL,
-    NOW,
-    TWO_FROM_FINANCE,
-    Company,
-    digest_of,
-    sign,
-)
+from tests.company import AUDIENCE, CALL, NOW, TWO_FROM_FINANCE, Company, digest_of, sign
 from tests.softkey import BE, SoftKey
 from tests.verifying import COMPANY, TRUSTING, accepted, reason_for, verifier, with_votes
 

@@ -16,15 +16,7 @@ from approvals.core import jws
 from approvals.core.approval import TOKEN_TYPE
 from approvals.core.errors import REASONS
 from approvals.verifier import ApprovalRejected, Verifier
-from tests.company import (
-    AUDIENCE,
-    CALL,
-    ISSUER,
-    NOW,
-    Company,
-    digest_of,
-    make_signing_key,
-)
+from tests.company import AUDIENCE, CALL, ISSUER, NOW, Company, digest_of, make_signing_key
 from tests.verifying import (
     COMPANY,
     HUMAN,

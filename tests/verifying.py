@@ -14,13 +14,7 @@ from approvals.core.approval import TOKEN_TYPE, Approval, Counted
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.errors import REASONS
 from approvals.verifier import ApprovalRejected, VerifiedApproval, Verifier
-from tests.company import (
-    AUDIENCE,
-    CALL,
-    ISSUER,
-    NOW,
-    Company,
-)
+from tests.company import AUDIENCE, CALL, ISSUER, NOW, Company
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

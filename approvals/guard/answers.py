@@ -23,10 +23,7 @@ from approvals.guard.refusals import CallParked, CallRefused
 
 if TYPE_CHECKING:
     from approvals.client import Outcome
-    from approvals.core.errors import (
-        AdmissionError,
-        CallError,
-    )
+    from approvals.core.errors import AdmissionError, CallError
 
 
 def not_spent(error: ServiceAway) -> CallRefused:

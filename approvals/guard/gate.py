@@ -8,14 +8,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
-from approvals.client import (
-    Allowed,
-    Pending,
-    Refused,
-    ServiceAway,
-    ServiceError,
-    plans,
-)
+from approvals.client import Allowed, Pending, Refused, ServiceAway, ServiceError, plans
 from approvals.core import canonical
 from approvals.core.errors import (
     AdmissionError,

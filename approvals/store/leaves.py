@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import (
-    bindparam,
-    delete,
-    func,
-    insert,
-    or_,
-    text,
-    update,
-)
+from sqlalchemy import bindparam, delete, func, insert, or_, text, update
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 

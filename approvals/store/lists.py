@@ -12,11 +12,7 @@ import orjson
 from sqlmodel import col, select
 
 from approvals.core.requests import State
-from approvals.store.rows.calls import (
-    RequestRow,
-    SeatRow,
-    VoteRow,
-)
+from approvals.store.rows.calls import RequestRow, SeatRow, VoteRow
 from approvals.store.seals import sound
 
 if TYPE_CHECKING:

@@ -10,10 +10,7 @@ from sqlmodel import col, select
 
 from approvals.core.decision.ceremony import StepUp
 from approvals.core.errors import Conflict
-from approvals.store.rows.people import (
-    HandleRow,
-    PasskeyRow,
-)
+from approvals.store.rows.people import HandleRow, PasskeyRow
 from approvals.store.seals import add, add_new, change, sound
 
 if TYPE_CHECKING:

@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete
 from sqlmodel import col, select
 
-from approvals.store.rows.people import (
-    CeremonyRow,
-    InvitationRow,
-    LinkCodeRow,
-    SessionRow,
-)
+from approvals.store.rows.people import CeremonyRow, InvitationRow, LinkCodeRow, SessionRow
 from approvals.store.seals import add, add_new, change, sound
 
 if TYPE_CHECKING:

@@ -12,12 +12,7 @@ from sqlmodel import col, select
 from approvals.core.decision.ceremony import Decision, Evidence, Statement, StepUp
 from approvals.core.decision.vote import Vote
 from approvals.core.requests import Request, RequestDocument, State
-from approvals.store.rows.calls import (
-    RequestRow,
-    RequestTextRow,
-    SeatRow,
-    VoteRow,
-)
+from approvals.store.rows.calls import RequestRow, RequestTextRow, SeatRow, VoteRow
 from approvals.store.seals import add, add_all, add_new, altered, change
 
 if TYPE_CHECKING:

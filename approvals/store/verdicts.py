@@ -9,12 +9,7 @@ from sqlalchemy import bindparam, delete, literal_column, union_all
 from sqlalchemy import select as select_columns
 from sqlmodel import col
 
-from approvals.store.rows.calls import (
-    ApprovalRow,
-    IdempotencyRow,
-    RequestRow,
-    VerdictRow,
-)
+from approvals.store.rows.calls import ApprovalRow, IdempotencyRow, RequestRow, VerdictRow
 from approvals.store.rows.log import ChainRow
 from approvals.store.seals import add, add_new
 

@@ -18,9 +18,7 @@ from webauthn.helpers.exceptions import InvalidAuthenticationResponse
 
 from approvals.core import b64
 from approvals.core.decision import passkey
-from approvals.core.decision.ceremony import (
-    challenge,
-)
+from approvals.core.decision.ceremony import challenge
 from approvals.core.errors import EvidenceError
 from tests.company import ORIGIN, RP_ID, sign
 from tests.core.assertions import KEY, KEYS, STATEMENT, SYNCED, check, refused

@@ -11,15 +11,7 @@ import pytest
 
 from approvals.core.calls import ToolCall
 from approvals.core.decision.ceremony import StepUp
-from approvals.policy import (
-    USAGE_COUNTERS,
-    Allow,
-    Deny,
-    DenyCode,
-    Escalate,
-    Facts,
-    evaluate,
-)
+from approvals.policy import USAGE_COUNTERS, Allow, Deny, DenyCode, Escalate, Facts, evaluate
 from tests import small_bundle as small
 from tests.core.verdicts import SMALL, asks, denial, forbid, requirements, verdict_on
 

@@ -16,13 +16,7 @@ from hypothesis import strategies as st
 from approvals.core import canonical
 from approvals.core.calls import ToolCall
 from approvals.core.errors import Invalid
-from approvals.policy import (
-    Allow,
-    DenyCode,
-    evaluate,
-    record,
-    replay,
-)
+from approvals.policy import Allow, DenyCode, evaluate, record, replay
 from approvals.policy.bundle import Bundle
 from tests import small_bundle as small
 from tests.core.verdicts import SMALL, asks, denial, requirements, verdict_on

@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from approvals.core.errors import Invalid
-from approvals.core.requests import (
-    RequestDocument,
-)
+from approvals.core.requests import RequestDocument
 from tests.company import NOW, Company, digest_of
 from tests.core.voting import requirement
 

@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 from approvals.core.decision.ceremony import Decision, StepUp
 from approvals.core.decision.quorum import assign
 from approvals.core.decision.vote import Vote
-from approvals.core.requests import (
-    progress,
-)
+from approvals.core.requests import progress
 from tests.core.voting import CREATED, PEOPLE, after, fillable, request_for, requirement, yes
 
 if TYPE_CHECKING:

@@ -14,15 +14,7 @@ from approvals.core.decision.ceremony import Decision, StepUp
 from approvals.core.decision.quorum import assign
 from approvals.core.decision.vote import Vote
 from approvals.core.errors import TransitionError
-from approvals.core.requests import (
-    Request,
-    State,
-    cancel,
-    cast,
-    expire,
-    progress,
-    revoke,
-)
+from approvals.core.requests import Request, State, cancel, cast, expire, progress, revoke
 from tests.core.voting import (
     CREATED,
     EXPIRES,

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from approvals.policy import (
-    Allow,
-    Deny,
-    DenyCode,
-    Escalate,
-    Facts,
-    evaluate,
-)
+from approvals.policy import Allow, Deny, DenyCode, Escalate, Facts, evaluate
 from tests import small_bundle as small
 
 SMALL = small.load()

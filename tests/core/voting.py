@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING
 from approvals.core.decision.ceremony import Decision, StepUp
 from approvals.core.decision.requirement import Requirement
 from approvals.core.decision.vote import Vote
-from approvals.core.requests import (
-    Request,
-    RequestDocument,
-    cast,
-)
+from approvals.core.requests import Request, RequestDocument, cast
 from tests.company import digest_of
 
 if TYPE_CHECKING:

@@ -9,9 +9,7 @@ from tests.service import PEOPLE
 
 if TYPE_CHECKING:
     from approvals.core.errors import AssentError
-    from approvals.flow.telling.deliver import (
-        Message,
-    )
+    from approvals.flow.telling.deliver import Message
 
 
 WITH_MAIL = PEOPLE.replace("Ada Okafor}", "Ada Okafor, email: ada@example.com}").replace(

@@ -18,13 +18,7 @@ from approvals.flow.operating.activate import activate
 from approvals.flow.service import Service
 from approvals.keys.mark import Mark
 from approvals.store import open_store
-from approvals.store.rows.calls import (
-    ActivationRow,
-    ApprovalRow,
-    RequestRow,
-    SpendRow,
-    VoteRow,
-)
+from approvals.store.rows.calls import ActivationRow, ApprovalRow, RequestRow, SpendRow, VoteRow
 from approvals.store.rows.log import ChainRow, LeafRow, StagedRow
 from tests.intruder import Intruder, Values, table_of
 from tests.service import bundle_files

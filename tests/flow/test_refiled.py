@@ -26,11 +26,7 @@ from approvals.flow.operating.restore import Ending, accept, checked, reopen
 from approvals.flow.service import Service, new_occasion, occasion_of
 from approvals.keys.mark import Mark
 from approvals.store.ends import Ends
-from approvals.store.rows.calls import (
-    ApprovalRow,
-    IdempotencyRow,
-    VerdictRow,
-)
+from approvals.store.rows.calls import ApprovalRow, IdempotencyRow, VerdictRow
 from approvals.store.rows.log import StandingRow
 from tests.flow.put_back import CHAIN, LEAF, STAGED, another_process, found, scenes, spent
 from tests.intruder import Intruder, Values, table_of

@@ -11,9 +11,6 @@ from tests.slack.workplace import MARKED, Workplace
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-# The living message
-
-
 def test_everybody_who_is_asked_gets_one_message(place: Workplace) -> None:
     place.running.opened()
     place.deliver()

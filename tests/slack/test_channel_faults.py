@@ -35,9 +35,6 @@ def a_message(**changes: Any) -> Message:
     return Message(**{**given, **changes})
 
 
-# When Slack does not do what it should
-
-
 def outcome(channel: SlackChannel, message: Message, reference: str | None = None) -> Any:
     with pytest.raises((TryAgain, GiveUp)) as caught:
         channel.send(message, reference)

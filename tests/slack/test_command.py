@@ -11,8 +11,6 @@ from tests.slack.limits import check_message
 from tests.slack.records import TEAM, Fault
 from tests.slack.workplace import URL, Workplace
 
-# The command
-
 
 def test_the_command_lists_what_waits_for_me(place: Workplace) -> None:
     place.link("ada")

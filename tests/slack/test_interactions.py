@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from tests.slack.records import Message
 
 
-# Clicks
-
-
 def test_a_click_approves_once(place: Workplace, small: tuple[str, Message]) -> None:
     request, message = small
     answer = place.press("U0ADA", message, "approve")

@@ -6,10 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from approvals.core.floor import FILE_TYPE
-from tests.company import (
-    CALL,
-    TWO_FROM_FINANCE,
-)
+from tests.company import CALL, TWO_FROM_FINANCE
 from tests.vectors.approval_vector import COMPANY, COMPANY_WITH_SYNCED_KEYS, STOOD_IN, Vector
 
 if TYPE_CHECKING:

@@ -6,16 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from approvals.core.calls import call_hash
-from tests.company import (
-    AUDIENCE,
-    CALL,
-    ISSUER,
-    NOW,
-    ORIGIN,
-    RP_ID,
-    TWO_FROM_FINANCE,
-    Company,
-)
+from tests.company import AUDIENCE, CALL, ISSUER, NOW, ORIGIN, RP_ID, TWO_FROM_FINANCE, Company
 from tests.softkey import SoftKey
 
 COMPANY = Company()

@@ -23,12 +23,7 @@ from typing import TYPE_CHECKING, Any
 from approvals.core import b64, jws
 from approvals.core.approval import TOKEN_TYPE
 from approvals.core.directory import FormerKey
-from tests.company import (
-    CALL,
-    NOW,
-    TWO_FROM_FINANCE,
-    make_signing_key,
-)
+from tests.company import CALL, NOW, TWO_FROM_FINANCE, make_signing_key
 from tests.vectors.approval_floors import floors
 from tests.vectors.approval_vector import COMPANY, STOOD_IN, Vector
 

@@ -10,10 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from approvals.core import merkle
-from approvals.core.errors import (
-    EvidenceError,
-    ProofError,
-)
+from approvals.core.errors import EvidenceError, ProofError
 from approvals.core.evidence_file.story import ToldEvent
 from approvals.core.history.events import Chain, parse_leaf, verify_opening
 

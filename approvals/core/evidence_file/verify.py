@@ -19,13 +19,7 @@ from approvals.core import receipt as receipts
 from approvals.core.approval import MAX_LIFE, MAX_SKEW, REQUEST, TOKEN_TYPE, Approval, Basis
 from approvals.core.calls import ACTION_TYPE, ToolCall, call_hash
 from approvals.core.decision.ceremony import StepUp
-from approvals.core.errors import (
-    ApprovalRejected,
-    AssentError,
-    EvidenceError,
-    JwsError,
-    ProofError,
-)
+from approvals.core.errors import ApprovalRejected, AssentError, EvidenceError, JwsError, ProofError
 from approvals.core.evidence_file import completeness
 from approvals.core.evidence_file.document import EvidenceFile
 from approvals.core.evidence_file.finding import Finding, Held

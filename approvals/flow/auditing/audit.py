@@ -29,12 +29,7 @@ from approvals.core import b64
 from approvals.core.errors import ProofError
 from approvals.core.history.events import EventType
 from approvals.core.history.rebuild import Followed, follow
-from approvals.flow.auditing.compare import (
-    differing,
-    of_document,
-    of_token,
-    texts_of_document,
-)
+from approvals.flow.auditing.compare import differing, of_document, of_token, texts_of_document
 from approvals.flow.auditing.contents import Expected, Uses, expect, used
 from approvals.flow.auditing.tally import recount
 from approvals.flow.knowing.logged import opened as read_opening

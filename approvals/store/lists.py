@@ -38,7 +38,7 @@ class RequestLine:
 
 
 class Lists:
-    """The lists of a transaction. Every one is as long as its `limit` at most."""
+    """The lists of a transaction. A list has at most `limit` lines."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

@@ -86,7 +86,7 @@ class Verdicts:
             )
         )
 
-    def add(self, verdict: VerdictRecord) -> None:
+    def add_verdict(self, verdict: VerdictRecord) -> None:
         """Store a verdict."""
         values = {name: getattr(verdict, name) for name in VerdictRecord.__slots__}
         add(self._session, VerdictRow, values)

@@ -60,7 +60,7 @@ def remember(it: Submitted, answer: Answer) -> None:
     record = it.weighed.record(refused=isinstance(answer, Denied))
     told = answers.written(answer, now=it.tx.now)
     key = submission.idempotency_key
-    it.tx.verdicts.add(
+    it.tx.verdicts.add_verdict(
         VerdictRecord(
             id=it.verdict,
             tenant=it.caller.tenant,

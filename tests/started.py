@@ -98,6 +98,9 @@ class Sqlite:
     def write(self, url: str) -> bool:
         """Put it in the place of a new database."""
         with contextlib.closing(sqlite.connect(_path(url))) as found:
+            made = "SELECT count(*) FROM sqlite_schema WHERE name = 'activation'"
+            if found.execute(made).fetchone() == (0,):
+                return False
             if found.execute("SELECT count(*) FROM activation").fetchone() != (0,):
                 return False
             self.kept.backup(found)

@@ -27,6 +27,7 @@ from approvals.keys import Keyring
 from approvals.store import open_store
 from tests.company import new_key
 from tests.softkey import SoftKey
+from tests.started import Started
 
 if TYPE_CHECKING:
     import socket
@@ -285,13 +286,31 @@ nothing has to sequence the log meanwhile."""
 def start(
     home: Path, database: str, *, people: tuple[str, ...] = ("ada", "ben"), **settings: Any
 ) -> Running:
-    """Start a service on an empty database and enrol people."""
+    """Start a service on an empty database and enrol people.
+
+    What one such service was started with in the last minutes is copied, where another starts as
+    it did: nothing that a test can see differs.
+    """
     options = {**UNLIMITED, **settings}
-    service = open_service(load(home=home / "assent", database=database, **options))
-    running = Running(service, new_key())
+    loaded = load(home=home / "assent", database=database, **options)
+    key = (database.partition(":")[0], people, repr(sorted(options.items())))
+    started = _STARTED.get(key)
+    if started is not None and started.is_fresh() and started.lay(loaded.home, database):
+        running = Running(open_service(loaded), started.enforcer_jwk)
+        started.move_in(running)
+        return running
+    running = Running(open_service(loaded), new_key())
     activate(
-        service, tenant="default", files=bundle_files(running.enforcer_key.public_jwk()), by="ops"
+        running.service,
+        tenant="default",
+        files=bundle_files(running.enforcer_key.public_jwk()),
+        by="ops",
     )
     for person in people:
         running.enrol(person)
+    if options["log_patience"] == UNLIMITED["log_patience"]:
+        _STARTED[key] = Started.of(running, home=loaded.home, database=database)
     return running
+
+
+_STARTED: dict[tuple[object, ...], Started] = {}

@@ -332,3 +332,38 @@ def test_each_decision_has_a_number_of_its_own_and_is_listed_in_order() -> None:
     assert listed == [(f"{number:04}", path.name) for number, path in enumerate(records, 1)]
     for path in records:
         assert path.read_text("utf-8").startswith(f"# {path.name[:4]} · "), path.name
+
+
+# Architecture
+
+
+def test_the_architecture_names_every_room_and_only_files_that_exist() -> None:
+    page = text("docs/architecture.md")
+    rooms = {
+        package.parent.relative_to(ROOT / "approvals").as_posix()
+        for room in ("core", "flow")
+        for package in (ROOT / "approvals" / room).glob("*/__init__.py")
+    } | {
+        package.parent.relative_to(ROOT).as_posix()
+        for package in (ROOT / "approvals").glob("*/__init__.py")
+    }
+    listed = set(re.findall(r"`([\w/]+)`", page.partition("## Rooms")[2].partition("## ")[0]))
+    wing = {"client", "guard", "cli"}  # named in a row with their neighbours
+    assert {room.removeprefix("approvals/") for room in rooms} - wing - {
+        each.removeprefix("approvals/") for each in listed
+    } == set()
+
+    files = set(re.findall(r"`([\w/]+\.(?:py|js))`", page))
+    there = [path.relative_to(ROOT).as_posix() for path in _tracked()]
+    assert len(files) > 50
+    assert [
+        name for name in files if not any(f"/{path}".endswith(f"/{name}") for path in there)
+    ] == []
+
+
+def _tracked() -> list[Path]:
+    return [
+        path
+        for folder in ("approvals", "web", "integrations")
+        for path in (ROOT / folder).rglob("*.*")
+    ]

@@ -213,16 +213,16 @@ def test_a_finding_has_a_code_that_the_log_gives(running: Running) -> None:
 
 
 GATED = {
-    ("issue.py", "issue", "issue"): "issue",
-    ("consume.py", "_spend", "spend"): "consume",
-    ("vote.py", "count", "add_vote"): "count",
-    ("submit.py", "_remember", "add_verdict"): "_decide",
-    ("enrol.py", "_enrol", "enrol"): "_enrol",
-    ("linking.py", "finish_link", "link"): "finish_link",
-    ("linking.py", "start_link", "put_code"): "start_link",
-    ("signin.py", "open_session", "sign_in"): "open_session",
-    ("enrol.py", "invite", "invite"): "invite",
-    ("activate.py", "activate", "activate"): "activate",
+    ("granting/issue.py", "issue", "issue"): "issue",
+    ("granting/consume.py", "_spend", "spend"): "consume",
+    ("deciding/vote.py", "count", "add_vote"): "count",
+    ("asking/submit.py", "_remember", "add_verdict"): "_decide",
+    ("people/enrol.py", "_enrol", "enrol"): "_enrol",
+    ("people/linking.py", "finish_link", "link"): "finish_link",
+    ("people/linking.py", "start_link", "put_code"): "start_link",
+    ("people/signin.py", "open_session", "sign_in"): "open_session",
+    ("people/enrol.py", "invite", "invite"): "invite",
+    ("operating/activate.py", "activate", "activate"): "activate",
 }
 """The one use of each of the store's ways to grant, and the function before it with the gate."""
 
@@ -245,7 +245,7 @@ def test_what_grants_is_reached_through_the_gate_alone() -> None:
                     and isinstance(node.func, ast.Attribute)
                     and node.func.attr in granting
                 ):
-                    uses.add((path.name, function.name, node.func.attr))
+                    uses.add((path.relative_to(FLOW).as_posix(), function.name, node.func.attr))
     assert uses == set(GATED)
     for (name, _, grants), gated in GATED.items():
         (found,) = (

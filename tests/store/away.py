@@ -67,13 +67,19 @@ class Relay:
                 client.close()
                 continue
             self._open += [client, server]
-            answers = threading.Event()
+            answers, swallowed = threading.Event(), threading.Event()
             answers.set()
-            self._go(self._forward, client, server, answers, asks=True)
-            self._go(self._forward, server, client, answers, asks=False)
+            self._go(self._forward, client, server, answers, swallowed, asks=True)
+            self._go(self._forward, server, client, answers, swallowed, asks=False)
 
     def _forward(
-        self, source: socket.socket, sink: socket.socket, answers: threading.Event, *, asks: bool
+        self,
+        source: socket.socket,
+        sink: socket.socket,
+        answers: threading.Event,
+        swallowed: threading.Event,
+        *,
+        asks: bool,
     ) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(CHUNK):
@@ -85,11 +91,15 @@ class Relay:
                 if asks and self.on_request is not None and self.on_request(data):
                     answers.clear()
                     sink.sendall(data)
+                    if not self.silent.is_set():
+                        swallowed.wait(10)  # the server has done it before anybody asks it
                     self.cuts += 1
                     source.shutdown(socket.SHUT_RDWR)
                     return  # the server goes on with what it was told
                 if asks or answers.is_set():
                     sink.sendall(data)
+                else:
+                    swallowed.set()
         if asks and not answers.is_set():
             return
         for each in (source, sink):

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
 
-import web
-from approvals import api
+from approvals import api, web
 from approvals.api.account import Accounts, Routed
 from approvals.api.connections import most_connections
 from approvals.api.edge import Edge
@@ -23,16 +22,16 @@ from approvals.flow.integrity.introduce import introduce
 from approvals.flow.integrity.rounds import read_back
 from approvals.flow.operating.opening import open_service
 from approvals.flow.people.enrol import check_authenticators
+from approvals.integrations import connect
 from approvals.logs import configure_logs
 from approvals.workers.delivery import Delivery
 from approvals.workers.jobs import Jobs
-from integrations import connect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from approvals.flow.service import Service
-    from integrations.slack.socket import SlackSocket
+    from approvals.integrations.slack.socket import SlackSocket
 
 SWITCH_SECONDS: Final = 0.0005
 _DESCRIPTION = (

@@ -24,9 +24,9 @@ from sqlmodel import Session
 
 from approvals.flow.operating.activate import activate
 from approvals.flow.telling.deliver import deliver
+from approvals.integrations.email.channel import EmailChannel
+from approvals.integrations.slack.channel import SlackChannel
 from approvals.workers.delivery import Delivery
-from integrations.email.channel import EmailChannel
-from integrations.slack.channel import SlackChannel
 from tests.email.mails import Post, mail_server
 from tests.service import PEOPLE, bundle_files, start
 from tests.slack.counterpart import Counterpart

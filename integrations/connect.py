@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from approvals.core.errors import AssentError
-from integrations.email.channel import EmailChannel
-from integrations.webhook.channel import WebhookChannel
+from approvals.integrations.email.channel import EmailChannel
+from approvals.integrations.webhook.channel import WebhookChannel
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from approvals.flow.service import Service
     from approvals.flow.telling.deliver import Channel
-    from integrations.slack.socket import SlackSocket
+    from approvals.integrations.slack.socket import SlackSocket
 
 
 def channels(service: Service) -> list[Channel]:
@@ -27,7 +27,7 @@ def channels(service: Service) -> list[Channel]:
         found.append(EmailChannel(settings))
     if settings.slack_bot_token is not None:
         _need_slack()
-        from integrations.slack.channel import SlackChannel  # noqa: PLC0415 - an extra
+        from approvals.integrations.slack.channel import SlackChannel  # noqa: PLC0415 - an extra
 
         found.append(
             SlackChannel(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
@@ -39,7 +39,7 @@ def mount(app: FastAPI, service: Service) -> None:
     """Add the routes that Slack calls, if its signing secret is set."""
     if service.settings.slack_signing_secret is not None:
         _need_slack()
-        from integrations.slack import callbacks  # noqa: PLC0415 - an extra
+        from approvals.integrations.slack import callbacks  # noqa: PLC0415 - an extra
 
         callbacks.mount(app, service)
 
@@ -49,7 +49,7 @@ def socket(service: Service) -> SlackSocket | None:
     if service.settings.slack_app_token is None:
         return None
     _need_slack()
-    from integrations.slack.socket import SlackSocket  # noqa: PLC0415 - an extra
+    from approvals.integrations.slack.socket import SlackSocket  # noqa: PLC0415 - an extra
 
     return SlackSocket(service)
 

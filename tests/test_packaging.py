@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ("base", "cli", "server", "build", "demo", "dev")
+LINKS = {"approvals/web", "approvals/integrations"}
+"""In a checkout they lead to folders at its root; the wheel has the folders themselves."""
+
 TEST_TOOLS = (
     *("pytest", "pluggy", "iniconfig", "packaging", "pygments"),
     *("hypothesis", "sortedcontainers"),
@@ -79,9 +82,8 @@ def test_the_enforcers_wing_loads_no_server_dependency(module: str) -> None:
 
     assert module in loaded
     assert SERVER_ONLY & {name.split(".")[0] for name in loaded} == set()
-    assert not {
-        name for name in loaded if name.startswith(("approvals.flow", "approvals.store", "web."))
-    }
+    service = ("approvals.flow", "approvals.store", "approvals.web")
+    assert not {name for name in loaded if name.startswith(service)}
 
 
 def test_every_dependency_that_must_stay_out_is_one_of_the_server(project: dict[str, Any]) -> None:
@@ -108,7 +110,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ],
         cwd=folder,
     )
-    (built,) = folder.glob("assent-*.whl")
+    (built,) = folder.glob("assent_approvals-*.whl")
     return built
 
 
@@ -118,8 +120,9 @@ def test_the_wheel_holds_everything_that_the_packages_and_migrations_hold(wheel:
         ["git", "ls-files", "approvals", "web", "integrations", "alembic"], cwd=ROOT
     ).splitlines()
     wanted = {re.sub(r"^alembic/", "approvals/store/migrations/", name) for name in tracked}
+    wanted = {re.sub(r"^(web|integrations)/", r"approvals/\1/", name) for name in wanted}
 
-    assert wanted - shipped == set()
+    assert wanted - LINKS - shipped == set()
     assert any(name.endswith(".html") for name in shipped), "the pages' templates"
     assert any(name.startswith("approvals/store/migrations/versions/") for name in shipped)
     assert "approvals/py.typed" in shipped
@@ -127,11 +130,23 @@ def test_the_wheel_holds_everything_that_the_packages_and_migrations_hold(wheel:
 
 def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
     top = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
-    assert {name for name in top if not name.endswith(".dist-info")} == {
-        "approvals",
-        "web",
-        "integrations",
-    }
+    assert {name for name in top if not name.endswith(".dist-info")} == {"approvals"}
+
+
+def test_an_application_keeps_its_own_packages_of_these_names(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+    for name in ("web", "integrations"):
+        own = tmp_path / "application" / name
+        own.mkdir(parents=True)
+        (own / "__init__.py").write_text("MINE = True\n")
+    program = (
+        "import sys; sys.path.append(sys.argv[1]); import integrations, web, approvals.app; "
+        "print(web.MINE, integrations.MINE, approvals.app.__file__)"
+    )
+    said = run(
+        [sys.executable, "-c", program, tmp_path / "installed"], cwd=tmp_path / "application"
+    )
+    assert said.startswith("True True ")
 
 
 @pytest.mark.slow
@@ -156,8 +171,9 @@ def test_the_wheel_without_extras_verifies_approvals(wheel: Path, tmp_path: Path
 
     tests = tmp_path / "tests"
     tests.mkdir()
-    for name in ("test_verifier.py", "company.py", "softkey.py"):
-        (tests / name).write_text((ROOT / "tests" / name).read_text("utf-8"), "utf-8")
+    shared = [ROOT / "tests" / f"{name}.py" for name in ("company", "softkey", "verifying")]
+    for path in (*shared, *(ROOT / "tests").glob("test_verifier*.py")):
+        (tests / path.name).write_text(path.read_text("utf-8"), "utf-8")
     (tests / "vectors").symlink_to(ROOT / "tests" / "vectors")
     said = run([python, "-m", "pytest", "-q", "--import-mode=importlib", "tests"], cwd=tmp_path)
 

@@ -4,8 +4,8 @@ What holds: a page is drawn from what the service stored, never from what an age
 HEAD change nothing; nothing is loaded from another origin; a decision is a passkey's signature over
 the statement, and no click, cookie or link stands for one.
 
-The application that the pages are mounted on turns errors into problem+json; `web.errors` draws
-those as pages where a person reads.
+The application that the pages are mounted on turns errors into problem+json; `errors` draws those
+as pages where a person reads.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from starlette.types import Scope
 
 from approvals.flow.rates import Rates
 from approvals.flow.service import Service
-from web import enrol, figures, inbox, live, me, requests, signin
-from web.errors import ErrorPages
-from web.headers import SecurityHeaders
-from web.live import Hub
-from web.pages import FOLDER
-from web.posts import same_origin
-from web.session import SignedOut, to_sign_in
+from approvals.web import enrol, figures, inbox, live, me, requests, signin
+from approvals.web.errors import ErrorPages
+from approvals.web.headers import SecurityHeaders
+from approvals.web.live import Hub
+from approvals.web.pages import FOLDER
+from approvals.web.posts import same_origin
+from approvals.web.session import SignedOut, to_sign_in
 
 __all__ = ["Web", "mount"]
 

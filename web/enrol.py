@@ -7,10 +7,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from approvals.flow.people import enrol
-from web import often
-from web.pages import page
-from web.posts import Fields, mapping, text
-from web.session import keep, service_of
+from approvals.web import often
+from approvals.web.pages import page
+from approvals.web.posts import Fields, mapping, text
+from approvals.web.session import keep, service_of
 
 router = APIRouter(
     prefix="/invite/{token}", include_in_schema=False, dependencies=[Depends(often.stranger)]

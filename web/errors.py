@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from web.pages import rendered
+from approvals.web.pages import rendered
 
 _LARGEST = 65_536
 _CODE = re.compile(r"[a-z0-9_-]{1,64}")

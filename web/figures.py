@@ -7,9 +7,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from approvals.flow.auditing import figures
-from web.pages import page
-from web.present.figures import figures_page
-from web.session import Session, service_of, signed_in
+from approvals.web.pages import page
+from approvals.web.present.figures import figures_page
+from approvals.web.session import Session, service_of, signed_in
 
 router = APIRouter(include_in_schema=False)
 

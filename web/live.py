@@ -26,8 +26,8 @@ from starlette.types import Receive, Scope, Send
 from approvals.flow.acting.session import Session
 from approvals.flow.deciding import look
 from approvals.flow.places import Places
-from web.paths import ID
-from web.session import service_of, signed_in
+from approvals.web.paths import ID
+from approvals.web.session import service_of, signed_in
 
 HEARTBEAT = 20.0  # seconds; below the idle limit of every common proxy
 LIFE = 600.0  # seconds; then the browser comes back, and its session is looked at again

@@ -9,11 +9,11 @@ from starlette.responses import JSONResponse, Response
 from approvals.flow.deciding import look
 from approvals.flow.people import enrol, linking, retire
 from approvals.flow.telling import how_told
-from web import often
-from web.pages import page
-from web.posts import Fields, mapping, text
-from web.present.told import told_page
-from web.session import Session, forget, service_of, signed_in
+from approvals.web import often
+from approvals.web.pages import page
+from approvals.web.posts import Fields, mapping, text
+from approvals.web.present.told import told_page
+from approvals.web.session import Session, forget, service_of, signed_in
 
 router = APIRouter(prefix="/me", include_in_schema=False)
 

@@ -10,7 +10,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from approvals.flow.rates import Rates, network_of
-from web.session import Session, signed_in
+from approvals.web.session import Session, signed_in
 
 
 async def stranger(request: Request) -> None:

@@ -1,6 +1,6 @@
 """Templates: how a page is put together.
 
-What holds: everything is escaped unless this package made it as markup (`web.marks`), and a name
+What holds: everything is escaped unless this package made it as markup (`marks`), and a name
 that a template uses but nobody gave is an error, not an empty space on a page where people decide.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from web import marks, times
+from approvals.web import marks, times
 
 FOLDER = Path(__file__).parent
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from approvals.core import canonical
 from approvals.core.canonical import Json
 from approvals.core.errors import AdmissionError, Forbidden, Invalid
-from web.session import SAFE_METHODS, service_of
+from approvals.web.session import SAFE_METHODS, service_of
 
 LARGEST = 65_536  # bytes; a credential with its attestation is a few thousand
 

@@ -16,12 +16,12 @@ from approvals.core.decision.ceremony import Decision
 from approvals.core.errors import Invalid
 from approvals.flow.acting import sight
 from approvals.flow.deciding import look, vote
-from web import often
-from web.pages import page
-from web.paths import ID
-from web.posts import Fields, mapping, text
-from web.present.request import request_page
-from web.session import Session, service_of, signed_in
+from approvals.web import often
+from approvals.web.pages import page
+from approvals.web.paths import ID
+from approvals.web.posts import Fields, mapping, text
+from approvals.web.present.request import request_page
+from approvals.web.session import Session, service_of, signed_in
 
 router = APIRouter(prefix="/r/{request_id}", include_in_schema=False)
 

@@ -23,8 +23,8 @@ from approvals.core.errors import Unauthenticated
 from approvals.flow.acting.session import Session
 from approvals.flow.people import signin
 from approvals.flow.service import Service
-from web.pages import page
-from web.paths import local_path
+from approvals.web.pages import page
+from approvals.web.paths import local_path
 
 __all__ = ["Session", "SignedOut", "Visitor", "forget", "keep", "service_of", "signed_in", "token"]
 

@@ -5,11 +5,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from approvals.flow.people import signin
-from web import often
-from web.pages import page
-from web.paths import local_path
-from web.posts import Fields, mapping, text
-from web.session import Visitor, forget, keep, service_of, token
+from approvals.web import often
+from approvals.web.pages import page
+from approvals.web.paths import local_path
+from approvals.web.posts import Fields, mapping, text
+from approvals.web.session import Visitor, forget, keep, service_of, token
 
 router = APIRouter(include_in_schema=False)
 

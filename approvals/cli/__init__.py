@@ -19,6 +19,7 @@ def main() -> None:
             raise
         sys.exit(
             f"assent: the command line needs {missing.name!r}, which is not installed; "
-            "install it with: pip install 'assent[cli]', or 'assent[server]' for the service"
+            "install it with: pip install 'assent-approvals[cli]', "
+            "or 'assent-approvals[server]' for the service"
         )
     sys.exit(run(sys.argv[1:]))

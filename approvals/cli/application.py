@@ -28,7 +28,7 @@ FAMILIES: Final = {
     "evidence": "Get the evidence of a call that an enforcer submitted, for `assent verify`.",
     "log": "The transparency log.",
 }
-OURS: Final = frozenset({"approvals", "web", "integrations"})
+OURS: Final = "approvals"
 SERVER_ERROR: Final = 500
 FRAMES: Final = 8
 
@@ -83,9 +83,12 @@ def _tell(wrong: Exception, *, as_json: bool) -> ExitCode:
             code, message = "usage", wrong.format_message()
         case AssentError():
             code, message, place, ends = wrong.code, wrong.message, wrong.place, _exit_code(wrong)
-        case ModuleNotFoundError() if (wrong.name or "").partition(".")[0] not in OURS:
+        case ModuleNotFoundError() if (wrong.name or "").partition(".")[0] != OURS:
             code = "not_installed"
-            message = f"this needs {wrong.name!r}; install it with: pip install 'assent[server]'"
+            message = (
+                f"this needs {wrong.name!r}; install it with: "
+                "pip install 'assent-approvals[server]'"
+            )
         case OSError():
             code, message = "file", wrong.strerror or str(wrong)
             place = None if wrong.filename is None else str(wrong.filename)
@@ -113,7 +116,7 @@ def _exit_code(wrong: AssentError) -> ExitCode:
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer's signature for an option's callback
     if asked:
-        typer.echo(metadata.version("assent"))
+        typer.echo(metadata.version("assent-approvals"))
         raise typer.Exit
 
 

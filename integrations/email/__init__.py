@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from integrations.email.channel import EmailChannel
+from approvals.integrations.email.channel import EmailChannel
 
 __all__ = ["EmailChannel"]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 from approvals.core.errors import AssentError
 from approvals.flow.telling.deliver import GiveUp
 from approvals.flow.telling.outbox import NoticeKind
-from integrations.email import render, smtp
+from approvals.integrations.email import render, smtp
 
 if TYPE_CHECKING:
     from email.message import EmailMessage

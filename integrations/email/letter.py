@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from approvals.core.decision.ceremony import Decision
-from integrations.email.text import drawn, has_link_drawn
+from approvals.integrations.email.text import drawn, has_link_drawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -30,14 +30,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from approvals.core.addresses import urls
 from approvals.core.addresses.mail import is_mailbox
 from approvals.core.errors import AssentError
-from integrations.email import letter as letters
-from integrations.email.headers import exact_policy
-from integrations.email.text import columns, wrapped
+from approvals.integrations.email import letter as letters
+from approvals.integrations.email.headers import exact_policy
+from approvals.integrations.email.text import columns, wrapped
 
 if TYPE_CHECKING:
     from approvals.flow.telling.brief import Brief
     from approvals.flow.telling.deliver import Message
-    from integrations.email.letter import Letter
+    from approvals.integrations.email.letter import Letter
 
 WIDTH: Final = 76
 _LABELS: Final = 14

@@ -7,8 +7,8 @@ account while signed in with a passkey, and approves only where the rule is cont
 
 from __future__ import annotations
 
-from integrations.slack.callbacks import mount
-from integrations.slack.channel import SlackChannel
-from integrations.slack.socket import SlackSocket
+from approvals.integrations.slack.callbacks import mount
+from approvals.integrations.slack.channel import SlackChannel
+from approvals.integrations.slack.socket import SlackSocket
 
 __all__ = ["SlackChannel", "SlackSocket", "mount"]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 from approvals.core.decision.ceremony import Decision
 from approvals.core.requests import State
 from approvals.flow.telling.outbox import NoticeKind
-from integrations.slack.text import (
+from approvals.integrations.slack.text import (
     BLOCK_LIMIT,
     HEADER_LIMIT,
     TEXT_LIMIT,

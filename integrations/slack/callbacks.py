@@ -20,9 +20,9 @@ from approvals.core import canonical
 from approvals.core.errors import AdmissionError
 from approvals.flow.deciding import clicks
 from approvals.flow.service import DEFAULT_TENANT
-from integrations.slack.client import web_client
-from integrations.slack.interactions import Answer, Interactions
-from integrations.slack.signature import SIGNATURE, TIMESTAMP, Signatures, refused
+from approvals.integrations.slack.client import web_client
+from approvals.integrations.slack.interactions import Answer, Interactions
+from approvals.integrations.slack.signature import SIGNATURE, TIMESTAMP, Signatures, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable

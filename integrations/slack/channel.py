@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from approvals.flow.telling.deliver import GiveUp, TryAgain
 from approvals.flow.telling.outbox import NoticeKind
-from integrations.slack import blocks, notes
-from integrations.slack.client import SLACK_API, SlackError, ask, web_client
-from integrations.slack.ids import ACCOUNT
+from approvals.integrations.slack import blocks, notes
+from approvals.integrations.slack.client import SLACK_API, SlackError, ask, web_client
+from approvals.integrations.slack.ids import ACCOUNT
 
 if TYPE_CHECKING:
     from approvals.flow.telling.deliver import Message

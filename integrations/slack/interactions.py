@@ -28,12 +28,12 @@ from approvals.core.requests import State
 from approvals.flow.deciding import clicks, look
 from approvals.flow.deciding.vote import LONGEST_REASON
 from approvals.flow.people import linking
-from integrations.slack import ids, notes, reply
-from integrations.slack.blocks import APPROVE, DENY
-from integrations.slack.channel import CHANNEL
-from integrations.slack.client import SlackError, ask
-from integrations.slack.linking import Who, check_member
-from integrations.slack.signature import refused
+from approvals.integrations.slack import ids, notes, reply
+from approvals.integrations.slack.blocks import APPROVE, DENY
+from approvals.integrations.slack.channel import CHANNEL
+from approvals.integrations.slack.client import SlackError, ask
+from approvals.integrations.slack.linking import Who, check_member
+from approvals.integrations.slack.signature import refused
 
 if TYPE_CHECKING:
     import re

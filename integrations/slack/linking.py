@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from approvals.core.errors import Forbidden
-from integrations.slack import ids
-from integrations.slack.client import SlackError, ask
+from approvals.integrations.slack import ids
+from approvals.integrations.slack.client import SlackError, ask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

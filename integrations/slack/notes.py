@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from approvals.flow.deciding.vote import LONGEST_REASON
 from approvals.flow.telling.outbox import NoticeKind
-from integrations.slack.blocks import DENY, FACT, Block, link, moment, small
-from integrations.slack.text import TEXT_LIMIT, Fitted, fit, fit_lines, own_words, plain
+from approvals.integrations.slack.blocks import DENY, FACT, Block, link, moment, small
+from approvals.integrations.slack.text import TEXT_LIMIT, Fitted, fit, fit_lines, own_words, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

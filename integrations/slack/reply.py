@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from approvals.core.addresses import urls
-from integrations.slack.client import SLACK_API, SlackError, post_json
+from approvals.integrations.slack.client import SLACK_API, SlackError, post_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

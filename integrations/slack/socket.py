@@ -21,10 +21,10 @@ from slack_sdk.socket_mode.response import SocketModeResponse
 from approvals.core.addresses import urls
 from approvals.core.errors import AssentError, Unauthenticated
 from approvals.flow.deciding import clicks
-from integrations.slack import ids
-from integrations.slack.client import quiet, web_client
-from integrations.slack.interactions import Answer, Interactions
-from integrations.slack.signature import once_digest, refused
+from approvals.integrations.slack import ids
+from approvals.integrations.slack.client import quiet, web_client
+from approvals.integrations.slack.interactions import Answer, Interactions
+from approvals.integrations.slack.signature import once_digest, refused
 
 if TYPE_CHECKING:
     from slack_sdk.socket_mode.client import BaseSocketModeClient

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from integrations.webhook.channel import WebhookChannel
+from approvals.integrations.webhook.channel import WebhookChannel
 
 __all__ = ["WebhookChannel"]

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Final
 from approvals.core import canonical
 from approvals.core.errors import Unavailable
 from approvals.flow.telling.deliver import GiveUp, TryAgain
-from integrations.webhook import sender, signature
-from integrations.webhook.target import HookRefused, target
+from approvals.integrations.webhook import sender, signature
+from approvals.integrations.webhook.target import HookRefused, target
 
 if TYPE_CHECKING:
     from approvals.core.canonical import Json
     from approvals.flow.service import Service
     from approvals.flow.telling.brief import Brief
     from approvals.flow.telling.deliver import Message
+    from approvals.integrations.webhook.sender import Answer, Dial, Resolve
     from approvals.policy.bundle import Hook
-    from integrations.webhook.sender import Answer, Dial, Resolve
 
 NAME: Final = "webhook"
 LONG: Final = 900

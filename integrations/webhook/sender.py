@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from approvals.flow.telling.deliver import SEND_SECONDS
-from integrations.webhook.target import HookRefused, check_address
+from approvals.integrations.webhook.target import HookRefused, check_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

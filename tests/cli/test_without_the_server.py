@@ -117,4 +117,4 @@ def test_what_needs_the_service_says_so(tmp_path: Path) -> None:
     assert ended.returncode == 2
     error = json.loads(ended.stdout)["error"]
     assert error["code"] == "not_installed"
-    assert "assent[server]" in error["message"]
+    assert "assent-approvals[server]" in error["message"]

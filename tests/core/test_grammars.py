@@ -24,16 +24,16 @@ from approvals.core.addresses.slack import ACCOUNT
 from approvals.core.approval import REQUEST
 from approvals.core.display import marks, original, visible
 from approvals.core.errors import AssentError, Invalid
+from approvals.integrations.email import text as mail_text
+from approvals.integrations.email.render import AddressRefused, address
+from approvals.integrations.slack import ids
+from approvals.integrations.slack import text as slack_text
+from approvals.integrations.webhook.target import HookRefused, target
 from approvals.policy.bundle import check
-from integrations.email import text as mail_text
-from integrations.email.render import AddressRefused, address
-from integrations.slack import ids
-from integrations.slack import text as slack_text
-from integrations.webhook.target import HookRefused, target
+from approvals.web.marks import marked
 from tests import small_bundle as small
 from tests.company import new_key
 from tests.webhook.test_target import LOOPBACK, REFUSED
-from web.marks import marked
 
 # --- the addresses of hooks
 

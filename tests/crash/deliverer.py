@@ -12,10 +12,10 @@ import threading
 from approvals.config import load
 from approvals.flow.service import Service
 from approvals.flow.telling import deliver
+from approvals.integrations.email.channel import EmailChannel
 from approvals.keys import Keyring
 from approvals.store import open_store
 from approvals.workers.delivery import Delivery
-from integrations.email.channel import EmailChannel
 from tests.crash.launcher import bury
 
 # What a killed worker held is due again after this long; two minutes would make the test an hour.

@@ -11,7 +11,7 @@ import pytest
 
 from approvals.config import Settings, load
 from approvals.flow.telling.deliver import TryAgain
-from integrations.email import EmailChannel
+from approvals.integrations.email import EmailChannel
 from tests.email.mails import message
 
 if TYPE_CHECKING:

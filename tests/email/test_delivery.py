@@ -9,7 +9,7 @@ import pytest
 
 from approvals.flow.operating.activate import activate
 from approvals.flow.telling.deliver import deliver
-from integrations.email import EmailChannel
+from approvals.integrations.email import EmailChannel
 from tests import naughty
 from tests.email.mails import Html, Post, mail_server, part
 from tests.service import PEOPLE, TOOLS, Running, bundle_files, start

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from integrations.email import render
-from integrations.email.headers import exact_policy
-from integrations.email.text import drawn
+from approvals.integrations.email import render
+from approvals.integrations.email.headers import exact_policy
+from approvals.integrations.email.text import drawn
 from tests import naughty
 from tests.email.mails import BRIEF, NOW, ORIGIN, message, parsed
 

@@ -14,9 +14,9 @@ from approvals.core.decision.ceremony import Decision
 from approvals.core.display import visible
 from approvals.core.requests import State
 from approvals.flow.telling.outbox import NoticeKind
-from integrations.email import render
-from integrations.email.render import Sender
-from integrations.email.text import columns
+from approvals.integrations.email import render
+from approvals.integrations.email.render import Sender
+from approvals.integrations.email.text import columns
 from tests import naughty
 from tests.email.mails import BRIEF, ENDED, NOW, ORIGIN, Html, message, parsed, part
 

@@ -15,7 +15,7 @@ from approvals.config import load
 from approvals.core.errors import AssentError
 from approvals.flow.telling.deliver import GiveUp, TryAgain
 from approvals.flow.telling.outbox import NoticeKind
-from integrations.email import EmailChannel, smtp
+from approvals.integrations.email import EmailChannel, smtp
 from tests.email.mails import (
     BRIEF,
     ENDED,

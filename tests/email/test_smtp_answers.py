@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from approvals.flow.telling.deliver import SEND_SECONDS, GiveUp, TryAgain
-from integrations.email import smtp
+from approvals.integrations.email import smtp
 from tests.email.mails import PASSWORD, USER, Post, contexts, mail_server, message
 from tests.email.sending import channel, speaking, try_again
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from linkify_it import LinkifyIt  # type: ignore[import-untyped]
 
 from approvals.core.display import original, visible
-from integrations.email.text import columns, drawn, has_link_drawn, wrapped
+from approvals.integrations.email.text import columns, drawn, has_link_drawn, wrapped
 from tests import naughty
 
 # What a mail program would make a link of, as eagerly as they come.

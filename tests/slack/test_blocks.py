@@ -15,8 +15,8 @@ from approvals.core.decision.ceremony import Decision
 from approvals.core.requests import State
 from approvals.flow.deciding.look import RequestCard
 from approvals.flow.telling.outbox import NoticeKind
-from integrations.slack import blocks, notes
-from integrations.slack.text import BAR, cost, escaped, fit, fit_barred
+from approvals.integrations.slack import blocks, notes
+from approvals.integrations.slack.text import BAR, cost, escaped, fit, fit_barred
 from tests.slack.briefs import NAUGHTY, REQUEST, URL, brief
 from tests.slack.limits import check_message, check_view, text_objects
 

@@ -11,10 +11,10 @@ from starlette.testclient import TestClient
 
 from approvals.app import build_app
 from approvals.flow.service import Service
+from approvals.integrations.slack.callbacks import COMMANDS, INTERACTIONS, LARGEST
 from approvals.keys import Keyring
 from approvals.policy.bundle import Bundle
 from approvals.store import open_store
-from integrations.slack.callbacks import COMMANDS, INTERACTIONS, LARGEST
 from tests.service import RULES
 from tests.slack.counterpart import FORM, form
 from tests.slack.workplace import URL, Workplace

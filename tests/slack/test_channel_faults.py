@@ -9,8 +9,8 @@ import pytest
 
 from approvals.flow.telling.deliver import GiveUp, Message, Recipient, TryAgain
 from approvals.flow.telling.outbox import NoticeKind
-from integrations.slack import client
-from integrations.slack.channel import SlackChannel
+from approvals.integrations.slack import client
+from approvals.integrations.slack.channel import SlackChannel
 from tests.service import PEOPLE
 from tests.slack.briefs import brief
 from tests.slack.counterpart import Counterpart

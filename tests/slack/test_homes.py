@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from integrations.slack.linking import Who
+from approvals.integrations.slack.linking import Who
 from tests.slack.records import TEAM, Fault
 
 if TYPE_CHECKING:

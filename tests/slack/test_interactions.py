@@ -8,8 +8,8 @@ import pytest
 from approvals.flow.asking import cancel
 from approvals.flow.people import linking
 from approvals.flow.people.accounts import log_linked, log_unlinked
+from approvals.integrations.slack.callbacks import INTERACTIONS
 from approvals.store.accounts import Account
-from integrations.slack.callbacks import INTERACTIONS
 from tests.service import RULES
 from tests.slack.counterpart import form
 from tests.slack.limits import check_view
@@ -304,7 +304,7 @@ def test_answers_are_left_nowhere_else(
     request, message = small
     asked: list[str] = []
     monkeypatch.setattr(
-        "integrations.slack.reply.post_json", lambda where, *_, **__: asked.append(where)
+        "approvals.integrations.slack.reply.post_json", lambda where, *_, **__: asked.append(where)
     )
     payload = place.slack.click("U0ADA", message.buttons["assent.approve"], response_url=url)
     assert place.interact(payload).status_code == 200

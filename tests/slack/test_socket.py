@@ -7,7 +7,7 @@ import pytest
 from slack_sdk.errors import SlackClientError
 
 from approvals.core.errors import AssentError
-from integrations.slack.socket import SlackSocket
+from approvals.integrations.slack.socket import SlackSocket
 from tests.progress import until
 from tests.service import RULES
 from tests.slack.records import Fault, refusal
@@ -146,7 +146,7 @@ def test_a_connection_that_ends_is_opened_again(place: Workplace, connection: Sl
 def test_a_slack_that_is_away_at_the_start_is_tried_again(
     place: Workplace, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("integrations.slack.socket.FIRST_WAIT", 0.01)
+    monkeypatch.setattr("approvals.integrations.slack.socket.FIRST_WAIT", 0.01)
     place.slack.fault = fault
     socket = SlackSocket(place.running.service)
     socket.start()

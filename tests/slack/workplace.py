@@ -13,7 +13,7 @@ from approvals.app import build_app
 from approvals.flow.operating.activate import activate
 from approvals.flow.people import linking
 from approvals.flow.telling.deliver import deliver
-from integrations.slack.channel import SlackChannel
+from approvals.integrations.slack.channel import SlackChannel
 from tests.service import PEOPLE, RULES, TOOLS, bundle_files, start
 from tests.slack.counterpart import form
 from tests.slack.records import TEAM

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from approvals.flow.operating.activate import activate
 from approvals.flow.service import DEFAULT_TENANT
 from approvals.flow.telling.deliver import deliver
-from integrations import connect
-from integrations.slack.channel import SlackChannel
+from approvals.integrations import connect
+from approvals.integrations.slack.channel import SlackChannel
 from tests.company import public_jwk
 from tests.email.mails import Post, mail_server, part
 from tests.slack.counterpart import Counterpart

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import expect
 
 from approvals.flow.operating.activate import activate
-from integrations.email.render import PREFERENCES
+from approvals.integrations.email.render import PREFERENCES
 from tests.web.browser import PHONE
 from tests.web.site import PEOPLE
 from tests.web.visits import Visit

@@ -15,15 +15,15 @@ from approvals.core.requests import State
 from approvals.flow.auditing.figures import Figure, Figures
 from approvals.flow.deciding import look
 from approvals.flow.deciding.look import OutcomeView, RequestView
+from approvals.web.marks import marked
+from approvals.web.pages import rendered
+from approvals.web.paths import local_path
+from approvals.web.present.figures import BOTTOM, LEFT, RIGHT, TOP, figures_page
+from approvals.web.present.payload import cut
+from approvals.web.present.request import request_page, split_target
+from approvals.web.times import clock, iso, lasted, span
 from tests.service import Peopled
 from tests.web.site import open_site, submit_directly
-from web.marks import marked
-from web.pages import rendered
-from web.paths import local_path
-from web.present.figures import BOTTOM, LEFT, RIGHT, TOP, figures_page
-from web.present.payload import cut
-from web.present.request import request_page, split_target
-from web.times import clock, iso, lasted, span
 
 TAGS = re.compile(r"<[^>]*>")
 

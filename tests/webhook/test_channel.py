@@ -18,7 +18,7 @@ from approvals.flow.operating.activate import activate
 from approvals.flow.service import Service
 from approvals.flow.telling.deliver import GiveUp, TryAgain, deliver
 from approvals.flow.telling.outbox import NoticeKind
-from integrations.webhook import WebhookChannel, sender, signature
+from approvals.integrations.webhook import WebhookChannel, sender, signature
 from tests.email.mails import BRIEF, ENDED, message
 from tests.service import PEOPLE, TOOLS, Running, bundle_files, start
 from tests.webhook.hosts import Host, answer, host

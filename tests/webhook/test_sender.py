@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from approvals.flow.telling.deliver import SEND_SECONDS
-from integrations.webhook import sender
-from integrations.webhook.sender import Answer, dialled, post
-from integrations.webhook.target import HookRefused, target
+from approvals.integrations.webhook import sender
+from approvals.integrations.webhook.sender import Answer, dialled, post
+from approvals.integrations.webhook.target import HookRefused, target
 from tests.email.mails import contexts
 from tests.webhook.hosts import answer, host
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from integrations.webhook.target import HookRefused, check_address, target
+from approvals.integrations.webhook.target import HookRefused, check_address, target
 
 REFUSED = (
     "",

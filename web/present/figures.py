@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from approvals.flow.auditing.figures import QUICK_SECONDS, Figure, Figures, Signed
-from web.times import lasted
+from approvals.web.times import lasted
 
 # The plot is drawn in these units, which are CSS pixels on a small phone.
 WIDTH, HEIGHT = 340, 236

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from approvals.core.decision.ceremony import Decision
 from approvals.core.requests import State
 from approvals.flow.deciding.look import OutcomeView, RequestView, RequirementView, VoteView
-from web.present.payload import (
+from approvals.web.present.payload import (
     FieldView,
     PayloadView,
     RawView,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import pytest
 
-import web
+from approvals import web
 from tests.progress import PATIENCE
 from tests.web.routes.paths import NO_ONE, Arrive
 from tests.web.site import Site, running_site

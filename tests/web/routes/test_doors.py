@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from fastapi.routing import APIRoute
 
-import web
+from approvals import web
 from tests.progress import PATIENCE
 from tests.web.routes.paths import NO_ONE, Arrive
 from tests.web.site import Site, everything, running_site

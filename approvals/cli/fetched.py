@@ -14,7 +14,7 @@ from approvals.client import plans
 from approvals.client.steps import drive
 from approvals.client.transport import Transport
 from approvals.core.errors import AssentError, ProofError
-from approvals.core.tlog.checkpoint import parse_checkpoint
+from approvals.core.tlog.checkpoint import Checkpoint, parse_checkpoint
 from approvals.core.tlog.published import FetchedLog
 from approvals.core.tlog.tiles import TILE_WIDTH, entries_path, read_entry_bundle
 
@@ -57,9 +57,9 @@ def note(read: Read) -> str:
         raise ProofError("this is no checkpoint", code="checkpoint", place="log") from wrong
 
 
-def unverified_size(signed: str) -> int:
-    """How many leaves a checkpoint claims, whoever signed it."""
-    return parse_checkpoint(f"{signed.partition(_END_OF_TEXT)[0]}\n".encode()).size
+def unverified(signed: str) -> Checkpoint:
+    """What a checkpoint claims, whoever signed it."""
+    return parse_checkpoint(f"{signed.partition(_END_OF_TEXT)[0]}\n".encode())
 
 
 def whole(read: Read, *, vkeys: Sequence[str]) -> FetchedLog:
@@ -72,8 +72,25 @@ def whole(read: Read, *, vkeys: Sequence[str]) -> FetchedLog:
     size = parse_checkpoint(signed, vkeys=vkeys).size
     return FetchedLog(
         checkpoint=signed,
-        leaves=(leaf for path in paths(size) for leaf in read_entry_bundle(read(path))),
+        leaves=leaves(read, size),
     )
+
+
+def leaves(read: Read, size: int) -> Iterator[bytes]:
+    """The leaves of a log of this size, in order.
+
+    Raises:
+        ProofError: a bundle is cut off or too long (`bundle`); the place is its path.
+    """
+    for path in paths(size):
+        try:
+            yield from read_entry_bundle(read(path))
+        except ProofError as wrong:
+            raise ProofError(
+                f"{path} is cut off, or too long: delete it if it is a copy, and fetch again",
+                code=wrong.code,
+                place=path,
+            ) from wrong
 
 
 def paths(size: int) -> Iterator[str]:

@@ -19,9 +19,10 @@ from approvals.cli import fetched, files, local, remote
 from approvals.cli.options import AsJson, Home, Url
 from approvals.cli.output import EPILOG, emit, err, finding, moment, out, plain, table
 from approvals.core import b64
+from approvals.core.display import visible
 from approvals.core.errors import AssentError, ProofError
 from approvals.core.tlog.checkpoint import read_vkey
-from approvals.core.tlog.published import verify_published
+from approvals.core.tlog.published import verify_copy, verify_published
 
 if TYPE_CHECKING:
     from approvals.log import Report
@@ -143,7 +144,7 @@ def accept_restore(
         bool,
         typer.Option("--keep-passkeys", help="Keep all: none ended since the backup was made."),
     ] = False,
-    reason: Annotated[str, typer.Option(help="Why; it is logged.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; it is logged. Needed with --yes.")] = "",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -160,6 +161,8 @@ def accept_restore(
         raise typer.BadParameter(
             "say one of --end-passkeys PERSON, --end-all-passkeys and --keep-passkeys"
         )
+    if yes and not reason:
+        raise typer.BadParameter("--yes takes --reason TEXT: why this database is accepted")
     ending = (
         restore.Ending(frozenset(end_passkeys or ()), everybody=end_all_passkeys)
         if end_passkeys or end_all_passkeys or keep_passkeys
@@ -175,15 +178,17 @@ def accept_restore(
         gone = max(0, lost.signed - lost.size)
         out.print(f"The keys signed {lost.signed} events, the database has {lost.size}.")
         if lost.since is not None:
-            out.print(f"The last of them is from {moment(lost.since)}.")
+            out.print(f"The newest event in the database is from {moment(lost.since)}.")
         out.print(f"{'Lost' if yes else 'To be lost'}:")
-        out.print(f"  {gone} events: who remembers a later checkpoint will see a fork")
+        if gone:
+            out.print(f"  {gone} events: whoever kept a later checkpoint will see a fork")
         out.print(f"  {lost.pending} pending requests and {lost.unspent} unspent approvals end")
         out.print("  every invitation, session and code ends")
         out.print("  people and bundles are as they were then: look at who has left since")
-        _draw_access(lost.access)
         if yes:
+            out.print(f"  {_passkeys_after(end_passkeys or (), everybody=end_all_passkeys)}")
             return
+        _draw_access(lost.access)
         if lost.undecided:
             out.print(
                 "\nA passkey or chat account that ended since the backup is there again. Say whose "
@@ -204,25 +209,35 @@ def accept_restore(
 def fetch(
     *,
     folder: Annotated[
-        Path, typer.Option("--out", help="Where the log goes; what is there is kept.")
+        Path, typer.Option("--out", help="Where the log goes; a copy that is there is added to.")
     ],
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Fetch the published log, for assent verify --log; it takes no token, as for everybody.
 
-    The checkpoint is written last, so that a folder with one has the leaves that it covers.
+    A copy that is there already is only added to: what the log published since has to go on from
+    it. The checkpoint is written last, so that a folder with one has the leaves that it covers.
     """
+    signed = folder / fetched.CHECKPOINT
+    kept = [fetched.unverified(files.read_text(signed))] if signed.exists() else []
     with fetched.reader(remote.address(url)) as read:
         note = fetched.note(read)
-        size = fetched.unverified_size(note)
-        for path in fetched.paths(size):
+        whole = fetched.unverified(note)
+        for path in fetched.paths(whole.size):
             place = folder / path
             if not place.exists():
                 place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(read(path))
+                files.replace(place, read(path))
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / fetched.CHECKPOINT).write_text(note, encoding="utf-8")
+    with fetched.reader(str(folder)) as copy:
+        try:
+            verify_copy(fetched.leaves(copy, whole.size), whole=whole, kept=kept)
+        except ProofError as wrong:
+            _draw_fork(folder, wrong, as_json=as_json)
+            finding()
+    files.replace(signed, note.encode())
+    size = whole.size
     emit(
         {"folder": str(folder), "size": size},
         lambda: out.print(
@@ -231,6 +246,18 @@ def fetch(
                 f"To check it: assent log check --log {folder} --log-key FILE"
             )
         ),
+        as_json=as_json,
+    )
+
+
+def _draw_fork(folder: Path, wrong: ProofError, *, as_json: bool) -> None:
+    said = (
+        f"{folder}: {wrong} [{wrong.code}]. Its checkpoint was not replaced. If the log was cut "
+        "off or changed since, this copy shows it: keep it, and fetch into another folder."
+    )
+    emit(
+        {"ok": False, "code": wrong.code, "message": str(wrong), "folder": str(folder)},
+        lambda: out.print(plain(said, "bold red")),
         as_json=as_json,
     )
 
@@ -253,6 +280,14 @@ def repair_clock(
         out.print("Restart the service: it goes on from here.")
 
     emit(asdict(done), draw, as_json=as_json)
+
+
+def _passkeys_after(ended: "Sequence[str]", *, everybody: bool) -> str:
+    if everybody:
+        return "all passkeys and chat accounts ended: everybody enrols anew"
+    if ended:
+        return f"passkeys and chat accounts ended of: {', '.join(visible(each) for each in ended)}"
+    return "no passkey and no chat account ended"
 
 
 def _draw_access(access: "Sequence[Held]") -> None:

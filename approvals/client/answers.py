@@ -109,12 +109,10 @@ def problem(
             place = str(document["place"])
     if status in _AWAY:
         # A proxy that got no answer cannot know what became of it; the service itself does.
-        unknown = code in {"outcome_unknown", "unexpected"}
-        kind = OutcomeUnknown if unknown else ServiceAway
-        return kind(
-            f"the service cannot answer now ({status}): {detail}",
-            retry_after=_seconds(retry_after),
-        )
+        said, wait = f"the service cannot answer now ({status}): {detail}", _seconds(retry_after)
+        if code in {"outcome_unknown", "unexpected"}:
+            return OutcomeUnknown(said, retry_after=wait)
+        return ServiceAway(said, code=code, retry_after=wait)
     return ServiceError(detail, code=code, status=status, place=place)
 
 

@@ -24,13 +24,16 @@ class ServiceError(AssentError):
 class ServiceAway(AssentError):  # noqa: N818 - a state of the service, named as people say it
     """The service could not be reached, or says that it cannot answer now.
 
-    `retry_after` is in how many seconds it wants to be asked again, where it says so.
+    `code` is the service's own where it gave one, as in `row_altered` or `closed`. `retry_after` is
+    in how many seconds it wants to be asked again, where it says so.
     """
 
     default_code = "service_away"
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, code: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, code=code)
         self.retry_after = retry_after
 
 

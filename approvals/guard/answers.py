@@ -82,9 +82,18 @@ def refused_by_policy(refused: Refused, *, agent: str, user: str) -> CallRefused
         "no_user": f"the user {user!r} is not registered in people.yaml",
         "user_not_served": f"the agent {agent!r} does not serve the user {user!r}",
     }
+    later = "" if refused.retry_after is None else f"; ask again in {refused.retry_after} seconds"
+    if refused.code == "cooling_down":
+        return CallRefused(
+            f"a person denied this very call a short time ago{later}, and only if somebody "
+            f"wants it [{refused.code}, {refused.id}]",
+            reason="denied",
+            place=refused.code,
+            rules=refused.rules,
+            retry_after=refused.retry_after,
+        )
     why = named.get(refused.code) or "; ".join(refused.reasons) or refused.code
     rules = f" (rules: {', '.join(refused.rules)})" if refused.rules else ""
-    later = "" if refused.retry_after is None else f"; ask again in {refused.retry_after} seconds"
     return CallRefused(
         f"policy does not allow this call: {why}{later}{rules} [{refused.code}, {refused.id}]",
         reason="policy",
@@ -99,7 +108,7 @@ def not_asked(error: ServiceAway | ServiceError | AdmissionError | CallError) ->
     match error:
         case ServiceAway():
             return CallRefused(
-                f"{error}; nothing guarded runs while it is away",
+                f"{error}; the call did not run, and nothing guarded runs meanwhile",
                 reason=error.code,
                 retry_after=None if error.retry_after is None else int(error.retry_after),
             )

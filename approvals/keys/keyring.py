@@ -155,7 +155,9 @@ class Keyring:
                 raise private.key_error(
                     "keys_missing",
                     folder,
-                    "no keys were ever made here; assent init makes them",
+                    "no keys are here: if this service has run before, restore them from a backup, "
+                    "since new keys cannot speak for its database; assent init makes those of a "
+                    "new service",
                 )
             files.initialise(home, folder, now=now, origin=origin)
         keyring = cls(folder)

@@ -45,7 +45,7 @@ def published(company: Running) -> list[dict[str, Any]]:
             body: bytes = answer.read()
             return body
 
-    size = fetched.unverified_size(read("checkpoint").decode())
+    size = fetched.unverified(read("checkpoint").decode()).size
     raw = [leaf for path in fetched.paths(size) for leaf in read_entry_bundle(read(path))]
     return [json.loads(leaf) for leaf in raw]
 

@@ -193,6 +193,37 @@ def test_completeness_is_checked_in_the_log_itself(filed: Filed, tmp_path: Path)
     assert filed.verify("--log", tmp_path / "log", "--json").code == 2
 
 
+def test_a_fetched_copy_is_not_replaced_by_a_log_that_does_not_go_on_from_it(
+    filed: Filed, tmp_path: Path
+) -> None:
+    """It may be the only proof that the log was cut off or changed since."""
+    home, copy = filed.file.parent / "assent", tmp_path / "log"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://localhost:{listening.getsockname()[1]}"
+        settings = load(home=home, url=url, database=f"sqlite:///{home / 'assent.db'}")
+        with services.serving(build_app(services.open_service(settings)), listening):
+            fetch = ("log", "fetch", "--url", url, "--out", copy, "--json")
+            assert filed.assent(*fetch).code == 0
+            note = (copy / "checkpoint").read_text()
+            origin, size, _, rest = note.split("\n", 3)
+            for kept, code in (
+                ([origin, str(int(size) + 1), "A" * 43 + "="], "log_truncated"),
+                ([origin, size, "A" * 43 + "="], "log_forked"),
+            ):
+                (copy / "checkpoint").write_text("\n".join([*kept, rest]))
+                ended = filed.assent(*fetch)
+                assert (ended.code, ended.document["code"]) == (1, code)
+                assert (copy / "checkpoint").read_text() == "\n".join([*kept, rest])
+            (copy / "checkpoint").write_text(note)
+            bundle = next((copy / "tile" / "entries").rglob("*.p/*"))
+            bundle.write_bytes(bundle.read_bytes()[:-5])
+            ended = filed.assent(*fetch)
+            assert (ended.code, ended.document["code"]) == (1, "bundle")
+            assert f"{bundle.relative_to(copy)} is cut off" in ended.document["message"]
+            bundle.unlink()
+            assert filed.assent(*fetch).code == 0
+
+
 def test_a_log_that_is_nowhere_is_bad_input(filed: Filed, tmp_path: Path) -> None:
     for place in (tmp_path / "nowhere", "ftp://localhost/", "http://example.com"):
         assert filed.verify("--log", place, "--json").code == 2, place

@@ -57,6 +57,29 @@ def verify_published(
     """
     whole = parse_checkpoint(log.checkpoint, vkeys=vkeys)
     kept = [parse_checkpoint(note, vkeys=vkeys) for note in remembered]
+    _compare(whole, kept)
+    roots = merkle.Accumulator()
+    rebuilt = rebuild(_counted(log.leaves, roots, kept))
+    _finish(roots, whole, kept)
+    return VerifiedLog(size=whole.size, root=whole.root, told=len(rebuilt.became))
+
+
+def verify_copy(leaves: Iterable[bytes], *, whole: Checkpoint, kept: Sequence[Checkpoint]) -> None:
+    """Check that a copy of a log agrees with its checkpoint and goes on from earlier ones.
+
+    No signature is looked at: this keeps a copy from being replaced by that of another log.
+
+    Raises:
+        ProofError: `log_truncated`, `log_forked` or `log_incomplete`, as `verify_published`.
+    """
+    _compare(whole, kept)
+    roots = merkle.Accumulator()
+    for _ in _counted(leaves, roots, kept):
+        pass
+    _finish(roots, whole, kept)
+
+
+def _compare(whole: Checkpoint, kept: Sequence[Checkpoint]) -> None:
     for each in kept:
         if each.origin != whole.origin:
             raise ProofError(f"kept from {each.origin}, not {whole.origin}", code="log_forked")
@@ -65,14 +88,14 @@ def verify_published(
                 f"a kept checkpoint covers {each.size} leaves, and the log ends at {whole.size}",
                 code="log_truncated",
             )
-    roots = merkle.Accumulator()
-    rebuilt = rebuild(_counted(log.leaves, roots, kept))
+
+
+def _finish(roots: merkle.Accumulator, whole: Checkpoint, kept: Sequence[Checkpoint]) -> None:
     _hold(roots, kept)
     if (roots.size, roots.root()) != (whole.size, whole.root):
         raise ProofError(
             "these are not the leaves that its checkpoint signed", code="log_incomplete"
         )
-    return VerifiedLog(size=whole.size, root=whole.root, told=len(rebuilt.became))
 
 
 def _counted(

@@ -50,7 +50,7 @@ def test_help_waits_for_nothing_that_a_command_needs(arguments: list[str]) -> No
 
 def test_it_tells_its_version() -> None:
     told = CliRunner().invoke(application(["--version"]), ["--version"])
-    assert (told.exit_code, told.output.strip()) == (0, metadata.version("assent"))
+    assert (told.exit_code, told.output.strip()) == (0, metadata.version("assent-approvals"))
 
 
 def test_a_command_that_does_not_exist_is_named() -> None:

@@ -5,10 +5,12 @@
        but that committed after is not lost: it waits for a later batch.
     3. Take up the tree at its last checkpoint. The checkpoint must be signed by our key, and the
        stored tree must hash to it: a log that was altered is not continued, whatever the reason.
-    4. Append: leaves, their hashes, and the nodes they complete.
-    5. Sign the new size and root, and store the checkpoint.
-    6. Take the events out of the line.
-    7. Let `marking` remember outside the database what was signed; if it cannot, nothing happened.
+    4. Each event must be the next one of its subject, after those that have their places: what is
+       signed once cannot be taken back.
+    5. Append: leaves, their hashes, and the nodes they complete.
+    6. Sign the new size and root, and store the checkpoint.
+    7. Take the events out of the line.
+    8. Let `marking` remember outside the database what was signed; if it cannot, nothing happened.
 
 All of it is one transaction. A checkpoint leaves this process only by being read from the database,
 after that transaction committed: whatever is rolled back was never published, and the size being
@@ -24,6 +26,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from approvals.core.errors import ProofError
+from approvals.core.history.events import Chain, parse_leaf
 from approvals.core.merkle import leaf_hash
 from approvals.core.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from approvals.core.tlog.leaves import Leaf, StoredCheckpoint
@@ -57,7 +60,7 @@ def sequence(
 
     Raises:
         ProofError: `log_altered` or `log_incomplete`: the stored log is not the one that was
-            signed last. Nothing was changed.
+            signed last, or the events in line do not go on from it. Nothing was changed.
     """
     with store.begin() as tx:
         # 1. One sequencer.
@@ -70,13 +73,15 @@ def sequence(
         # 3. The tree so far.
         last = tx.log.latest_checkpoint()
         frontier = _verified_frontier(tx.log, last, keys)
-        # 4. Leaves and nodes.
+        # 4. The chains.
+        _require_next(tx.log, batch)
+        # 5. Leaves and nodes.
         _grow(tx.log, frontier, batch)
-        # 5. The checkpoint.
+        # 6. The checkpoint.
         signed = _check_in(tx.log, frontier, keys, now=now)
-        # 6. The line.
+        # 7. The line.
         tx.log.unstage([staged.id for staged in batch])
-        # 7. The mark.
+        # 8. The mark.
         if marking is not None:
             marking(last, signed, batch)
     return len(batch)
@@ -121,6 +126,37 @@ def _verified_frontier(tables: Tables, last: StoredCheckpoint | None, keys: Sign
     if (signed.origin, signed.size, signed.root, last.root) != (keys.origin, size, root, root):
         raise _altered(size, "the stored leaves do not hash to the last checkpoint")
     return frontier
+
+
+def _require_next(tables: Tables, batch: Sequence[Staged]) -> None:
+    """Refuse a batch with an event that is missing, there twice, or filed under another subject."""
+    lasts = tables.lasts({(staged.tenant, staged.subject) for staged in batch})
+    chains = {key: _chain_after(leaf) for key, leaf in lasts.items()}
+    for staged in batch:
+        chain = chains.setdefault((staged.tenant, staged.subject), Chain())
+        try:
+            event = parse_leaf(staged.leaf)
+        except ProofError as error:
+            raise _out_of_line(staged, error.message) from error
+        if (event.tenant, event.subject) != (staged.tenant, staged.subject):
+            raise _out_of_line(staged, f"it is about {event.subject}")
+        if event.link != chain.next():
+            raise _out_of_line(staged, f"{event.subject} has {chain.count} events before it")
+        chain.add(staged.leaf)
+
+
+def _chain_after(leaf: bytes) -> Chain:
+    chain = Chain(parse_leaf(leaf).link.seq)
+    chain.add(leaf)
+    return chain
+
+
+def _out_of_line(staged: Staged, message: str) -> ProofError:
+    return ProofError(
+        f"an event in line is not the next one of its subject: {message}",
+        code="log_altered",
+        place=f"staged event {staged.id}",
+    )
 
 
 def _grow(tables: Tables, frontier: Frontier, batch: Sequence[Staged]) -> None:

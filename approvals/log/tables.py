@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -33,6 +33,9 @@ class Tables(Protocol):
 
     def staged_count(self) -> int:
         """How many events are in line."""
+
+    def lasts(self, subjects: Collection[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
+        """The last leaf that is filed under each (tenant, subject), where there is one."""
 
     def unstage(self, ids: Sequence[int]) -> None:
         """Take events out of the line."""

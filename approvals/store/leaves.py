@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, delete, func, insert, or_, text, update
@@ -12,7 +14,7 @@ from approvals.core.tlog.leaves import Filed, Leaf, Staged, StoredCheckpoint
 from approvals.store.rows.log import CheckpointRow, LeafRow, NodeRow, StagedRow, as_octets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from sqlmodel import Session
 
@@ -42,6 +44,22 @@ class Leaves:
     def staged_count(self) -> int:
         """How many events are in line."""
         return self._session.exec(select(func.count()).select_from(StagedRow)).one()
+
+    def lasts(self, subjects: Collection[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
+        """The last leaf that is filed under each (tenant, subject), where there is one."""
+        found: dict[tuple[str, str], bytes] = {}
+        for tenant, group in groupby(sorted(subjects), key=itemgetter(0)):
+            last = (
+                select(func.max(LeafRow.index))
+                .where(
+                    LeafRow.tenant == tenant, col(LeafRow.subject).in_([name for _, name in group])
+                )
+                .group_by(col(LeafRow.subject))
+            )
+            leaves = select_columns(col(LeafRow.subject), col(LeafRow.leaf))
+            rows = self._session.execute(leaves.where(col(LeafRow.index).in_(last)))
+            found |= {(tenant, subject): as_octets(leaf) for subject, leaf in rows}
+        return found
 
     def unstage(self, ids: Sequence[int]) -> None:
         """Take events out of the line, because they have their place."""

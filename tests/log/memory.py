@@ -15,7 +15,7 @@ from approvals.core.merkle import leaf_hash
 from approvals.core.tlog.leaves import Filed, Leaf, Staged, StoredCheckpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from approvals.core.history.events import Event
 
@@ -74,6 +74,11 @@ class MemoryTables:
 
     def staged(self, *, limit: int) -> list[Staged]:
         return [self._rows.line[number] for number in sorted(self._rows.line)[:limit]]
+
+    def lasts(self, subjects: Collection[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
+        filed = (self._rows.leaf[index] for index in sorted(self._rows.leaf))
+        lasts = {(leaf.tenant, leaf.subject): leaf.leaf for leaf in filed}
+        return {key: lasts[key] for key in subjects if key in lasts}
 
     def staged_count(self) -> int:
         return len(self._rows.line)

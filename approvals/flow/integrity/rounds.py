@@ -134,8 +134,6 @@ def _verified(service: Service, tx: Tx, marked: Marked | None) -> tuple[str, boo
     standing = tx.standing.look(tenant=DEFAULT_TENANT)
     if standing is None:
         raise ProofError("the row that identifies the database is gone", code="database_changed")
-    if standing.own is not None:  # read in a snapshot, so it has committed
-        service.store.ends.add([(DEFAULT_TENANT, SERVICE, standing.own["count"])])
     if standing.closed is not None:
         raise Unavailable(standing.reason or "the service is closed", code=standing.closed)
     if marked is not None and marked.identity != standing.identity and service.mark.reload():
@@ -163,6 +161,8 @@ def _still_open(service: Service, tx: Tx, standing: Standing) -> None:
         raise ProofError(
             "the service's own events are not those that it logged", code="log_altered"
         ) from error
+    if standing.own is not None:  # its seal held, and it was read in a snapshot: it has committed
+        service.store.ends.add([(DEFAULT_TENANT, SERVICE, standing.own["count"])])
     if code is not None:
         raise Unavailable("the log tells that the service was closed", code=code)
 

@@ -42,6 +42,7 @@ from approvals.core.errors import AdmissionError
 from approvals.policy.bundle.arguments import UntypableError, type_arguments
 from approvals.policy.bundle.asks import DEFAULT_TTL
 from approvals.policy.bundle.rules import position
+from approvals.policy.shortfall import not_asked
 from approvals.policy.verdict import USAGE_COUNTERS, Allow, Deny, DenyCode, Escalate, Facts, Verdict
 
 if TYPE_CHECKING:
@@ -294,7 +295,7 @@ def _escalated(occasion: _Occasion, answers: Sequence[cedarpy.AuthzResult]) -> V
             requirements.append(owner)
             times.append(DEFAULT_TTL)
     requirements.sort(key=lambda requirement: requirement.rule)
-    return _escalate(tuple(requirements), ttl=min(times))
+    return _escalate(occasion, tuple(requirements), ttl=min(times))
 
 
 def _owner(occasion: _Occasion) -> Requirement:
@@ -364,7 +365,9 @@ def _present(
     return tuple(sorted(eligible)), tuple(sorted(stand_ins))
 
 
-def _escalate(requirements: tuple[Requirement, ...], *, ttl: int) -> Escalate | Deny:
+def _escalate(
+    occasion: _Occasion, requirements: tuple[Requirement, ...], *, ttl: int
+) -> Escalate | Deny:
     """7. A request, if everybody's yes would be enough."""
     rules = tuple(requirement.rule for requirement in requirements)
     everybody = sorted({who for requirement in requirements for who in requirement.eligible})
@@ -373,9 +376,12 @@ def _escalate(requirements: tuple[Requirement, ...], *, ttl: int) -> Escalate | 
         for who in everybody
     ]
     if assign(requirements, votes) is None:
-        return _deny(
-            DenyCode.NOBODY_ELIGIBLE, "too few people may approve this call for this user", rules
-        )
+        reason = "too few people may approve this call for this user"
+        asked = {name for requirement in requirements for name in requirement.approvers}
+        members = frozenset[str]().union(*map(occasion.bundle.members, asked))
+        if away := members & occasion.facts.excluded:
+            reason = f"{reason}; {not_asked(away)}"
+        return _deny(DenyCode.NOBODY_ELIGIBLE, reason, rules)
     if not fits(requirements):
         return _deny(
             DenyCode.TOO_MANY_ELIGIBLE,

@@ -193,10 +193,37 @@ def test_a_schema_denial_points_at_the_argument_and_never_repeats_it() -> None:
     """Reasons travel to callers and logs, where arguments must not."""
     verdict = evaluate(SMALL, small.facts({"amount": ["canary-7f3a"]}))
     assert isinstance(verdict, Deny)
-    assert verdict.reasons == ("/amount: does not fit the tool's schema (type)",)
+    assert verdict.reasons == ("/amount is an array, and the schema wants string",)
     untyped = evaluate(SMALL, small.facts({"amount": "canary-7f3a"}))
     assert isinstance(untyped, Deny)
     assert "canary" not in repr(untyped)
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ({"to": "v"}, "/amount is missing, and the schema requires it"),
+        ({"amount": None, "to": "v"}, "/amount is null, and the schema wants string"),
+        ({"amount": {}, "to": "v"}, "/amount is an object, and the schema wants string"),
+        ({"amount": True, "to": "v"}, "/amount is a boolean, and the schema wants string"),
+        (
+            {"amount": "5", "to": "v", "memo": 1},
+            "/memo is a number, and the schema wants null or string",
+        ),
+        (
+            {"amount": "5", "to": "v", "canary": 1},
+            "/: does not fit the tool's schema (additionalProperties)",
+        ),
+    ],
+    ids=str,
+)
+def test_a_schema_denial_says_what_is_missing_and_which_type_is_wanted(
+    args: dict[str, Any], told: str
+) -> None:
+    call = ToolCall(small.TARGET, "transfer", args)
+    verdict = evaluate(SMALL, small.facts(call=call))
+    assert isinstance(verdict, Deny)
+    assert verdict.reasons == (told,)
 
 
 def test_a_schema_denial_makes_one_error_however_much_is_wrong() -> None:

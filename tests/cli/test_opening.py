@@ -339,6 +339,8 @@ def test_a_database_file_that_others_can_reach_and_read_is_refused(
     assert assent("people", "list").code == 0  # nobody else gets through the home
     above = [assent.home, *assent.home.parents]
     above = above[: above.index(tmp_path_factory.getbasetemp().parent) + 1]
+    if not all(folder.stat().st_mode & 0o011 for folder in above[-1].parents):
+        pytest.skip("the folders above those of the tests let nobody through")
     modes = [(folder, folder.stat().st_mode) for folder in above]
     try:
         for folder, mode in modes:

@@ -21,7 +21,7 @@ from approvals.config import Settings, load
 from approvals.flow.integrity.introduce import introduce
 from approvals.flow.integrity.rounds import read_back
 from approvals.flow.operating.opening import open_service
-from approvals.flow.people.enrol import check_authenticators
+from approvals.flow.people.enrol import require_authenticators
 from approvals.integrations import connect
 from approvals.logs import configure_logs
 from approvals.workers.delivery import Delivery
@@ -51,10 +51,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # each of a transaction's statements waits behind whatever computes meanwhile.
     sys.setswitchinterval(SWITCH_SECONDS)
     settings = settings or load()
+    require_authenticators(settings, now=int(time.time()))
     service = open_service(settings, now=int(time.time()), serving=True)
     read_back(service)
     introduce(service)
-    check_authenticators(settings, now=int(time.time()))  # said at the start, not at an enrolment
     return build_app(service)
 
 

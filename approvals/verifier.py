@@ -116,7 +116,11 @@ class Verifier:
         if people is not None and not isinstance(people, Directory):
             people = Directory.from_document(people)
         if people is not None and (people.issuer, people.tenant) != (issuer, tenant):
-            raise Invalid("the directory is of another service or tenant", code="directory")
+            raise Invalid(
+                f"the directory is of {people.issuer} and its tenant {people.tenant}, and this "
+                f"verifier takes approvals of {issuer} and its tenant {tenant}",
+                code="directory",
+            )
         if people is not None:
             verify_successor(people, number=people_least)
         self._people = people
@@ -249,7 +253,7 @@ class Verifier:
             if self._floor is not None and self._floor.of(call.tool):
                 raise ApprovalRejected("floor", place="basis")
             if self._people is not None and call.tool not in self._unattended:
-                raise ApprovalRejected("basis", place="basis")
+                raise ApprovalRejected("basis", _needs_a_person(call.tool), place="basis")
             return VerifiedApproval(jti=approval.jti, call_hash=hashed, approval=approval)
 
         # 12. A decision on one thing presented as a decision on another, or one that nobody made.
@@ -299,3 +303,10 @@ def _hash(call: ToolCall) -> str:
     except AdmissionError as error:
         # Arguments that have no canonical form were never approved.
         raise ApprovalRejected("call_mismatch", error.message, place=error.place) from error
+
+
+def _needs_a_person(tool: str) -> str:
+    return (
+        f"no person approved this, and {tool} needs a person: name it in ASSENT_UNATTENDED (in "
+        "code: `unattended`), or let a rule ask"
+    )

@@ -124,6 +124,12 @@ def test_another_database_is_refused_without_showing_its_password(url: str) -> N
     assert error.__suppress_context__
 
 
+def test_an_sqlite_file_is_named_by_its_absolute_path(tmp_path: Path) -> None:
+    for written in ("sqlite:///rel.db", "sqlite:///./rel.db"):
+        assert "sqlite:////absolute/file" in refused(database=written).message
+    assert load(database=f"sqlite:///{tmp_path}/a.db").database_url == f"sqlite:///{tmp_path}/a.db"
+
+
 def test_no_representation_shows_the_password() -> None:
     settings = load(database="postgresql://u:hush@db/assent")
     assert "hush" not in repr(settings)
@@ -164,6 +170,8 @@ def test_a_misspelt_option_is_refused() -> None:
         ("ASSENT_VIEW_SECOND", "ASSENT_VIEW_SECONDS"),
         ("assent_urll", "ASSENT_URL"),
         ("ASSENT_QXZ", None),
+        ("ASSENT_TOKEN", None),
+        ("ASSENT_LOG_LEVEL", None),
     ],
 )
 def test_a_misspelt_variable_is_refused_and_the_right_one_named(
@@ -172,7 +180,8 @@ def test_a_misspelt_variable_is_refused_and_the_right_one_named(
     monkeypatch.setenv(name, "1")
     error = refused()
     assert error.place == name
-    assert (meant or "no such setting") in error.message
+    hint = f"; did you mean {meant}?" if meant else ""
+    assert error.message == f"there is no such setting{hint}"
 
 
 @pytest.mark.parametrize(
@@ -199,7 +208,65 @@ def test_plain_http_is_for_loopback_alone(host: str) -> None:
 
 
 def test_a_patience_that_is_over_before_the_next_checkpoint_is_refused() -> None:
-    assert "log_patience" in refused(log_patience=30, log_interval=30).message
+    assert "ASSENT_LOG_PATIENCE" in refused(log_patience=30, log_interval=30).message
+
+
+MAIL = {"smtp_host": "mail.example"}
+LONG_SECRET = "8f742231b10e8888"
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"slack_app_token": "xapp-1"}, ("SLACK_APP_TOKEN", "SLACK_BOT_TOKEN")),
+        ({"slack_signing_secret": LONG_SECRET}, ("SLACK_SIGNING_SECRET", "SLACK_BOT_TOKEN")),
+        ({"smtp_username": "u"}, ("SMTP_USERNAME", "SMTP_HOST")),
+        ({"smtp_password": "p"}, ("SMTP_PASSWORD", "SMTP_HOST")),
+        (MAIL | {"smtp_username": "u"}, ("SMTP_USERNAME", "SMTP_PASSWORD")),
+        (MAIL | {"smtp_password": "p"}, ("SMTP_PASSWORD", "SMTP_USERNAME")),
+        (MAIL | {"smtp_security": "none"}, ("SMTP_SECURITY", "SMTP_HOST")),
+        (
+            {
+                "smtp_host": "127.0.0.1",
+                "smtp_security": "none",
+                "smtp_username": "u",
+                "smtp_password": "p",
+            },
+            ("SMTP_PASSWORD", "SMTP_SECURITY"),
+        ),
+        ({"metrics": "token"}, ("METRICS=token", "METRICS_TOKEN")),
+        ({"metrics_token": LONG_SECRET}, ("METRICS=token", "METRICS_TOKEN")),
+    ],
+    ids=str,
+)
+def test_a_setting_that_does_nothing_without_another_is_refused_and_both_are_named(
+    options: Mapping[str, object], named: tuple[str, str]
+) -> None:
+    message = refused(**options).message
+    assert all(f"ASSENT_{name}" in message for name in named), message
+    assert LONG_SECRET not in message
+
+
+def test_settings_that_belong_together_are_taken_together() -> None:
+    settings = load(
+        **MAIL,
+        smtp_username="u",
+        smtp_password="p",
+        slack_bot_token="xoxb-1",
+        slack_app_token="xapp-1",
+        slack_signing_secret=LONG_SECRET,
+    )
+    assert settings.smtp_username == "u"
+
+
+def test_a_service_whose_settings_do_not_fit_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ASSENT_SLACK_APP_TOKEN", "xapp-1")
+    assert run(["serve"]) == 2
+    said = capsys.readouterr()
+    assert "ASSENT_SLACK_BOT_TOKEN" in said.err
+    assert "Assent serves" not in said.out
 
 
 def test_every_setting_is_described_and_has_a_default() -> None:

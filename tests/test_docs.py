@@ -9,13 +9,14 @@ import subprocess
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import unquote
 
 import cedarpy
 import pytest
 import typer.main
 from fastapi import FastAPI
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from approvals import api
@@ -199,13 +200,32 @@ def test_every_command_in_the_documents_exists_with_its_options() -> None:
 
 
 def settings_table() -> str:
-    rows = ["| variable | default | |", "|---|---|---|"]
+    rows = ["| variable | default | range | |", "|---|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = field.default
         assert default is not PydanticUndefined, f"{name} has no default"
         shown = "unset" if default is None else f"`{default}`"
-        rows.append(f"| `ASSENT_{name.upper()}` | {shown} | {field.description} |")
+        rows.append(
+            f"| `ASSENT_{name.upper()}` | {shown} | {bounds(field)} | {field.description} |"
+        )
     return "\n".join(rows)
+
+
+def bounds(field: FieldInfo) -> str:
+    """The smallest and the largest value that a setting takes, as the settings page says them."""
+    # Of a setting that may be unset, the limits are in the annotation and not in the field.
+    of_optional = [mark for part in get_args(field.annotation) for mark in get_args(part)[1:]]
+    found: dict[str, str] = {}
+    for mark in [*field.metadata, *of_optional]:
+        for each in mark.metadata if isinstance(mark, FieldInfo) else [mark]:
+            found |= {
+                name: f"{getattr(each, name):.10g}"
+                for name in ("ge", "le", "min_length")
+                if hasattr(each, name)
+            }
+    if "min_length" in found:
+        return f"{found['min_length']} characters or more"
+    return f"{found['ge']} to {found['le']}" if found else ""
 
 
 def test_the_settings_page_is_the_settings() -> None:

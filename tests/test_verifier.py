@@ -66,6 +66,9 @@ def test_a_directory_of_another_service_or_tenant_is_refused(change: dict[str, A
     with pytest.raises(Invalid) as caught:
         verifier(people=replace(COMPANY.directory, **change))
     assert caught.value.code == "directory"
+    own = {"issuer": COMPANY.directory.issuer, "tenant": COMPANY.directory.tenant}
+    for name in (*own.values(), *change.values()):
+        assert name in caught.value.message
 
 
 def test_keys_that_cannot_be_used_are_refused_before_any_token_comes() -> None:
@@ -76,7 +79,10 @@ def test_keys_that_cannot_be_used_are_refused_before_any_token_comes() -> None:
 
 def test_policy_alone_may_allow_the_tools_named() -> None:
     token = COMPANY.token(COMPANY.allowed())
-    assert reason(token) == "basis"
+    with pytest.raises(ApprovalRejected) as caught:
+        PINNED.verify(token, CALL, now=NOW)
+    assert caught.value.reason == "basis"
+    assert "transfer needs a person: name it in ASSENT_UNATTENDED" in caught.value.message
     accepted(token, by=verifier(unattended=["transfer"]))
     assert reason(token, by=verifier(unattended=["transfers"])) == "basis"
 

@@ -5,6 +5,7 @@ current that does not check and pass its own cases.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from approvals.cli.output import EPILOG, ExitCode, complain, emit, finding, out,
 from approvals.config import load
 from approvals.flow.operating import activate as activation
 from approvals.keys.authenticators import read_authenticators
+from approvals.policy import Shortfall
 from approvals.policy.bundle import Bundle, BundleProblem
 from approvals.policy.bundle import check as problems_of
 from approvals.policy.bundle.bundle import needs_attestation
@@ -102,11 +104,14 @@ def activate(
     bundle = tested(folder, as_json=as_json)
     with local.service(home) as service:
         version = activation.activate(service, tenant=tenant, files=bundle.files, by=by)
+        short = activation.left_short(service, tenant)
 
     def draw() -> None:
         out.print(plain(f"{folder} is current: {version}", "bold green"))
+        draw_short(short)
 
-    emit({"ok": True, "version": version, "by": by}, draw, as_json=as_json)
+    value = {"ok": True, "version": version, "by": by, "warnings": warnings(short)}
+    emit(value, draw, as_json=as_json)
 
 
 @_group.command(epilog=EPILOG)
@@ -121,6 +126,20 @@ def show(*, tenant: Tenant = "default", home: Home = None, as_json: AsJson = Fal
         _draw_contents(bundle)
 
     emit(value, draw, as_json=as_json)
+
+
+def warnings(short: Sequence[Shortfall]) -> list[dict[str, object]]:
+    """For programs: what is left with too few people, because some of them activated it."""
+    return [asdict(each) | {"message": each.message} for each in short]
+
+
+def draw_short(short: Sequence[Shortfall]) -> None:
+    """For people: the same, and how to undo it."""
+    for each in short:
+        typer.echo(each.message, err=True)
+    if short:
+        remedy = "To undo it, change the text (a comment is enough) and let another person activate"
+        typer.echo(remedy, err=True)
 
 
 def checked(folder: Path, *, as_json: bool) -> Bundle:

@@ -58,6 +58,7 @@ def init(
             if checked is None or by is None
             else activate.activate(service, tenant=DEFAULT_TENANT, files=checked.files, by=by)
         )
+        short = () if version is None else activate.left_short(service, DEFAULT_TENANT)
     finally:
         service.store.close()
     value = {
@@ -65,6 +66,7 @@ def init(
         "url": settings.url,
         "log_key": keys.vkey,
         "bundle": version,
+        "warnings": bundle.warnings(short),
     }
 
     def draw() -> None:
@@ -73,6 +75,7 @@ def init(
         out.print(plain(f"Log key: {keys.vkey}"), soft_wrap=True)
         if version is not None:
             out.print(plain(f"Bundle:  {version}"))
+        bundle.draw_short(short)
         out.print("\nNext:")
         if version is None:
             out.print(

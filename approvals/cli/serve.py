@@ -18,6 +18,7 @@ from approvals.cli.options import AsJson, Home, Url
 from approvals.cli.output import EPILOG, emit, out, plain
 from approvals.config import Settings, load
 from approvals.core.errors import AssentError
+from approvals.keys.files import is_initialised
 
 BACKLOG: Final = 2048
 
@@ -38,14 +39,24 @@ def serve(
     """Run the service: one process, pages and API on one address. Ctrl-C stops it in order."""
     settings = load(home=home, url=url, host=host, port=port)
     with _listening(settings) as listening:
+        new = not is_initialised(settings.home / "keys")
         server = Server(create_app(settings), settings)
-        address = f"{settings.host}:{settings.listen_port}"
-        value = {"url": settings.url, "host": settings.host, "port": settings.listen_port}
-        emit(
-            value,
-            lambda: out.print(plain(f"Assent serves {settings.url} from {address}")),
-            as_json=as_json,
-        )
+        value = {
+            "url": settings.url,
+            "host": settings.host,
+            "port": settings.listen_port,
+            "home": str(settings.home),
+            "new_home": new,
+        }
+
+        def draw() -> None:
+            if new:  # who meant another one, and misspelt it, has to notice
+                home = f"New home: {settings.home}, with new keys and an empty database"
+                out.print(plain(home), soft_wrap=True)
+            address = f"{settings.host}:{settings.listen_port}"
+            out.print(plain(f"Assent serves {settings.url} from {address}"), soft_wrap=True)
+
+        emit(value, draw, as_json=as_json)
         sys.stdout.flush()
         with contextlib.suppress(KeyboardInterrupt):  # raised again after everything has ended
             server.run(sockets=[listening])

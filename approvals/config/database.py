@@ -32,6 +32,12 @@ def read_database_url(url: str) -> str:
     if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
         if "?" in url or "#" in url:
             raise ValueError("of SQLite names a file only: no options, no ? and no # in its name")
+        # A relative file would be another one, new and empty, in each folder of a start.
+        if not url.startswith("sqlite:////"):
+            raise ValueError(
+                "must name the SQLite file by its absolute path, with four slashes: "
+                "sqlite:////absolute/file"
+            )
         return url
     raise ValueError("must start with postgresql:// or be sqlite:////absolute/file")
 

@@ -38,6 +38,7 @@ OTHERS: Final = frozenset(
     )
 )
 """Variables of the guard and of docker-compose.yml, which may stand beside the service's."""
+_NEARLY: Final = 0.85
 _KUBERNETES: Final = re.compile(r"ASSENT_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_\w+)", re.ASCII)
 
 
@@ -72,6 +73,6 @@ def _check_variables() -> None:
         upper = name.upper()
         if not upper.startswith(PREFIX) or upper in known or _KUBERNETES.fullmatch(upper):
             continue
-        near = difflib.get_close_matches(upper, sorted(known), n=1)
+        near = difflib.get_close_matches(upper, sorted(known), n=1, cutoff=_NEARLY)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise AssentError(f"there is no such setting{hint}", code="config", place=name)

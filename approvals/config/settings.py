@@ -24,6 +24,15 @@ from approvals.core.decision.ceremony import STATEMENT_LIFE
 
 PREFIX: Final = "ASSENT_"
 DEFAULT_PORT: Final = 8420
+_NEEDS: Final = (
+    ("smtp_username", "smtp_host"),
+    ("smtp_password", "smtp_host"),
+    ("smtp_username", "smtp_password"),
+    ("smtp_password", "smtp_username"),
+    ("slack_app_token", "slack_bot_token"),
+    ("slack_signing_secret", "slack_bot_token"),
+)
+"""Settings of which the first does nothing without the second."""
 
 
 class Settings(BaseSettings):
@@ -40,7 +49,7 @@ class Settings(BaseSettings):
     home: Path = Field(
         default=Path("~/.local/share/assent"),
         description="Folder of the service's keys and, on SQLite, of its database. Made with "
-        "permissions 0700 when it is missing.",
+        "permissions 0700 when it is missing; assent serve then says so (New home: …).",
     )
     url: str = Field(
         default="http://localhost:8420",
@@ -117,8 +126,7 @@ class Settings(BaseSettings):
     )
     max_bytes: Annotated[int, Field(ge=1024, le=sizes.CALL_MOST)] = Field(
         default=sizes.CALL,
-        description="Largest request body in bytes, at most 1048576; more is refused before it is "
-        "parsed.",
+        description="Largest request body in bytes; more is refused before it is parsed.",
     )
     max_values: Annotated[int, Field(ge=16, le=1_000_000)] = Field(
         default=10_000,
@@ -154,8 +162,10 @@ class Settings(BaseSettings):
         default=None,
         description="Folder that says which models of security keys count as hardware-passkey: "
         "<aaguid>.pem with a model's root certificates, or metadata.jwt of the FIDO Metadata "
-        "Service with metadata-root.pem. Unset: no passkey counts as hardware-passkey, and a rule "
-        "that asks for one is refused.",
+        "Service with metadata-root.pem. A folder or file that cannot be used stops the start; a "
+        "metadata.jwt past its next update is logged, and no new passkey counts as "
+        "hardware-passkey until it is fetched. Unset: no passkey counts as hardware-passkey, and a "
+        "rule that asks for one is refused.",
     )
 
     smtp_host: str | None = Field(
@@ -170,7 +180,8 @@ class Settings(BaseSettings):
         "taken for a server on this machine only.",
     )
     smtp_username: str | None = Field(
-        default=None, description="User name at the mail server. Unset: no authentication."
+        default=None,
+        description="User name at the mail server; needs smtp_password. Unset: no authentication.",
     )
     smtp_password: SecretStr | None = Field(
         default=None, description="Password at the mail server; sent over TLS only."
@@ -184,12 +195,13 @@ class Settings(BaseSettings):
     # Whoever guesses it is Slack: a placeholder or a blank must not open the routes.
     slack_signing_secret: Annotated[SecretStr, Field(min_length=16)] | None = Field(
         default=None,
-        description="Signing secret of the Slack app, for interactions over HTTP. Unset: the "
-        "routes that Slack calls do not exist.",
+        description="Signing secret of the Slack app, for interactions over HTTP; needs "
+        "slack_bot_token. Unset: the routes that Slack calls do not exist.",
     )
     slack_app_token: SecretStr | None = Field(
         default=None,
-        description="App token (xapp-…), for Socket Mode: interactions without inbound calls.",
+        description="App token (xapp-…), for Socket Mode: interactions without inbound calls; "
+        "needs slack_bot_token.",
     )
     slack_api_url: str = Field(
         default="https://slack.com/api/",
@@ -279,7 +291,24 @@ class Settings(BaseSettings):
             and self.smtp_security == "none"
             and not urls.is_loopback(self.smtp_host)
         ):
-            raise ValueError("smtp_security none is for a mail server on this machine only")
+            raise ValueError(
+                "ASSENT_SMTP_SECURITY=none is for an ASSENT_SMTP_HOST on this machine only"
+            )
+        if self.smtp_security == "none" and self.smtp_password is not None:
+            raise ValueError(
+                "ASSENT_SMTP_PASSWORD is sent over TLS only; set ASSENT_SMTP_SECURITY to starttls "
+                "or tls, or unset ASSENT_SMTP_USERNAME and ASSENT_SMTP_PASSWORD"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_alone(self) -> Self:
+        """Refuse a setting that does nothing, or fails later, without another one."""
+        for name, needed in _NEEDS:
+            if getattr(self, name) is not None and getattr(self, needed) is None:
+                raise ValueError(
+                    f"{_variable(name)} is set and needs {_variable(needed)}, which is not set"
+                )
         return self
 
     @model_validator(mode="after")
@@ -298,13 +327,15 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _token_for_metrics(self) -> Self:
         if (self.metrics == "token") != (self.metrics_token is not None):
-            raise ValueError("metrics=token and metrics_token are set together")
+            raise ValueError(
+                "ASSENT_METRICS=token needs ASSENT_METRICS_TOKEN, and the other way round"
+            )
         return self
 
     @model_validator(mode="after")
     def _patience_outlasts_the_interval(self) -> Self:
         if self.log_patience <= self.log_interval:
-            raise ValueError("log_patience must be longer than log_interval")
+            raise ValueError("ASSENT_LOG_PATIENCE must be longer than ASSENT_LOG_INTERVAL")
         return self
 
     @field_validator("home", mode="after")
@@ -373,6 +404,11 @@ class Settings(BaseSettings):
     def log_origin(self) -> str:
         """The name under which the log's checkpoints are signed (C2SP tlog-checkpoint)."""
         return f"{urls.read(self.url).authority}/log"
+
+
+def _variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"{PREFIX}{name.upper()}"
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -31,7 +31,10 @@ class AssentError(Exception):
         self.place = place
 
     def __str__(self) -> str:
-        return f"{self.message} (at {self.place})" if self.place else self.message
+        # Many messages begin with their place, and it is not said twice.
+        if not self.place or self.message.startswith(f"{self.place}:"):
+            return self.message
+        return f"{self.message} (at {self.place})"
 
 
 class AdmissionError(AssentError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from approvals.policy.evaluation import evaluate, needs_usage, recount
 from approvals.policy.replay import record, record_text, recorded_facts, replay
+from approvals.policy.shortfall import Shortfall, shortfalls
 from approvals.policy.verdict import USAGE_COUNTERS, Allow, Deny, DenyCode, Escalate, Facts, Verdict
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "DenyCode",
     "Escalate",
     "Facts",
+    "Shortfall",
     "Verdict",
     "evaluate",
     "needs_usage",
@@ -24,4 +26,5 @@ __all__ = [
     "recorded_facts",
     "recount",
     "replay",
+    "shortfalls",
 ]

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import cedarpy
 import jsonschema_rs
@@ -42,6 +42,7 @@ from approvals.core.errors import AdmissionError
 from approvals.policy.bundle.arguments import UntypableError, type_arguments
 from approvals.policy.bundle.asks import DEFAULT_TTL
 from approvals.policy.bundle.rules import position
+from approvals.policy.shortfall import not_asked
 from approvals.policy.verdict import USAGE_COUNTERS, Allow, Deny, DenyCode, Escalate, Facts, Verdict
 
 if TYPE_CHECKING:
@@ -165,13 +166,43 @@ def _schema_fault(occasion: _Occasion) -> Deny | None:
         # In canonical order, so that the same call has the same first error however it was written.
         validator.validate(orjson.loads(canonical.encode(args)))
     except jsonschema_rs.ValidationError as error:
-        # The keyword, never the message: that repeats the argument, and reasons are told onwards.
-        place, keyword = pointer.write(*error.instance_path), error.kind.name
+        return _deny(DenyCode.ARGS_SCHEMA, _told(error, args))
     except (AdmissionError, ValueError):  # not JSON at all; admission refuses it before
         return _deny(DenyCode.ARGS_SCHEMA, "the arguments are not JSON")
-    return _deny(
-        DenyCode.ARGS_SCHEMA, f"{place or '/'}: does not fit the tool's schema ({keyword})"
-    )
+    return _deny(DenyCode.ARGS_SCHEMA, "the arguments do not fit the tool's schema")
+
+
+def _told(error: jsonschema_rs.ValidationError, args: object) -> str:
+    """What the schema refuses, in words of the schema: reasons travel, and arguments must not.
+
+    The library's own message is never used, because it repeats the argument.
+    """
+    steps, kind = error.instance_path, error.kind
+    if isinstance(kind, jsonschema_rs.ValidationErrorKind.Required):
+        return f"{pointer.write(*steps, kind.property)} is missing, and the schema requires it"
+    place = pointer.write(*steps)
+    if isinstance(kind, jsonschema_rs.ValidationErrorKind.Type) and place:
+        wanted = " or ".join(sorted(map(str, kind.types)))
+        return f"{place} is {_kind_at(args, steps)}, and the schema wants {wanted}"
+    return f"{place or '/'}: does not fit the tool's schema ({kind.name})"
+
+
+def _kind_at(value: Any, steps: Iterable[str | int]) -> str:
+    for step in steps:
+        value = value[step]
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list():
+            return "an array"
+        case _:
+            return "an object"
 
 
 def _contexts(occasion: _Occasion) -> tuple[str, str] | Deny:
@@ -294,7 +325,7 @@ def _escalated(occasion: _Occasion, answers: Sequence[cedarpy.AuthzResult]) -> V
             requirements.append(owner)
             times.append(DEFAULT_TTL)
     requirements.sort(key=lambda requirement: requirement.rule)
-    return _escalate(tuple(requirements), ttl=min(times))
+    return _escalate(occasion, tuple(requirements), ttl=min(times))
 
 
 def _owner(occasion: _Occasion) -> Requirement:
@@ -364,7 +395,9 @@ def _present(
     return tuple(sorted(eligible)), tuple(sorted(stand_ins))
 
 
-def _escalate(requirements: tuple[Requirement, ...], *, ttl: int) -> Escalate | Deny:
+def _escalate(
+    occasion: _Occasion, requirements: tuple[Requirement, ...], *, ttl: int
+) -> Escalate | Deny:
     """7. A request, if everybody's yes would be enough."""
     rules = tuple(requirement.rule for requirement in requirements)
     everybody = sorted({who for requirement in requirements for who in requirement.eligible})
@@ -373,9 +406,12 @@ def _escalate(requirements: tuple[Requirement, ...], *, ttl: int) -> Escalate | 
         for who in everybody
     ]
     if assign(requirements, votes) is None:
-        return _deny(
-            DenyCode.NOBODY_ELIGIBLE, "too few people may approve this call for this user", rules
-        )
+        reason = "too few people may approve this call for this user"
+        asked = {name for requirement in requirements for name in requirement.approvers}
+        members = frozenset[str]().union(*map(occasion.bundle.members, asked))
+        if away := members & occasion.facts.excluded:
+            reason = f"{reason}; {not_asked(away)}"
+        return _deny(DenyCode.NOBODY_ELIGIBLE, reason, rules)
     if not fits(requirements):
         return _deny(
             DenyCode.TOO_MANY_ELIGIBLE,

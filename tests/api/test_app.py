@@ -14,6 +14,7 @@ from approvals.client import ServiceAway
 from approvals.config import Settings
 from approvals.core.errors import AssentError, Unavailable
 from tests.api.running import TRANSFER, open_company
+from tests.attesting import Maker, MetadataService
 from tests.postgres import database
 
 if TYPE_CHECKING:
@@ -38,6 +39,20 @@ def test_a_fresh_folder_becomes_a_service(tmp_path: Path) -> None:
     again = create_app(Settings(home=tmp_path / "home", url=URL))
     with TestClient(again, base_url=URL) as http:
         assert http.get("/.well-known/jwks.json").json()["keys"] == keys
+
+
+def test_roots_of_attestation_that_cannot_be_used_stop_the_start(tmp_path: Path) -> None:
+    """All but a list that became too old by itself, which must not stop a service's restart."""
+    folder = tmp_path / "roots"
+    settings = Settings(home=tmp_path / "home", url=URL, attestation_roots=folder)
+    with pytest.raises(AssentError) as caught:
+        create_app(settings)
+    assert (caught.value.code, caught.value.place) == ("attestation_roots", str(folder))
+    assert not settings.home.exists()
+    metadata = MetadataService()
+    metadata.write(folder, metadata.entry(Maker()), due=-1)
+    with TestClient(create_app(settings), base_url=URL) as http:
+        assert http.get("/healthz").status_code == 200
 
 
 def test_the_environment_configures_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

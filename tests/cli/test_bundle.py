@@ -226,3 +226,28 @@ def test_an_activation_names_who_does_it(assent: Shell) -> None:
     assert assent("init").code == 0
     assert "--by" in assent("bundle", "activate", folder).err
     assert "--by" in assent("init", "--bundle", folder).err
+
+
+def test_an_activation_that_leaves_too_few_approvers_says_so(assent: Shell) -> None:
+    """Or the first to notice is an agent whose calls are denied."""
+    folder = assent.write_bundle()
+    assert assent("init", "--bundle", folder, "--by", "ada", "--json").document["warnings"] == []
+    told = (
+        "ada and ben activated this bundle and are not asked under it: "
+        "large-transfers is left with 1 of 2 approvers"
+    )
+    ended = assent("bundle", "activate", folder, "--by", "ben")
+    assert (ended.code, told in ended.err, "a comment is enough" in ended.err) == (0, True, True)
+    ended = assent("bundle", "activate", folder, "--by", "ben", "--json")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.document["warnings"] == [
+        {
+            "of": "large-transfers",
+            "left": 1,
+            "quorum": 2,
+            "excluded": ["ada", "ben"],
+            "message": told,
+        }
+    ]
+    folder = assent.write_bundle(policies_payments_cedar=f"// again\n{RULES}")
+    assert assent("bundle", "activate", folder, "--by", "ops", "--json").document["warnings"] == []

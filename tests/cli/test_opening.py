@@ -325,6 +325,36 @@ def test_a_database_file_that_others_can_write_is_refused(assent: Shell) -> None
     refused(assent, "database_permissions")
 
 
+@pytest.mark.parametrize("name", ["assent.db", "assent.db-wal"])
+def test_a_database_file_that_others_can_reach_and_read_is_refused(
+    assent: Shell, tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    assent.initialised()
+    file = assent.home / name
+
+    def exposed() -> None:
+        file.touch()
+        file.chmod(0o644)
+
+    exposed()
+    assert assent("people", "list").code == 0  # nobody else gets through the home
+    above = [assent.home, *assent.home.parents]
+    above = above[: above.index(tmp_path_factory.getbasetemp().parent) + 1]
+    if not all(folder.stat().st_mode & 0o011 for folder in above[-1].parents):
+        pytest.skip("the folders above those of the tests let nobody through")
+    modes = [(folder, folder.stat().st_mode) for folder in above]
+    try:
+        for folder, mode in modes:
+            folder.chmod(mode & 0o7777 | 0o055)
+        exposed()
+        refused(assent, "database_permissions")
+        file.chmod(0o600)
+        assert assent("people", "list").code == 0
+    finally:
+        for folder, mode in modes:
+            folder.chmod(mode & 0o7777)
+
+
 def test_a_changed_host_is_refused_once_passkeys_are_bound_to_it(
     assent: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
+from starlette.testclient import TestClient
 
 from tests.cli.conftest import free_port
 from tests.progress import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from fastapi import FastAPI
 
     from tests.cli.conftest import Shell
 
@@ -54,6 +57,28 @@ def test_a_second_one_on_the_same_port_says_so(
     assert (ended.code, ended.error["code"]) == (2, "address")
     assert ended.error["place"] == f"127.0.0.1:{port}"
     assert ended.error["message"].endswith(": Address already in use")
+
+
+def test_it_says_that_it_made_a_new_home(assent: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt ASSENT_HOME would else be a service without people, policy and history."""
+
+    class Stopped:
+        """Starts the application and shuts it down at once."""
+
+        def __init__(self, app: FastAPI, _settings: object) -> None:
+            self._app = app
+
+        def run(self, **_: object) -> None:
+            with TestClient(self._app):
+                pass
+
+    monkeypatch.setattr("approvals.cli.serve.Server", Stopped)
+    new = f"New home: {assent.home}, with new keys and an empty database\n"
+    ended = assent("serve")
+    assert (ended.code, ended.out.startswith(new)) == (0, True)
+    ended = assent("serve")
+    assert (ended.code, "New home" in ended.out) == (0, False)
+    assert assent("serve", "--json").document["new_home"] is False
 
 
 def test_an_address_that_is_none_is_named(assent: Shell) -> None:

@@ -11,7 +11,16 @@ import pytest
 
 from approvals.core.calls import ToolCall
 from approvals.core.decision.ceremony import StepUp
-from approvals.policy import USAGE_COUNTERS, Allow, Deny, DenyCode, Escalate, Facts, evaluate
+from approvals.policy import (
+    USAGE_COUNTERS,
+    Allow,
+    Deny,
+    DenyCode,
+    Escalate,
+    Facts,
+    evaluate,
+    shortfalls,
+)
 from tests import small_bundle as small
 from tests.core.verdicts import SMALL, asks, denial, forbid, requirements, verdict_on
 
@@ -115,6 +124,32 @@ def test_a_requirement_that_nobody_can_fill_is_a_denial() -> None:
     assert (verdict.code, verdict.rules) == (DenyCode.NOBODY_ELIGIBLE, ("self",))
 
 
+def test_a_denial_for_want_of_people_names_who_activated_the_bundle() -> None:
+    facts = replace(small.facts({"amount": "600.00", "to": "v"}), excluded=frozenset({"ben"}))
+    verdict = evaluate(SMALL, replace(facts, user="cleo"))
+    assert denial(verdict) is DenyCode.NOBODY_ELIGIBLE
+    assert isinstance(verdict, Deny)
+    told = "ben activated this bundle and is not asked under it"
+    assert verdict.reasons == (f"too few people may approve this call for this user; {told}",)
+    # Whom nothing asks is of no account here.
+    verdict = evaluate(SMALL, replace(facts, user="cleo", excluded=frozenset({"ben", "dan"})))
+    assert isinstance(verdict, Deny)
+    assert verdict.reasons[0].endswith(told)
+
+
+def test_what_an_activation_leaves_with_too_few_people_is_found() -> None:
+    assert shortfalls(SMALL, {"ben"}) == ()
+    (short,) = shortfalls(SMALL, {"ben", "cleo", "dan"})
+    assert (short.of, short.left, short.quorum) == ("large", 1, 2)
+    told = "ben and cleo activated this bundle and are not asked under it"
+    assert short.message == f"{told}: large is left with 1 of 2 approvers"
+    opaque = small.load(
+        rules=small.PERMIT,
+        tools=small.TOOLS.replace("title: Transfer", "title: Transfer\n    opaque: true"),
+    )
+    assert [each.of for each in shortfalls(opaque, {"dan"})] == ["the opaque tool transfer"]
+
+
 def test_one_person_cannot_fill_the_places_of_two_requirements() -> None:
     both = small.PERMIT + asks("a", "cleo") + asks("b", "cleo")
     assert denial(verdict_on(both)) is DenyCode.NOBODY_ELIGIBLE
@@ -158,10 +193,37 @@ def test_a_schema_denial_points_at_the_argument_and_never_repeats_it() -> None:
     """Reasons travel to callers and logs, where arguments must not."""
     verdict = evaluate(SMALL, small.facts({"amount": ["canary-7f3a"]}))
     assert isinstance(verdict, Deny)
-    assert verdict.reasons == ("/amount: does not fit the tool's schema (type)",)
+    assert verdict.reasons == ("/amount is an array, and the schema wants string",)
     untyped = evaluate(SMALL, small.facts({"amount": "canary-7f3a"}))
     assert isinstance(untyped, Deny)
     assert "canary" not in repr(untyped)
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ({"to": "v"}, "/amount is missing, and the schema requires it"),
+        ({"amount": None, "to": "v"}, "/amount is null, and the schema wants string"),
+        ({"amount": {}, "to": "v"}, "/amount is an object, and the schema wants string"),
+        ({"amount": True, "to": "v"}, "/amount is a boolean, and the schema wants string"),
+        (
+            {"amount": "5", "to": "v", "memo": 1},
+            "/memo is a number, and the schema wants null or string",
+        ),
+        (
+            {"amount": "5", "to": "v", "canary": 1},
+            "/: does not fit the tool's schema (additionalProperties)",
+        ),
+    ],
+    ids=str,
+)
+def test_a_schema_denial_says_what_is_missing_and_which_type_is_wanted(
+    args: dict[str, Any], told: str
+) -> None:
+    call = ToolCall(small.TARGET, "transfer", args)
+    verdict = evaluate(SMALL, small.facts(call=call))
+    assert isinstance(verdict, Deny)
+    assert verdict.reasons == (told,)
 
 
 def test_a_schema_denial_makes_one_error_however_much_is_wrong() -> None:

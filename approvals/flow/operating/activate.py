@@ -18,12 +18,14 @@ from approvals.core.errors import BundleError, Invalid
 from approvals.core.history.events import BUNDLES, Event, EventType
 from approvals.flow.integrity.gate import require_trusted
 from approvals.flow.people.retire import offboard
+from approvals.policy import shortfalls
 from approvals.policy.bundle.bundle import HOOKS_FILE, Bundle, needs_attestation, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from approvals.flow.service import Service
+    from approvals.policy import Shortfall
 
 
 def activate(service: Service, *, tenant: str, files: Mapping[str, str], by: str) -> str:
@@ -79,6 +81,13 @@ def _check_hooks(bundle: Bundle, *, local: bool) -> None:
                 file=HOOKS_FILE,
                 code="bad_url",
             )
+
+
+def left_short(service: Service, tenant: str) -> tuple[Shortfall, ...]:
+    """What the current bundle asks of too few people, because some of them activated it."""
+    with service.store.read() as tx:
+        current = service.current_bundle(tx, tenant)
+    return shortfalls(current.bundle, current.excluded)
 
 
 def current(service: Service, tenant: str) -> Bundle:

@@ -14,7 +14,6 @@ What holds, before anything is granted or written:
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -88,21 +87,39 @@ def open_service(
 
 
 def _check_file(url: str) -> None:
-    """1. Refuse an SQLite file that others could write."""
+    """1. Refuse an SQLite file that others could write, or that they could open and read."""
     parts = make_url(url)
     if parts.get_backend_name() != "sqlite" or not parts.database:
         return
-    path = Path(parts.database)
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except OSError:
-        return  # made in a moment, or SQLite says what is wrong with it
-    if mode & (stat.S_IWGRP | stat.S_IWOTH) and os.name == "posix":
+    for suffix in ("", "-wal", "-shm"):  # beside the file, with the same rows in them
+        path = Path(f"{parts.database}{suffix}")
+        try:
+            mode = stat.S_IMODE(path.stat().st_mode)
+            doors = _doors(path)
+        except OSError:
+            continue  # made in a moment, or SQLite says what is wrong with it
+        if mode & (stat.S_IWGRP | stat.S_IWOTH):
+            why = "others may write it"
+        elif mode & doors:
+            why = "others may read it, and its folders let them reach it"
+        else:
+            continue
         raise AssentError(
-            f"others may write it (mode {mode:04o}); run: chmod 600 {path}",
+            f"{why} (mode {mode:04o}); run: chmod 600 {path}",
             code="database_permissions",
             place=str(path),
         )
+
+
+def _doors(path: Path) -> int:
+    """The bits to read a file that count for it: of those whom every folder above lets through."""
+    doors = stat.S_IRGRP | stat.S_IROTH
+    for folder in path.resolve().parents:
+        mode = folder.stat().st_mode
+        # A group of one folder may be another's "others", so either way in is one.
+        if not mode & (stat.S_IXGRP | stat.S_IXOTH):
+            return 0
+    return doors
 
 
 def _must_be_new(store: Store, folder: Path) -> None:

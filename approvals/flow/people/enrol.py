@@ -14,7 +14,7 @@ What holds:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import orjson
 import structlog
@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from approvals.store import Tx
     from approvals.store.people import Ceremony as StoredCeremony
     from approvals.store.people import Invitation as StoredInvitation
+
+_NEVER_OVERDUE: Final = 0
+"""A time before the next update of any list."""
 
 _log = structlog.get_logger(__name__)
 
@@ -240,6 +243,21 @@ def _authenticators(service: Service) -> Authenticators | None:
     with service.store.read() as tx:
         now = tx.now
     return check_authenticators(service.settings, now=now) or Authenticators({}, {})
+
+
+def require_authenticators(settings: Settings, *, now: int) -> None:
+    """Refuse a folder of roots that cannot be used, when the service starts.
+
+    A list that became too old by itself is only logged: it must not keep a service from starting
+    again, and until it is fetched no new passkey counts as hardware.
+
+    Raises:
+        AssentError: `attestation_roots`; the place is the folder or file that is wrong.
+    """
+    if settings.attestation_roots is None:
+        return
+    read_authenticators(settings.attestation_roots, now=_NEVER_OVERDUE)
+    check_authenticators(settings, now=now)  # logs what only time has made wrong
 
 
 def check_authenticators(settings: Settings, *, now: int) -> Authenticators | None:

@@ -28,6 +28,10 @@ from approvals.web.session import SignedOut, to_sign_in
 __all__ = ["Web", "mount"]
 
 
+BROWSERS = 4
+"""Browsers that may begin as often as one may, before their person is held back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Web:
     """What the pages need: the service, who listens for changes, how often people may begin."""
@@ -35,6 +39,7 @@ class Web:
     service: Service
     hub: Hub
     strangers: Rates
+    browsers: Rates
     people: Rates
 
 
@@ -60,7 +65,8 @@ def mount(app: FastAPI, service: Service, *, streams: int) -> None:
         strangers=Rates(
             each=settings.ceremonies_per_minute, overall=settings.ceremonies_per_minute_overall
         ),
-        people=Rates(each=settings.ceremonies_per_minute),
+        browsers=Rates(each=settings.ceremonies_per_minute),
+        people=Rates(each=BROWSERS * settings.ceremonies_per_minute),
     )
     for each in (inbox, requests, enrol, signin, me, live, figures):
         app.include_router(each.router, dependencies=[Depends(same_origin)])

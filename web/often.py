@@ -10,7 +10,8 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from approvals.flow.rates import Rates, network_of
-from approvals.web.session import Session, signed_in
+from approvals.flow.service import token_hash
+from approvals.web.session import Session, signed_in, token
 
 
 async def stranger(request: Request) -> None:
@@ -25,10 +26,14 @@ async def stranger(request: Request) -> None:
 
 
 async def person(request: Request, session: Annotated[Session, Depends(signed_in)]) -> None:
-    """Count a step of a signed-in person.
+    """Count a step of a signed-in browser, and of its person.
+
+    The browser's own budget is taken from first, so that one with a stolen session does not use up
+    what its person needs to deny, or to end that session.
 
     Raises:
-        TooMany: too many by this person (`rate_limited`).
+        TooMany: too many by this browser or this person (`rate_limited`).
     """
-    rates = cast("Rates", request.app.state.web.people)
-    rates.take(f"{session.tenant}/{session.person}", now=time.monotonic())
+    web, now = request.app.state.web, time.monotonic()
+    cast("Rates", web.browsers).take(token_hash(token(request) or ""), now=now)
+    cast("Rates", web.people).take(f"{session.tenant}/{session.person}", now=now)

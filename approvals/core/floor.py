@@ -157,6 +157,8 @@ class Floors:
             raise _wrong("file", f"not strict JSON: {error}") from error
         except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise _wrong("file", f"neither JSON nor TOML: {error}") from error
+        except RecursionError as error:
+            raise _wrong("file", "nested too deeply") from error
         return cls.from_document(document)
 
     @classmethod

@@ -83,21 +83,26 @@ class People:
         )
         return sorted(ended.scalars())
 
-    def end_invitations_of(self, *, tenant: str, person: str) -> None:
-        """End a person's open invitations."""
+    def end_invitations(
+        self, *, tenant: str | None = None, person: str | None = None
+    ) -> list[tuple[str, str, str]]:
+        """End open invitations, all or a person's; gives (tenant, person, token's hash) of each."""
+        # One whose seal does not hold opens nothing, so it can stay as it is.
         earlier = sound(
             self._session,
             select(InvitationRow)
             .where(
-                InvitationRow.tenant == tenant,
-                InvitationRow.person == person,
                 InvitationRow.state == "open",
+                *([] if tenant is None else [InvitationRow.tenant == tenant]),
+                *([] if person is None else [InvitationRow.person == person]),
             )
             .order_by(InvitationRow.token_hash)
             .with_for_update()
             .execution_options(populate_existing=True),
         )
+        ended = [(row.tenant, row.person, row.token_hash) for row in earlier]
         change(self._session, *earlier, state="replaced")
+        return ended
 
     def invite(
         self,
@@ -110,7 +115,7 @@ class People:
         expires: int,
     ) -> None:
         """Add an invitation; earlier open ones of the person end."""
-        self.end_invitations_of(tenant=tenant, person=person)
+        self.end_invitations(tenant=tenant, person=person)
         values = {
             "token_hash": token_hash,
             "tenant": tenant,
@@ -121,12 +126,6 @@ class People:
             "expires": expires,
         }
         add(self._session, InvitationRow, values)
-
-    def end_invitations(self) -> None:
-        """End every open invitation, as after a restore: it may have been used since."""
-        # One whose seal does not hold opens nothing, so it can stay as it is.
-        opened = sound(self._session, select(InvitationRow).where(InvitationRow.state == "open"))
-        change(self._session, *opened, state="replaced")
 
     def invitation(self, token_hash: str) -> Invitation | None:
         """The invitation with this token's hash."""

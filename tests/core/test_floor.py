@@ -322,6 +322,7 @@ def changed(**members: Any) -> bytes:
         changed(surprise=1),
         b'{"typ": "' + FILE_TYPE.encode() + b'", "tools": {}, "tools": {}}',
         b" " * (256 * 1024 + 1),
+        b"a = " + b"[" * 100_000,
     ],
 )
 def test_a_file_that_is_not_exactly_one_is_refused(raw: bytes) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from approvals.core import documents
+from approvals.core.decision.requirement import Requirement
 from approvals.core.errors import Invalid
 from approvals.core.requests import RequestDocument
 from tests.company import NOW, Company, digest_of
@@ -21,6 +22,16 @@ def test_a_document_reads_back_as_itself() -> None:
         precondition="etag-7",
     )
     assert RequestDocument.from_document(document.document()) == document
+
+
+def test_a_long_list_of_stand_ins_is_read_in_one_pass() -> None:
+    """The reader of somebody's file is not kept busy for as long as they like."""
+    eligible = [f"p{number:06}" for number in range(40_000)]
+    document = requirement("ada").document() | {
+        "eligible": list(eligible),
+        "stand_ins": [[who, f"{who}-away"] for who in eligible],
+    }
+    assert len(Requirement.from_document(document).stand_ins) == len(eligible)
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,8 @@ class Requirement:
         )
         if list(stand_ins) != sorted(set(stand_ins)):
             documents.refuse(f"{place}.stand_ins", "not sorted, or a pair twice")
-        if any(who not in eligible or absent in eligible for who, absent in stand_ins):
+        asked = frozenset(eligible)  # somebody else's file may name many
+        if any(who not in asked or absent in asked for who, absent in stand_ins):
             documents.refuse(f"{place}.stand_ins", "not somebody eligible for somebody who is not")
         if it["quorum"] < 1:
             # Nobody asked is nobody who approved: such a place would always be filled.

@@ -132,6 +132,7 @@ class _Audit:
         self._people: Directory | None = None
         self._call: ToolCall | None = None
         self._request: RequestDocument | None = None
+        self._asked: frozenset[str] | None = None
         self._approval: Approval | None = None
         self._receipt: Receipt | None = None
         self._tree: checkpoint.Checkpoint | None = None
@@ -226,7 +227,9 @@ class _Audit:
         said = f"{vote.decision.value} by {vote.approver}"
         if vote.approver == request.user:
             raise EvidenceError("made for this very person", place=f"{place}.approver")
-        if not any(vote.approver in asked.eligible for asked in request.requirements):
+        if self._asked is None:  # once: a file may hold many votes
+            self._asked = frozenset().union(*(each.eligible for each in request.requirements))
+        if vote.approver not in self._asked:
             raise EvidenceError("this person was not asked", place=f"{place}.approver")
         if vote.step_up is StepUp.SESSION and vote.statement is None and vote.evidence is None:
             return f"{said}: a click, for which there is only the service's word"

@@ -67,6 +67,7 @@ class EventType(StrEnum):
     OUTCOME_REPORTED = "outcome.reported"
     BUNDLE_ACTIVATED = "bundle.activated"
     PERSON_INVITED = "person.invited"
+    INVITATION_ENDED = "invitation.ended"
     PASSKEY_ENROLLED = "passkey.enrolled"
     PASSKEY_REVOKED = "passkey.revoked"
     PASSKEY_USED = "passkey.used"
@@ -160,6 +161,7 @@ SHAPES: Final[Mapping[EventType, Shape]] = {
     EventType.LOG_RESTORED: _shape(SERVICE, "size root signed", "reason"),
     EventType.SERVICE_MOVED: _shape(SERVICE, "from to"),
     EventType.CLOCK_REPAIRED: _shape(SERVICE, "recorded", "reason"),
+    EventType.INVITATION_ENDED: _shape(PERSON, "", "person invitation"),
 }
 """Every type that is logged. docs/protocol.md gives the reason for each open member."""
 

@@ -237,6 +237,8 @@ def _invitations(expected: Expected, events: list[_Told]) -> None:
             newest = told["invitation"]
         elif told.event.type is EventType.PASSKEY_ENROLLED:
             states.setdefault(told["invitation"], "used")
+        elif told.event.type is EventType.INVITATION_ENDED:
+            states.setdefault(told["invitation"], "replaced")
     for told in events:
         if told.event.type is EventType.PERSON_INVITED:
             columns: Columns = {

@@ -16,7 +16,7 @@ reads.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
@@ -178,17 +178,47 @@ def verify_invitation(tx: Tx, token_hash: str, *, tenant: str, person: str) -> N
     """Hold an open invitation against the person's events.
 
     Raises:
-        Unavailable: it is not the newest one, or somebody enrolled with it (`row_altered`).
+        Unavailable: it is not the newest one, it ended, or somebody enrolled with it
+            (`row_altered`).
     """
     subject = events_of(tx, tenant=tenant, subject=_subject_of(tx, tenant, person))
     newest = None
     for event, opened in subject.opened():
         if event.type is EventType.PERSON_INVITED:
             newest = opened.get("invitation")
-        elif event.type is EventType.PASSKEY_ENROLLED and opened.get("invitation") == newest:
+        elif event.type in _INVITATION_ENDS and opened.get("invitation") == newest:
             newest = None
     if newest != token_hash:
         raise altered("invitation", token_hash)
+
+
+_INVITATION_ENDS: Final = {EventType.PASSKEY_ENROLLED, EventType.INVITATION_ENDED}
+
+
+def verify_enrolment(tx: Tx, ceremony_id: str, *, tenant: str, person: str, given: int) -> None:
+    """Hold a challenge for a new passkey, given at this time, against its person's events.
+
+    Raises:
+        Unavailable: a passkey was enrolled with it, or passkeys of theirs ended since
+            (`row_altered`).
+    """
+    subject = events_of(tx, tenant=tenant, subject=_subject_of(tx, tenant, person))
+    for event, opened in subject.opened():
+        used = event.type is EventType.PASSKEY_ENROLLED and opened.get("ceremony") == ceremony_id
+        if used or (event.type is EventType.PASSKEY_REVOKED and event.time > given):
+            raise altered("ceremony", ceremony_id)
+
+
+def verify_code(tx: Tx, code_hash: str, *, tenant: str, person: str) -> None:
+    """Hold a code for a chat account against its person's events.
+
+    Raises:
+        Unavailable: an account was linked with it (`row_altered`).
+    """
+    subject = events_of(tx, tenant=tenant, subject=_subject_of(tx, tenant, person))
+    for event, opened in subject.opened():
+        if event.type is EventType.ACCOUNT_LINKED and opened.get("code") == code_hash:
+            raise altered("link_code", code_hash)
 
 
 def verify_account(tx: Tx, account: Account) -> None:

@@ -27,7 +27,7 @@ from approvals.flow.auditing.signatures import unintroduced
 from approvals.flow.integrity.gate import recorded
 from approvals.flow.integrity.introduce import tell
 from approvals.flow.people.accounts import log_unlinked
-from approvals.flow.people.retire import Reason, retire, session_ended
+from approvals.flow.people.retire import Reason, end_invitations, retire, session_ended
 from approvals.flow.service import DEFAULT_TENANT
 from approvals.flow.transition import end
 from approvals.keys.mark import Marked
@@ -120,7 +120,7 @@ def accept(service: Service, *, reason: str, ending: Ending | None = None) -> Lo
     """
     service.store.ends.forget()  # they are of the database that is given up
     lost = loss(service)
-    _check_decided(lost, ending)
+    _check_decided(service, lost, ending)
     with service.store.begin() as tx:
         if not tx.log.lead():
             raise Conflict("another process sequences the log just now; run this again")
@@ -197,7 +197,7 @@ def _end_everything(tx: Tx) -> None:
             raise Conflict("approvals are being spent just now: stop the service first")
     while tx.people.outlived(now=EVER):
         tx.people.forget_outlived(now=EVER, limit=BATCH)
-    tx.people.end_invitations()
+    end_invitations(tx)
 
 
 def _stays(held: Held) -> bool:
@@ -205,7 +205,7 @@ def _stays(held: Held) -> bool:
     return held.passkeys + held.accounts > 0
 
 
-def _check_decided(lost: Loss, ending: Ending | None) -> None:
+def _check_decided(service: Service, lost: Loss, ending: Ending | None) -> None:
     if ending is None:
         if lost.undecided:
             raise Conflict(
@@ -215,6 +215,11 @@ def _check_decided(lost: Loss, ending: Ending | None) -> None:
             )
         return
     strangers = sorted(ending.people.difference(lost.undecided))
+    if strangers and lost.bundle is not None:
+        # Whoever was named before an interruption has nothing left, and is named again.
+        with service.store.read() as tx:
+            known = service.current_bundle(tx, DEFAULT_TENANT).bundle.people
+        strangers = [each for each in strangers if each not in known]
     if strangers:
         raise NotFound(
             f"{', '.join(strangers)} has no passkey and no chat account in this database",

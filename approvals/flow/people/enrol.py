@@ -26,7 +26,7 @@ from approvals.core.errors import AssentError, Conflict, NotFound
 from approvals.core.history.events import Event, EventType
 from approvals.flow.acting.session import verify_present
 from approvals.flow.integrity.gate import require_open, require_trusted
-from approvals.flow.knowing.logged import verify_invitation
+from approvals.flow.knowing.logged import verify_enrolment, verify_invitation
 from approvals.flow.knowing.subjects import handle, person_subject
 from approvals.flow.people import passkeys, proof
 from approvals.flow.people.challenges import Ceremony, give, take
@@ -319,6 +319,13 @@ def _enrol(
 ) -> str:
     require_open(service, tx)
     person = _known(service, tx, taken.tenant, taken.person or "").id
+    verify_enrolment(
+        tx,
+        taken.id,
+        tenant=taken.tenant,
+        person=person,
+        given=taken.expires - service.settings.statement_life,
+    )
     made = passkeys.check_registration(
         service.settings,
         credential,

@@ -17,6 +17,7 @@ from approvals.core.decision.occasion import Purpose
 from approvals.core.errors import Conflict
 from approvals.flow.acting.session import ChatAccount, Session, find, verify_present
 from approvals.flow.integrity.gate import require_open
+from approvals.flow.knowing.logged import verify_code
 from approvals.flow.people import passkeys, proof
 from approvals.flow.people.accounts import log_linked, log_unlinked
 from approvals.flow.service import token_hash
@@ -86,17 +87,19 @@ def finish_link(service: Service, *, channel: str, team: str, account: str, code
     """
     with service.store.begin() as tx:
         require_open(service, tx)
-        found = tx.accounts.use_code(token_hash(code.strip().upper()), channel=channel, now=tx.now)
+        hashed = token_hash(code.strip().upper())
+        found = tx.accounts.use_code(hashed, channel=channel, now=tx.now)
         if found is None:
             raise Conflict("this code is wrong, used or too old", code="link_code")
         tenant, person = found
+        verify_code(tx, hashed, tenant=tenant, person=person)
         bundle = service.current_bundle(tx, tenant).bundle
         if person not in bundle.people:
             raise Conflict("this code is wrong, used or too old", code="link_code")
         linking = Account(channel, team, account, tenant, person, tx.now)
         if not tx.accounts.link(linking):
             raise Conflict("this account, or this person, is linked already", code="account_linked")
-        log_linked(tx, linking, code_hash=token_hash(code.strip().upper()))
+        log_linked(tx, linking, code_hash=hashed)
         tell(
             tx,
             bundle,

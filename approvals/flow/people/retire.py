@@ -108,11 +108,27 @@ def session_ended(tx: Tx, token_hash: str, *, tenant: str, person: str) -> None:
     )
 
 
+def end_invitations(tx: Tx, *, tenant: str | None = None, person: str | None = None) -> None:
+    """End open invitations, all or a person's, for good: no row that is put back opens one."""
+    for of, invited, hashed in tx.people.end_invitations(tenant=tenant, person=person):
+        log.append(
+            tx,
+            Event(
+                type=EventType.INVITATION_ENDED,
+                time=tx.now,
+                tenant=of,
+                subject=person_subject(tx, tenant=of, person=invited),
+                public={},
+                secret={"person": invited, "invitation": hashed},
+            ),
+        )
+
+
 def offboard(tx: Tx, bundle: Bundle, *, tenant: str) -> None:
     """End, for good, all access of everybody who is not in the bundle: they left people.yaml."""
     for person in sorted(tx.passkeys.holders(tenant) - bundle.people.keys()):
         retire(tx, bundle, tenant=tenant, person=person, reason=Reason.LEFT)
-        tx.people.end_invitations_of(tenant=tenant, person=person)
+        end_invitations(tx, tenant=tenant, person=person)
         for account in tx.accounts.leave(tenant=tenant, person=person):
             log_unlinked(tx, bundle, account)
         # Last: it names the subject of the events above.

@@ -208,6 +208,7 @@ def test_strangers_and_people_begin_only_so_much_in_a_minute(
     with (
         running_site(tmp_path, jobs=False, ceremonies_per_minute=20, public=None) as limited,
         closing(Visit(limited)) as ada,
+        closing(Visit(limited)) as second,
         closing(Visit(limited)) as flood,
     ):
         ada.enrol("ada")
@@ -231,3 +232,7 @@ def test_strangers_and_people_begin_only_so_much_in_a_minute(
         begun = [ada.post("/me/slack/unlink/begin") for _ in range(30)]
         assert begun[0].status_code == 200
         assert begun[-1].json()["code"] == "rate_limited"
+        # Whoever has one browser's session does not use up what its person needs in another.
+        second.passkey = ada.passkey
+        assert second.sign_in().status_code in {200, 303}
+        assert second.post("/me/slack/unlink/begin").status_code == 200

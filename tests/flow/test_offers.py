@@ -1,0 +1,145 @@
+"""What is offered once: invitations, challenges and codes that ended, and are put back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from approvals.core.decision.occasion import Purpose
+from approvals.core.errors import AssentError
+from approvals.flow.deciding import look
+from approvals.flow.integrity.rounds import sequence
+from approvals.flow.operating.activate import activate
+from approvals.flow.operating.restore import Ending, accept, checked
+from approvals.flow.people import enrol, linking, proof
+from approvals.store.rows.people import CeremonyRow, HandleRow, InvitationRow, LinkCodeRow
+from tests.flow.lives import WITHOUT_ADA
+from tests.flow.put_back import another_process
+from tests.intruder import Intruder, table_of
+from tests.service import bundle_files
+from tests.softkey import SoftKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from approvals.flow.people.challenges import Ceremony
+    from approvals.flow.service import Service
+    from tests.service import Running
+
+INVITATION, HANDLE = table_of(InvitationRow), table_of(HandleRow)
+CEREMONY, CODE = table_of(CeremonyRow), table_of(LinkCodeRow)
+
+
+@pytest.fixture
+def intruder(running: Running) -> Iterator[Intruder]:
+    made = Intruder.at(running.service.settings.database_url)
+    yield made
+    made.engine.dispose()
+
+
+def invited(service: Service, person: str) -> str:
+    invitation = enrol.invite(service, tenant="default", person=person, replaces=False)
+    return invitation.url.rsplit("/", 1)[1]
+
+
+def enrolled(service: Service, token: str) -> str:
+    begun = enrol.begin(service, token)
+    return enrol.finish(service, begun.id, SoftKey("thief").register(begun.options))
+
+
+def altered(act: Callable[[], object]) -> None:
+    with pytest.raises(AssentError) as refused:
+        act()
+    assert refused.value.code == "row_altered"
+
+
+def found(service: Service) -> set[str]:
+    sequence(service)
+    return {each.code for each in checked(service).findings}
+
+
+def test_an_invitation_that_a_restore_ended_opens_nothing(
+    running: Running, intruder: Intruder
+) -> None:
+    token = invited(running.service, "cleo")
+    sequence(running.service)
+    (before,) = (row for row in intruder.rows(INVITATION) if row["person"] == "cleo")
+    with another_process(running) as shell:
+        accept(shell, reason="the disk failed", ending=Ending())
+        (now,) = (row for row in intruder.rows(INVITATION) if row["person"] == "cleo")
+        intruder.edit(INVITATION, now, **before)
+        altered(lambda: enrolled(shell, token))
+        assert found(shell) == {"row_differs"}
+
+
+def test_an_invitation_of_somebody_who_left_opens_nothing_when_they_return(
+    running: Running, intruder: Intruder
+) -> None:
+    token = invited(running.service, "ada")
+    (handle,) = (row for row in intruder.rows(HANDLE) if row["person"] == "ada")
+    (before,) = (
+        row
+        for row in intruder.rows(INVITATION)
+        if row["person"] == "ada" and row["state"] == "open"
+    )
+    jwk = running.enforcer_key.public_jwk()
+    for files in (bundle_files(jwk, **WITHOUT_ADA), bundle_files(jwk)):
+        activate(running.service, tenant="default", files=files, by="ops")
+    running.service.forget_recent("default")
+    intruder.insert(HANDLE, handle)
+    (now,) = (row for row in intruder.rows(INVITATION) if row["token_hash"] == before["token_hash"])
+    intruder.edit(INVITATION, now, **before)
+    altered(lambda: enrolled(running.service, token))
+
+
+def further(running: Running) -> Ceremony:
+    here, session = running.service, running.session("ada")
+    begun = enrol.begin_further(here, session)
+    held = running.passkeys["ada"].authenticate(begun.options)
+    return enrol.prove(here, session, begun.id, held)
+
+
+def test_a_challenge_gives_one_passkey(running: Running, intruder: Intruder) -> None:
+    here, session = running.service, running.session("ada")
+    given = further(running)
+    (before,) = (row for row in intruder.rows(CEREMONY) if row["id"] == given.id)
+    enrol.finish_further(here, session, given.id, SoftKey("second").register(given.options))
+    for row in intruder.rows(CEREMONY):
+        if row["id"] == given.id:
+            intruder.delete(CEREMONY, row)
+    intruder.insert(CEREMONY, before)
+    thief = SoftKey("thief").register(given.options)
+    altered(lambda: enrol.finish_further(here, session, given.id, thief))
+    assert len(look.passkeys(here, session)) == 2
+
+
+def test_a_challenge_from_before_a_loss_gives_none(
+    running: Running, intruder: Intruder, later: Callable[[int], None]
+) -> None:
+    given = further(running)
+    (before,) = (row for row in intruder.rows(CEREMONY) if row["id"] == given.id)
+    later(2)
+    running.enrol("ada", replaces=True, seed="new")
+    for row in intruder.rows(CEREMONY):
+        if row["id"] == given.id:
+            intruder.delete(CEREMONY, row)
+    intruder.insert(CEREMONY, before)
+    thief = SoftKey("thief").register(given.options)
+    now = running.session("ada")
+    altered(lambda: enrol.finish_further(running.service, now, given.id, thief))
+
+
+def test_a_code_links_one_account(running: Running, intruder: Intruder) -> None:
+    here, session, key = running.service, running.session("ada"), running.passkeys["ada"]
+    asked = proof.ask(here, session, purpose=Purpose.LINK)
+    answer = key.authenticate(asked.options)
+    link = linking.start_link(here, session, "slack", asked.id, answer)
+    before = intruder.rows(CODE)
+    linking.finish_link(here, channel="slack", team="T1", account="U1", code=link.code)
+    asked = proof.ask(here, session, purpose=Purpose.UNLINK)
+    linking.unlink(here, session, "slack", asked.id, key.authenticate(asked.options))
+    intruder.put_back(CODE, before)
+    altered(
+        lambda: linking.finish_link(here, channel="slack", team="T1", account="U2", code=link.code)
+    )

@@ -28,7 +28,7 @@ from approvals.flow.asking.answers import Allowed, Denied
 from approvals.flow.granting import consume, report
 from approvals.flow.integrity import introduce
 from approvals.flow.operating.activate import activate
-from approvals.flow.people import linking, retire
+from approvals.flow.people import enrol, linking, retire
 from approvals.flow.telling.deliver import GiveUp, deliver
 from approvals.flow.telling.follow import follow
 from tests.flow.mailing import WITH_MAIL, Recorder
@@ -100,9 +100,11 @@ def story(running: Running, later: Callable[[int], None]) -> None:
     follow(service)
     later(100)
     follow(service)
+    enrol.invite(service, tenant="default", person="ben", replaces=False)
     with service.store.begin() as tx:
         bundle = service.current_bundle(tx, "default").bundle
         retire.retire(tx, bundle, tenant="default", person="ben", reason=retire.Reason.REVOKED)
+        retire.end_invitations(tx, tenant="default", person="ben")
     later(3_000)
     expire.expire(service)
 

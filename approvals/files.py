@@ -104,10 +104,18 @@ def _check_folders(path: str | Path, *, owned: bool) -> None:
     Each symbolic link is followed by itself: who may exchange one chooses what is read. The folder
     of the file, and that of each link, is for its owner alone to write; those above are not for
     everybody. In a folder with the sticky bit, such as /tmp, others move nothing but what is
-    theirs; only the folder's owner moves everything.
+    theirs; the folder's owner moves everything. So with `owned`, each folder and each link on the
+    way belongs to this user or to root.
     """
-    for folder, direct in _folders(Path(path).absolute()):
-        found = folder.stat()
+    for step, direct in _steps(Path(path).absolute()):
+        if not step.is_dir():  # a link to the file itself
+            folder, found = step.parent, step.parent.stat()
+        else:
+            folder, found = step, step.stat()
+        owners = {step.lstat().st_uid, found.st_uid}
+        if owned and owners - {os.getuid(), _ROOT}:
+            why = f"is reached by {step}, which belongs to another user; make it your own"
+            raise FileRefusedError("folder", why)
         shared = not found.st_mode & stat.S_ISVTX
         if shared and found.st_mode & stat.S_IWOTH:
             why = f"is in a folder that anybody may write; do: chmod o-w {folder}"
@@ -115,13 +123,10 @@ def _check_folders(path: str | Path, *, owned: bool) -> None:
         if shared and direct and found.st_mode & stat.S_IWGRP:
             why = f"is in a folder that its group may write; do: chmod g-w {folder}"
             raise FileRefusedError("folder", why)
-        if owned and direct and found.st_uid not in {os.getuid(), _ROOT}:
-            why = f"is in {folder}, which belongs to another user; make it your own"
-            raise FileRefusedError("folder", why)
 
 
-def _folders(path: Path) -> Iterator[tuple[Path, bool]]:
-    """Each folder on the way, and whether the file or a link stands in it directly."""
+def _steps(path: Path) -> Iterator[tuple[Path, bool]]:
+    """Each folder and link on the way, and whether the file or a link stands in it directly."""
     seen: set[Path] = set()
     direct: set[Path] = set()
     left = [path]
@@ -133,8 +138,9 @@ def _folders(path: Path) -> Iterator[tuple[Path, bool]]:
                 left.append(step.parent / step.readlink())
                 direct.add(step.parent)
             seen.add(step)
-    for folder in sorted({step.parent for step in seen}):
-        yield folder, folder in direct
+    links = {step for step in seen if step.is_symlink()}
+    for step in sorted({each.parent for each in seen} | links):
+        yield step, step in direct
 
 
 def _check(path: str | Path, found: os.stat_result, trust: Trust) -> None:

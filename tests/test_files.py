@@ -103,23 +103,36 @@ def test_not_more_is_read_than_is_meant(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o1777])
-def test_a_folder_of_another_user_is_refused_with_or_without_the_sticky_bit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+@pytest.mark.parametrize("whose", ["its folder", "a folder above", "a link", "a link to a folder"])
+def test_what_another_user_may_exchange_on_the_way_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whose: str, mode: int
 ) -> None:
-    """Would catch a folder whose owner puts another file of this user in the place of a pin."""
-    (tmp_path / "pin").write_text("x")
-    tmp_path.chmod(mode)
+    """Would catch whoever puts another file of this user in the place of a pin."""
+    folder = tmp_path / "above" / "folder"
+    folder.mkdir(parents=True)
+    (folder / "pin").write_text("x")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "pin").symlink_to(folder / "pin")
+    (tmp_path / "folder").symlink_to(folder)
+    path, foreign = {
+        "its folder": (folder / "pin", folder),
+        "a folder above": (folder / "pin", folder.parent),
+        "a link": (tmp_path / "linked" / "pin", tmp_path / "linked" / "pin"),
+        "a link to a folder": (tmp_path / "folder" / "pin", tmp_path / "folder"),
+    }[whose]
+    foreign.parent.chmod(mode)
+    assert read(path, most=1, trust=PIN) == b"x"
     real = Path.stat
 
-    def of_another(path: Path, **options: bool) -> os.stat_result:
-        found = list(real(path, **options))
-        if path == tmp_path:
+    def of_another(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        found = list(real(path, follow_symlinks=follow_symlinks))
+        if path == foreign and follow_symlinks is not os.path.islink(foreign):  # noqa: PTH114 - asks no patched method
             found[stat.ST_UID] = os.getuid() + 1
         return os.stat_result(found)
 
     monkeypatch.setattr(Path, "stat", of_another)
     with pytest.raises(FileRefusedError, match="belongs to another user"):
-        read(tmp_path / "pin", most=1, trust=PIN)
+        read(path, most=1, trust=PIN)
 
 
 def test_where_the_system_has_no_modes_files_are_read_without_them(

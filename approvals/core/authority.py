@@ -77,7 +77,7 @@ def verify_votes(
     By a key that is theirs now; for what is `past`, one that was theirs when they decided. Raises
     `ApprovalRejected("evidence")`.
     """
-    latest = approval.issued + skew
+    latest, digest = approval.issued + skew, request.digest()
     for index, counted in enumerate(approval.approvals):
         place = f"approvals[{index}]"
         vote = counted.vote()
@@ -87,15 +87,21 @@ def verify_votes(
             raise ApprovalRejected("evidence", "stated later", place=f"{place}.statement.iat")
         try:
             if vote.statement is not None:
-                verify_statement(vote, request, request_id=approval.txn, place=place)
+                verify_statement(
+                    vote, request, request_id=approval.txn, request_digest=digest, place=place
+                )
             if people is not None:
                 verify_passkey(vote, people, place=place, past=past)
         except EvidenceError as error:
             raise ApprovalRejected("evidence", error.message, place=error.place) from error
 
 
-def verify_statement(vote: Vote, request: RequestDocument, *, request_id: str, place: str) -> None:
+def verify_statement(
+    vote: Vote, request: RequestDocument, *, request_id: str, request_digest: str, place: str
+) -> None:
     """The statement behind a vote says what the vote says, about this request, in its time.
+
+    `request_digest` is the request's: it is computed once for all its votes.
 
     Raises `EvidenceError`.
     """
@@ -108,7 +114,7 @@ def verify_statement(vote: Vote, request: RequestDocument, *, request_id: str, p
         ("approver", statement.approver, vote.approver),
         # A yes to the same call on another occasion; to another call; to what looked different.
         ("request", statement.request, request_id),
-        ("request_digest", statement.request_digest, request.digest()),
+        ("request_digest", statement.request_digest, request_digest),
         ("call_hash", statement.call_hash, request.call_hash),
         ("display_digest", statement.display_digest, request.display_digest),
     ):

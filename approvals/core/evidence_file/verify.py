@@ -133,6 +133,7 @@ class _Audit:
         self._call: ToolCall | None = None
         self._request: RequestDocument | None = None
         self._asked: frozenset[str] | None = None
+        self._digest = ""
         self._approval: Approval | None = None
         self._receipt: Receipt | None = None
         self._tree: checkpoint.Checkpoint | None = None
@@ -229,11 +230,18 @@ class _Audit:
             raise EvidenceError("made for this very person", place=f"{place}.approver")
         if self._asked is None:  # once: a file may hold many votes
             self._asked = frozenset().union(*(each.eligible for each in request.requirements))
+            self._digest = request.digest()
         if vote.approver not in self._asked:
             raise EvidenceError("this person was not asked", place=f"{place}.approver")
         if vote.step_up is StepUp.SESSION and vote.statement is None and vote.evidence is None:
             return f"{said}: a click, for which there is only the service's word"
-        authority.verify_statement(vote, request, request_id=self._file.subject, place=place)
+        authority.verify_statement(
+            vote,
+            request,
+            request_id=self._file.subject,
+            request_digest=self._digest,
+            place=place,
+        )
         authority.verify_passkey(vote, _known(self._people), place=place, past=True)
         return f"{said}: signed with their {vote.step_up.value}"
 

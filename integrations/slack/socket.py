@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.socket_mode.builtin import SocketModeClient
+from slack_sdk.socket_mode.builtin.connection import ConnectionState
 from slack_sdk.socket_mode.response import SocketModeResponse
 
 from approvals.core.addresses import urls
@@ -123,6 +124,15 @@ class SlackSocket:
         return self._interactions.command(request.payload)
 
 
+class _Over(ConnectionState):
+    """The state of a session that has ended, whatever is said of it afterwards."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Stay as it is."""
+        del value
+        super().__setattr__(name, True)
+
+
 class _Client(SocketModeClient):
     """The SDK's client, which connects to Slack's hosts alone and speaks plainly to none of them.
 
@@ -138,6 +148,9 @@ class _Client(SocketModeClient):
     def hang_up(self) -> None:
         """Close for good, without waiting for the SDK's reader, which holds its socket for 3 s."""
         self.auto_reconnect_enabled = False
+        # The SDK's reader says that its session goes on when it begins, perhaps after this.
+        reading, self.current_session_state = self.current_session_state, _Over()  # type: ignore[no-untyped-call]
+        reading.terminated = True
         session = self.current_session
         open_socket = None if session is None else session.sock
         if open_socket is not None:

@@ -156,6 +156,15 @@ def test_a_slack_that_is_away_at_the_start_is_tried_again(
     assert fault.times == 0
 
 
+def test_a_session_that_begins_while_it_is_ended_is_over(place: Workplace) -> None:
+    """The SDK's reader starts when it likes; the stop would wait for it for ever."""
+    socket = SlackSocket(place.running.service)
+    socket.stop()
+    state = socket._client.current_session_state
+    state.terminated = False  # as the reader does when it begins
+    assert state.terminated
+
+
 @pytest.mark.parametrize(
     "url",
     [

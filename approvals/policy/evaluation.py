@@ -26,19 +26,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import cedarpy
 import jsonschema_rs
 import orjson
 
-from approvals.core import canonical, pointer
+from approvals.core import canonical
 from approvals.core.approval import fits
 from approvals.core.decision.ceremony import Decision, StepUp
 from approvals.core.decision.quorum import assign
 from approvals.core.decision.requirement import Requirement
 from approvals.core.decision.vote import Vote
 from approvals.core.errors import AdmissionError
+from approvals.policy import misfit
 from approvals.policy.bundle.arguments import UntypableError, type_arguments
 from approvals.policy.bundle.asks import DEFAULT_TTL
 from approvals.policy.bundle.rules import position
@@ -166,43 +167,10 @@ def _schema_fault(occasion: _Occasion) -> Deny | None:
         # In canonical order, so that the same call has the same first error however it was written.
         validator.validate(orjson.loads(canonical.encode(args)))
     except jsonschema_rs.ValidationError as error:
-        return _deny(DenyCode.ARGS_SCHEMA, _told(error, args))
+        return _deny(DenyCode.ARGS_SCHEMA, misfit.told(error, args))
     except (AdmissionError, ValueError):  # not JSON at all; admission refuses it before
         return _deny(DenyCode.ARGS_SCHEMA, "the arguments are not JSON")
     return _deny(DenyCode.ARGS_SCHEMA, "the arguments do not fit the tool's schema")
-
-
-def _told(error: jsonschema_rs.ValidationError, args: object) -> str:
-    """What the schema refuses, in words of the schema: reasons travel, and arguments must not.
-
-    The library's own message is never used, because it repeats the argument.
-    """
-    steps, kind = error.instance_path, error.kind
-    if isinstance(kind, jsonschema_rs.ValidationErrorKind.Required):
-        return f"{pointer.write(*steps, kind.property)} is missing, and the schema requires it"
-    place = pointer.write(*steps)
-    if isinstance(kind, jsonschema_rs.ValidationErrorKind.Type) and place:
-        wanted = " or ".join(sorted(map(str, kind.types)))
-        return f"{place} is {_kind_at(args, steps)}, and the schema wants {wanted}"
-    return f"{place or '/'}: does not fit the tool's schema ({kind.name})"
-
-
-def _kind_at(value: Any, steps: Iterable[str | int]) -> str:
-    for step in steps:
-        value = value[step]
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a string"
-        case list():
-            return "an array"
-        case _:
-            return "an object"
 
 
 def _contexts(occasion: _Occasion) -> tuple[str, str] | Deny:

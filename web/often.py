@@ -10,8 +10,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from approvals.flow.rates import Rates, network_of
-from approvals.flow.service import token_hash
-from approvals.web.session import Session, signed_in, token
+from approvals.web.session import Session, signed_in
 
 
 async def stranger(request: Request) -> None:
@@ -35,5 +34,5 @@ async def person(request: Request, session: Annotated[Session, Depends(signed_in
         TooMany: too many by this browser or this person (`rate_limited`).
     """
     web, now = request.app.state.web, time.monotonic()
-    cast("Rates", web.browsers).take(token_hash(token(request) or ""), now=now)
+    cast("Rates", web.browsers).take(str(session.by), now=now)
     cast("Rates", web.people).take(f"{session.tenant}/{session.person}", now=now)

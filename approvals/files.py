@@ -108,20 +108,18 @@ def _check_folders(path: str | Path, *, owned: bool) -> None:
     way belongs to this user or to root.
     """
     for step, direct in _steps(Path(path).absolute()):
-        if not step.is_dir():  # a link to the file itself
-            folder, found = step.parent, step.parent.stat()
-        else:
-            folder, found = step, step.stat()
-        owners = {step.lstat().st_uid, found.st_uid}
-        if owned and owners - {os.getuid(), _ROOT}:
+        found = step.stat()
+        if owned and {step.lstat().st_uid, found.st_uid} - {os.getuid(), _ROOT}:
             why = f"is reached by {step}, which belongs to another user; make it your own"
             raise FileRefusedError("folder", why)
+        if not step.is_dir():  # a link to the file itself
+            continue
         shared = not found.st_mode & stat.S_ISVTX
         if shared and found.st_mode & stat.S_IWOTH:
-            why = f"is in a folder that anybody may write; do: chmod o-w {folder}"
+            why = f"is in a folder that anybody may write; do: chmod o-w {step}"
             raise FileRefusedError("folder", why)
         if shared and direct and found.st_mode & stat.S_IWGRP:
-            why = f"is in a folder that its group may write; do: chmod g-w {folder}"
+            why = f"is in a folder that its group may write; do: chmod g-w {step}"
             raise FileRefusedError("folder", why)
 
 

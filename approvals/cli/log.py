@@ -237,12 +237,11 @@ def fetch(
             _draw_fork(folder, wrong, as_json=as_json)
             finding()
     files.replace(signed, note.encode())
-    size = whole.size
     emit(
-        {"folder": str(folder), "size": size},
+        {"folder": str(folder), "size": whole.size},
         lambda: out.print(
             plain(
-                f"{folder}: {size} leaves; nothing of it is checked yet. "
+                f"{folder}: {whole.size} leaves; nothing of it is checked yet. "
                 f"To check it: assent log check --log {folder} --log-key FILE"
             )
         ),

@@ -131,7 +131,7 @@ def _verified_frontier(tables: Tables, last: StoredCheckpoint | None, keys: Sign
 def _require_next(tables: Tables, batch: Sequence[Staged]) -> None:
     """Refuse a batch with an event that is missing, there twice, or filed under another subject."""
     lasts = tables.lasts({(staged.tenant, staged.subject) for staged in batch})
-    chains = {key: _chain_after(leaf) for key, leaf in lasts.items()}
+    chains = {key: _chain_after(key[1], leaf) for key, leaf in lasts.items()}
     for staged in batch:
         chain = chains.setdefault((staged.tenant, staged.subject), Chain())
         try:
@@ -145,8 +145,13 @@ def _require_next(tables: Tables, batch: Sequence[Staged]) -> None:
         chain.add(staged.leaf)
 
 
-def _chain_after(leaf: bytes) -> Chain:
-    chain = Chain(parse_leaf(leaf).link.seq)
+def _chain_after(subject: str, leaf: bytes) -> Chain:
+    try:
+        chain = Chain(parse_leaf(leaf).link.seq)
+    except ProofError as error:
+        raise ProofError(
+            f"the last leaf of {subject} is not an event: {error.message}", code="log_altered"
+        ) from error
     chain.add(leaf)
     return chain
 

@@ -66,6 +66,21 @@ def test_what_does_not_go_on_from_the_log_is_never_signed(
     assert found(running.service) == "log_altered"
 
 
+def test_nothing_is_added_after_a_leaf_that_is_no_event(
+    running: Running, intruder: Intruder
+) -> None:
+    request = running.opened("20.00")
+    sequence(running.service)
+    running.decide("ada", request)
+    for leaf in intruder.rows(LEAF):
+        if leaf["subject"] == request:
+            intruder.edit(LEAF, leaf, leaf=b"{}")
+    with pytest.raises(ProofError) as refused:
+        sequence(running.service)
+    assert refused.value.code == "log_altered"
+    assert found(running.service) == "log_altered"
+
+
 def test_what_a_row_says_before_its_seal_was_checked_is_not_remembered(
     running: Running, intruder: Intruder
 ) -> None:

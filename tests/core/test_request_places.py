@@ -18,6 +18,28 @@ if TYPE_CHECKING:
     from approvals.core.decision.requirement import Requirement
 
 
+class Compared(str):
+    """A name that counts how often any is compared with another."""
+
+    __slots__ = ()
+    times = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return str.__eq__(self, other)
+
+
+def test_who_may_fill_a_place_is_looked_up_and_not_searched() -> None:
+    names = [Compared(f"p{number:04}") for number in range(1_000)]
+    asked = replace(requirement("ada"), eligible=tuple(names))
+    # Equal, and not the same: only what is compared is found.
+    votes = [yes(Compared(str(name))) for name in names]
+    Compared.times = 0
+    assert all(asked.admits(vote) for vote in votes)
+    assert Compared.times <= 2 * len(names)
+
+
 def test_an_enormous_quorum_costs_nothing() -> None:
     huge = requirement("ada", "ben", quorum=10**12)
     assert assign([huge], [yes("ada"), yes("ben")]) is None

@@ -12,6 +12,7 @@ from approvals.core.decision.ceremony import Decision, StepUp
 from approvals.core.decision.quorum import assign
 from approvals.core.decision.vote import Vote
 from approvals.core.requests import progress
+from approvals.flow.transition import seats
 from tests.core.voting import CREATED, PEOPLE, after, fillable, request_for, requirement, yes
 
 if TYPE_CHECKING:
@@ -37,6 +38,14 @@ def test_who_may_fill_a_place_is_looked_up_and_not_searched() -> None:
     votes = [yes(Compared(str(name))) for name in names]
     Compared.times = 0
     assert all(asked.admits(vote) for vote in votes)
+    assert Compared.times <= 2 * len(names)
+
+
+def test_the_rules_for_everybody_who_is_asked_are_looked_up_and_not_searched() -> None:
+    names = tuple(Compared(f"p{number:04}") for number in range(1_000))
+    request = request_for(replace(requirement("ada"), eligible=names))
+    Compared.times = 0
+    assert [seat.rules for seat in seats(request)] == [("rule",)] * len(names)
     assert Compared.times <= 2 * len(names)
 
 

@@ -14,7 +14,7 @@ import pytest
 from approvals.cli import files as of_commands
 from approvals.cli.folder import read_folder
 from approvals.core.errors import AssentError
-from approvals.files import PIN, FileRefusedError, read
+from approvals.files import MOUNTED_PIN, PIN, FileRefusedError, read
 from approvals.guard.files import read_pin, read_pinned_object, read_private_object
 from approvals.keys import private
 from approvals.keys.authenticators import read_authenticators
@@ -133,6 +133,37 @@ def test_what_another_user_may_exchange_on_the_way_is_refused(
     monkeypatch.setattr(Path, "stat", of_another)
     with pytest.raises(FileRefusedError, match="belongs to another user"):
         read(path, most=1, trust=PIN)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives a file to another user")
+def test_what_really_belongs_to_another_user_on_the_way_is_refused(tmp_path: Path) -> None:
+    """As above, and the owner is the one that the system knows."""
+    another = 65_534
+    own, shared = tmp_path / "own", tmp_path / "shared"
+    (own / "folder").mkdir(parents=True)
+    shared.mkdir()
+    (own / "folder" / "pin").write_text("x")
+    (own / "folder").chmod(0o755)
+    shared.chmod(0o1777)  # as /tmp is: root's, and each moves what is theirs
+    (shared / "pin").symlink_to(own / "folder" / "pin")
+    (shared / "folder").symlink_to(own / "folder")
+    (own / "up").symlink_to("../own/folder")
+    ways = {
+        shared / "pin": shared / "pin",
+        shared / "folder" / "pin": shared / "folder",
+        shared / "folder" / ".." / "folder" / "pin": shared / "folder",
+        own / "up" / "pin": own / "up",
+        own / "folder" / "pin": own,
+    }
+    for path, foreign in ways.items():
+        assert read(path, most=1, trust=PIN) == b"x"
+        os.lchown(foreign, another, another)
+        with pytest.raises(FileRefusedError, match="belongs to another user") as refused:
+            read(path, most=1, trust=PIN)
+        assert refused.value.code == "folder"
+        # The mounted secrets of a container have the owner that its platform gives them.
+        assert read(path, most=1, trust=MOUNTED_PIN) == b"x"
+        os.lchown(foreign, 0, 0)
 
 
 def test_where_the_system_has_no_modes_files_are_read_without_them(

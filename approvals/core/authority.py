@@ -135,8 +135,8 @@ def verify_passkey(vote: Vote, people: Directory, *, place: str, past: bool = Fa
     # A click in a channel leaves nothing that can be checked without trusting the service.
     if vote.statement is None or vote.evidence is None:
         raise EvidenceError("no passkey stands behind this vote", place=place)
-    known = people.at(vote.time) if past else people
-    person = known.person(vote.approver)
+    who = vote.approver
+    person = people.person_at(who, vote.time) if past else people.person(who)
     if person is None:
         message = "this person is not in the directory" + _outdated(vote, people)
         raise EvidenceError(message, place=f"{place}.approver")
@@ -212,20 +212,23 @@ def _narrowed(requirement: Requirement, people: Directory | None, *, user: str) 
     if people is None:
         return requirement
     # Who is asked later, by escalation, is asked by the rule too.
-    named = (*requirement.approvers, *(name for _, name in requirement.escalate))
+    named = {*requirement.approvers, *(name for _, name in requirement.escalate)}
     members = frozenset[str]().union(*(people.members(name) for name in named))
     # That somebody is away is the service's word; who may ever take their place is not. The user's
     # own place is nobody's: they have none to leave.
+    away = {absent for _, absent in requirement.stand_ins} & members - {user}
+    may_stand_in = {absent: _stand_ins(people, absent) for absent in away}
     entitled = members | {
         stand_in
         for stand_in, absent in requirement.stand_ins
-        if absent in members and absent != user and _may_stand_in(people, stand_in, absent)
+        if absent in away and stand_in in may_stand_in[absent]
     }
     return replace(
         requirement, eligible=tuple(person for person in requirement.eligible if person in entitled)
     )
 
 
-def _may_stand_in(people: Directory, stand_in: str, absent: str) -> bool:
+def _stand_ins(people: Directory, absent: str) -> frozenset[str]:
+    """All who may ever take this person's place."""
     person = people.person(absent)
-    return person is not None and stand_in in person.stand_ins
+    return frozenset() if person is None else frozenset(person.stand_ins)

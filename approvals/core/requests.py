@@ -191,7 +191,7 @@ def cast(request: Request, vote: Vote, *, now: int) -> Request:
     """
     _must_be_open(request, now=now)
     requirements = request.document.requirements
-    asked = [requirement for requirement in requirements if vote.approver in requirement.eligible]
+    asked = [requirement for requirement in requirements if requirement.asks(vote.approver)]
     # The requester's own user is refused even where a requirement lists them: self-approval.
     if not asked or vote.approver == request.document.user:
         raise TransitionError("this person is not asked", code="not_eligible")

@@ -53,7 +53,7 @@ def seats(request: Request) -> list[Seat]:
     """Everyone who is asked about the request, with the rules for which."""
     requirements = request.document.requirements
     return [
-        Seat(person, tuple(each.rule for each in requirements if person in each.eligible))
+        Seat(person, tuple(each.rule for each in requirements if each.asks(person)))
         for person in asked(request)
     ]
 

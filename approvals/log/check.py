@@ -11,6 +11,9 @@
        file. This, and only this, shows a log that was cut off, forked or restored from a backup
        together with all of its checkpoints.
     6. The last checkpoint covers every leaf.
+    7. The time beside a checkpoint is not signed. It is not later than both the clock, where the
+       caller gives it, and every leaf that the checkpoint covers: a service that believes it would
+       take the right time for one that was set back.
 
 It reads each leaf once, a few at a time, so memory does not grow with the log.
 """
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
 CHUNK: Final = 4 * TILE_WIDTH
 MOST_FINDINGS: Final = 200
 MAX_OPENING: Final = 16 * 1024 * 1024
+_APART: Final = 60
+"""Seconds by which clocks may differ that are right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,7 @@ class _Claim:
     root: bytes
     place: str
     code: str
+    created: int = 0
 
 
 def check(
@@ -101,9 +107,12 @@ def check(
     *,
     vkeys: Sequence[str],
     remembered: Sequence[str] = (),
+    now: int | None = None,
     advance: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Check the log against `vkeys` and the `remembered` checkpoints (signed notes).
+
+    `now` is the time, without which the times of checkpoints are not checked.
 
     It may run while the log grows: it then covers the log up to the checkpoint it found first.
     `advance` is told, as it reads on, how many leaves it has read and of how many.
@@ -120,6 +129,8 @@ def check(
         walk = _Walk(tables, size, findings, advance)
         for claim in claims:
             walk.compare(claim)
+            if now is not None:
+                walk.compare_time(claim, now)
         walk.to(size)
     return Report(
         size=size,
@@ -144,6 +155,7 @@ class _Walk:
     ) -> None:
         self.frontier = Frontier()
         self.unopened = 0
+        self._newest = 0
         self._tables = tables
         self._size = size
         self._findings = findings
@@ -164,6 +176,17 @@ class _Walk:
         if not self._broken and self.frontier.root() != claim.root:
             self._findings.add(
                 claim.code, claim.place, f"the first {claim.size} leaves do not hash to its root"
+            )
+
+    def compare_time(self, claim: _Claim, now: int) -> None:
+        """7. Hold the time beside a checkpoint to the clock and to the leaves up to it."""
+        ahead = claim.created - max(now, self._newest)
+        if ahead > _APART:
+            self._findings.add(
+                "checkpoint_time",
+                claim.place,
+                f"its row says that it was made {ahead} seconds later than the clock and the "
+                "leaves say: if the clock is right, run `assent log repair-clock`",
             )
 
     def to(self, size: int) -> None:
@@ -210,6 +233,7 @@ class _Walk:
         except AssentError as error:
             self._findings.add("leaf_malformed", place, error.message)
             return
+        self._newest = max(self._newest, event.time)
         if event.tenant != leaf.tenant:
             self._findings.add(
                 "leaf_tenant", place, f"filed under {leaf.tenant!r}, but of {event.tenant!r}"
@@ -268,7 +292,7 @@ class _Stored:
             self.count += 1
             place = f"checkpoint {stored.size}"
             self._check_signed(stored, place)
-            yield _Claim(stored.size, stored.root, place, "checkpoint_root")
+            yield _Claim(stored.size, stored.root, place, "checkpoint_root", stored.created)
 
     def _check_signed(self, stored: StoredCheckpoint, place: str) -> None:
         try:

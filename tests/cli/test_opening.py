@@ -20,6 +20,7 @@ from approvals.flow.granting.consume import consume
 from approvals.flow.integrity.rounds import sequence
 from approvals.flow.people import retire, signin
 from approvals.flow.people.accounts import log_linked
+from approvals.keys.mark import Mark
 from approvals.store.accounts import Account
 from tests.service import TARGET, Peopled, caller_of
 
@@ -378,3 +379,27 @@ def test_a_clock_before_the_keys_is_refused(assent: Shell, monkeypatch: pytest.M
         patch.setattr("time.time", lambda: float(real - 3600))
         ended = assent("people", "invite", "ada", "--json")
     assert ended.error["code"] == "clock_backwards"
+
+
+def test_a_restore_that_was_interrupted_is_accepted_with_the_same_words_again(
+    assent: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose passkeys ended before the interruption has none left, and is named again."""
+    put_back(assent)
+    decision = ("--end-passkeys", "ada")
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(Mark, "accept", _broken_off)
+        assert accept(assent, *decision).code != 0
+    with local.service(assent.home, checked=False) as service:
+        assert passkeys_of(service, "ada") == []
+    refused(assent, "database_changed")
+    stranger = accept(assent, *decision, "--end-passkeys", "adda")
+    assert (stranger.code, stranger.error["code"]) == (2, "unknown_person")
+    done = accept(assent, *decision)
+    assert (done.code, done.document["accepted"]) == (0, True)
+    with local.service(assent.home) as service:
+        assert (len(passkeys_of(service, "ada")), len(passkeys_of(service, "ben"))) == (0, 1)
+
+
+def _broken_off(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -9,13 +9,14 @@ import pytest
 
 from approvals.core import directory as directories
 from approvals.core import jws
-from approvals.core.directory import Approver, Directory
+from approvals.core.directory import OVERLAP, Approver, Directory, FormerKey, FormerPlace
 from approvals.core.errors import Invalid, JwsError
-from tests.company import Company, enrolled, make_signing_key
+from tests.company import NOW, Company, enrolled, make_signing_key
 from tests.softkey import SoftKey
 
 COMPANY = Company()
 DIRECTORY = COMPANY.directory
+DAY = 86_400
 
 
 def with_people(*people: Approver) -> Directory:
@@ -43,6 +44,46 @@ def test_members_are_a_groups_or_the_person_named() -> None:
     assert DIRECTORY.members("managers") == {"ben", "cleo"}
     assert DIRECTORY.members("dora") == {"dora"}
     assert DIRECTORY.members("nobody") == frozenset()
+
+
+def test_the_members_of_a_group_are_looked_up_and_not_searched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Approver, "groups", property(lambda _: pytest.fail("everybody was read")))
+    assert DIRECTORY.members("finance") == {"ada", "ben"}
+
+
+@pytest.mark.parametrize(
+    ("time", "ada", "emil"),
+    [
+        (0, None, (("finance",), 0)),
+        (NOW - DAY, (("managers",), 2), (("finance",), 1)),
+        (NOW - OVERLAP - 1, (("managers",), 2), (("finance",), 1)),
+        (NOW, (("finance", "managers"), 2), (("finance",), 1)),
+        (NOW + OVERLAP, (("finance", "managers"), 1), None),
+        (NOW + OVERLAP + 1, (("finance",), 1), None),
+    ],
+)
+def test_one_person_of_the_past_is_who_they_are_among_all_of_the_past(
+    time: int, ada: tuple[tuple[str, ...], int] | None, emil: tuple[tuple[str, ...], int] | None
+) -> None:
+    changed = replace(
+        DIRECTORY,
+        people=(replace(DIRECTORY.people[0], since=NOW), *DIRECTORY.people[1:]),
+        former_people=(
+            FormerPlace(id="ada", groups=("managers",), stand_ins=(), since=NOW - DAY, until=NOW),
+            FormerPlace(id="emil", groups=("finance",), stand_ins=(), since=0, until=NOW - 1),
+        ),
+        former_keys=(
+            FormerKey(person="emil", key=enrolled(SoftKey("emil")), until=NOW),
+            FormerKey(person="ada", key=replace(enrolled(SoftKey("old")), since=0), until=NOW),
+        ),
+    )
+    then = changed.at(time)
+    for person, held in (("ada", ada), ("emil", emil), ("nobody", None)):
+        found = changed.person_at(person, time)
+        assert found == then.person(person)
+        assert (None if found is None else (found.groups, len(found.keys))) == held
 
 
 def test_people_and_keys_are_found_by_their_ids() -> None:

@@ -15,6 +15,7 @@ from approvals.core import directory as directories
 from approvals.core import receipt as receipts
 from approvals.core.calls import call_hash
 from approvals.core.decision.ceremony import StepUp
+from approvals.core.directory import Directory
 from approvals.core.evidence_file import EvidenceFile
 from approvals.core.history.events import EventType
 from approvals.core.tlog import checkpoint
@@ -81,6 +82,30 @@ def test_other_endings_hold_too(file: EvidenceFile) -> None:
 
 def test_a_file_reads_back_as_itself() -> None:
     assert EvidenceFile.from_document(json.loads(RAW)) == WHOLE
+
+
+def test_a_vote_of_the_past_is_looked_up_and_everybody_of_the_past_only_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Would catch a stranger's file of many votes, each of which reads a large directory."""
+    times: list[int] = []
+    real = Directory.at
+
+    def counted(people: Directory, time: int) -> Directory:
+        times.append(time)
+        return real(people, time)
+
+    monkeypatch.setattr(Directory, "at", counted)
+    findings = check(replace(WHOLE, votes=WHOLE.votes * 20))
+    assert all(found.ok for found in findings if found.step.startswith("votes"))
+    assert len(times) == 1  # for the places of its approval
+
+
+def test_a_request_that_asks_more_than_an_approval_can_hold_is_refused() -> None:
+    asked = replace(TWO_FROM_FINANCE, eligible=tuple(f"p{number:06}" for number in range(40_000)))
+    assert WHOLE.request is not None
+    request = replace(WHOLE.request, requirements=(asked,))
+    assert failures(replace(WHOLE, request=request))["request"] == "request.requirements"
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,41 @@ from approvals.core.decision.ceremony import Decision, StepUp
 from approvals.core.decision.quorum import assign
 from approvals.core.decision.vote import Vote
 from approvals.core.requests import progress
+from approvals.flow.transition import seats
 from tests.core.voting import CREATED, PEOPLE, after, fillable, request_for, requirement, yes
 
 if TYPE_CHECKING:
     from approvals.core.decision.requirement import Requirement
+
+
+class Compared(str):
+    """A name that counts how often any is compared with another."""
+
+    __slots__ = ()
+    times = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return str.__eq__(self, other)
+
+
+def test_who_may_fill_a_place_is_looked_up_and_not_searched() -> None:
+    names = [Compared(f"p{number:04}") for number in range(1_000)]
+    asked = replace(requirement("ada"), eligible=tuple(names))
+    # Equal, and not the same: only what is compared is found.
+    votes = [yes(Compared(str(name))) for name in names]
+    Compared.times = 0
+    assert all(asked.admits(vote) for vote in votes)
+    assert Compared.times <= 2 * len(names)
+
+
+def test_the_rules_for_everybody_who_is_asked_are_looked_up_and_not_searched() -> None:
+    names = tuple(Compared(f"p{number:04}") for number in range(1_000))
+    request = request_for(replace(requirement("ada"), eligible=names))
+    Compared.times = 0
+    assert [seat.rules for seat in seats(request)] == [("rule",)] * len(names)
+    assert Compared.times <= 2 * len(names)
 
 
 def test_an_enormous_quorum_costs_nothing() -> None:

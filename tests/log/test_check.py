@@ -10,6 +10,7 @@ import pytest
 
 from approvals.core import b64
 from approvals.core.errors import ProofError
+from approvals.core.history.events import parse_leaf
 from approvals.core.merkle import leaf_hash, root
 from approvals.core.tlog.checkpoint import Checkpoint, sign_checkpoint
 from approvals.core.tlog.leaves import StoredCheckpoint
@@ -176,6 +177,29 @@ def test_an_edited_checkpoint_is_found_and_named(store: MemoryStore, size: int) 
         ("checkpoint_altered", f"checkpoint {size}"),
         ("checkpoint_root", f"checkpoint {size}"),
     }
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_time_beside_a_checkpoint_that_neither_a_leaf_nor_the_clock_has_reached_is_found(
+    store: MemoryStore, size: int
+) -> None:
+    def late(created: int, now: int) -> set[tuple[str, str]]:
+        store.rows.edit_checkpoint(size, created=created)
+        report = check(store, vkeys=[SIGNER.vkey], now=now)
+        assert all("assent log repair-clock" in found.message for found in report.findings)
+        return {(found.code, found.place) for found in report.findings}
+
+    newest = max(
+        parse_leaf(store.rows.leaf[index].leaf).time for index in range(size)
+    )  # of the leaves that this checkpoint covers
+    found = {("checkpoint_time", f"checkpoint {size}")}
+    for created, stored in list(store.rows.checkpoint.items()):
+        store.rows.checkpoint[created] = dataclasses.replace(stored, created=0)
+    assert late(newest + 10_000_000, now=newest) == found
+    assert late(newest + 10_000_000, now=newest + 9_000_000) == found
+    assert late(newest + 10_000_000, now=newest + 10_000_000) == set()
+    # The clock was ahead when the events happened: the leaves say so too.
+    assert late(newest, now=newest - 86_400) == set()
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -217,7 +218,10 @@ def test_a_slow_answer_makes_time_late_and_never_early(
 
 
 def test_what_a_clock_that_was_ahead_recorded_is_repaired_and_logged(
-    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     running = start(tmp_path, database_url, people=())
     sequence(running.service)
@@ -231,7 +235,10 @@ def test_what_a_clock_that_was_ahead_recorded_is_repaired_and_logged(
 
     monkeypatch.setenv("ASSENT_HOME", str(running.service.settings.home))
     monkeypatch.setenv("ASSENT_DATABASE", database_url)
-    assert run(["log", "check", "--json"]) == 0  # reading is not refused
+    assert run(["log", "check", "--json"]) == 1  # reading is not refused, and says what is wrong
+    (wrong,) = json.loads(capsys.readouterr().out)["findings"]
+    assert wrong["code"] == "checkpoint_time"
+    assert "repair-clock" in wrong["message"]
     reopened = open_store(database_url, mac=running.service.keys.seal)
     with pytest.raises(Unavailable) as error:
         put(reopened, 1)
@@ -239,6 +246,7 @@ def test_what_a_clock_that_was_ahead_recorded_is_repaired_and_logged(
     reopened.close()
 
     assert run(["log", "repair-clock", "--reason", "NTP was off", "--json"]) == 0
+    assert run(["log", "check", "--json"]) == 0
     again = open_store(database_url, mac=running.service.keys.seal)
     put(again, 1)
     with again.read() as tx:

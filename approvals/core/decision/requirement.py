@@ -6,7 +6,7 @@ whoever verifies reads it: also who fills a place for somebody else who is away.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from approvals.core import documents
@@ -48,19 +48,28 @@ class Requirement:
     step_up: StepUp
     escalate: tuple[tuple[int, str], ...] = ()
     stand_ins: tuple[tuple[str, str], ...] = ()
+    _eligible: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Somebody else's file may name many and hold many votes: each is looked up.
+        object.__setattr__(self, "_eligible", frozenset(self.eligible))
+
+    def asks(self, person: str) -> bool:
+        """Whether this person is eligible."""
+        return person in self._eligible
 
     def admits(self, vote: Vote) -> bool:
         """Whether this vote may fill a place here."""
         return (
             vote.decision is Decision.APPROVE
-            and vote.approver in self.eligible
+            and self.asks(vote.approver)
             and vote.step_up.covers(self.step_up)
         )
 
     def among(self, members: Collection[str]) -> frozenset[str]:
         """Those eligible who are among these people or stand in for one of them."""
         standing = (stand_in for stand_in, absent in self.stand_ins if absent in members)
-        return frozenset(self.eligible) & {*members, *standing}
+        return self._eligible & {*members, *standing}
 
     def document(self) -> dict[str, Json]:
         """The JSON form."""

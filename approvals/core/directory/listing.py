@@ -27,7 +27,7 @@ from approvals.core.directory.entries import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from approvals.core.canonical import Json
 
@@ -47,6 +47,14 @@ _DIRECTORY: Mapping[str, tuple[type, ...]] = {
 _FORMER: Mapping[str, tuple[type, ...]] = {"people": (list,), "keys": (list,)}
 
 
+@dataclass(frozen=True, slots=True)
+class _Former:
+    """What one person had before."""
+
+    places: list[FormerPlace] = field(default_factory=list)
+    keys: list[FormerKey] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Directory:
     """Who may approve in one tenant of one service, as of `issued`, and who could before.
@@ -64,6 +72,8 @@ class Directory:
     former_people: tuple[FormerPlace, ...] = ()
     former_keys: tuple[FormerKey, ...] = ()
     _by_id: Mapping[str, Approver] = field(init=False, repr=False, compare=False)
+    _by_group: Mapping[str, frozenset[str]] = field(init=False, repr=False, compare=False)
+    _former: Mapping[str, _Former] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         by_id: dict[str, Approver] = {}
@@ -91,6 +101,8 @@ class Directory:
             if any(group in by_id for group in person.groups):
                 documents.refuse(f"directory.people[{index}].groups", "a group named like a person")
         object.__setattr__(self, "_by_id", by_id)
+        object.__setattr__(self, "_by_group", _by_group(self.people))
+        object.__setattr__(self, "_former", _former(self.former_people, self.former_keys))
 
     def person(self, person_id: str) -> Approver | None:
         """The person of that id."""
@@ -100,39 +112,38 @@ class Directory:
         """The ids of the persons in a group, or of the one person named."""
         if name in self._by_id:
             return frozenset((name,))
-        return frozenset(person.id for person in self.people if name in person.groups)
+        return self._by_group.get(name, frozenset())
+
+    def person_at(self, person_id: str, time: int) -> Approver | None:
+        """The person of that id with the places and passkeys that they held at `time`."""
+        now = self._by_id.get(person_id)
+        former = self._former.get(person_id, _Former())
+        places: list[FormerPlace | Approver] = [
+            place for place in former.places if place.held_at(time)
+        ]
+        keys = [ended.key for ended in former.keys if ended.held_at(time)]
+        if now is not None:
+            keys = [key for key in now.keys if key.since <= time] + keys
+            if now.since - OVERLAP <= time:
+                places.append(now)
+        if not places:
+            return None
+        # Who changed places in that very moment had both.
+        places.reverse()
+        return Approver(
+            id=person_id,
+            groups=tuple(dict.fromkeys(group for place in places for group in place.groups)),
+            stand_ins=tuple(dict.fromkeys(other for place in places for other in place.stand_ins)),
+            keys=tuple(keys),
+            since=places[0].since,
+        )
 
     def at(self, time: int) -> Directory:
         """The directory of those who held places and passkeys at `time`, and of nobody else."""
-        places = [place for place in self.former_people if place.held_at(time)] + [
-            FormerPlace(
-                id=person.id,
-                groups=person.groups,
-                stand_ins=person.stand_ins,
-                since=person.since,
-                until=time,
-            )
-            for person in self.people
-            if person.since - OVERLAP <= time
-        ]
-        keys: dict[str, list[EnrolledKey]] = {}
-        for person in self.people:
-            keys[person.id] = [key for key in person.keys if key.since <= time]
-        for ended in self.former_keys:
-            if ended.held_at(time):
-                keys.setdefault(ended.person, []).append(ended.key)
-        found: dict[str, Approver] = {}
-        for place in places:
-            other = found.get(place.id)
-            # Who changed places in that very moment had both.
-            found[place.id] = Approver(
-                id=place.id,
-                groups=_both(place.groups, () if other is None else other.groups),
-                stand_ins=_both(place.stand_ins, () if other is None else other.stand_ins),
-                keys=tuple(keys.get(place.id, ())),
-                since=place.since,
-            )
-        return replace(self, people=tuple(found.values()), former_people=(), former_keys=())
+        everybody = dict.fromkeys((*self._former, *self._by_id))
+        found = (self.person_at(person_id, time) for person_id in everybody)
+        people = tuple(person for person in found if person is not None)
+        return replace(self, people=people, former_people=(), former_keys=())
 
     def document(self) -> dict[str, Json]:
         """The JSON form."""
@@ -186,5 +197,18 @@ class Directory:
         )
 
 
-def _both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
-    return (*one, *(name for name in other if name not in one))
+def _by_group(people: Sequence[Approver]) -> dict[str, frozenset[str]]:
+    grouped: dict[str, set[str]] = {}
+    for person in people:
+        for group in person.groups:
+            grouped.setdefault(group, set()).add(person.id)
+    return {group: frozenset(members) for group, members in grouped.items()}
+
+
+def _former(places: Sequence[FormerPlace], keys: Sequence[FormerKey]) -> dict[str, _Former]:
+    former: dict[str, _Former] = {}
+    for place in places:
+        former.setdefault(place.id, _Former()).places.append(place)
+    for ended in keys:
+        former.setdefault(ended.person, _Former()).keys.append(ended)
+    return former

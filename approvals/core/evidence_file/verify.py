@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from approvals.core import authority, canonical, display, documents, jws, sizes
 from approvals.core import directory as directories
 from approvals.core import receipt as receipts
-from approvals.core.approval import MAX_LIFE, MAX_SKEW, REQUEST, TOKEN_TYPE, Approval, Basis
+from approvals.core.approval import MAX_LIFE, MAX_SKEW, REQUEST, TOKEN_TYPE, Approval, Basis, fits
 from approvals.core.calls import ACTION_TYPE, ToolCall, call_hash
 from approvals.core.decision.ceremony import StepUp
 from approvals.core.errors import ApprovalRejected, AssentError, EvidenceError, JwsError, ProofError
@@ -198,6 +198,10 @@ class _Audit:
             return "nobody was asked"
         if request.call_hash != hashed:
             raise EvidenceError("about another call", place="request.call_hash")
+        if not fits(request.requirements):  # the service would have denied the call
+            raise EvidenceError(
+                "asks more people than an approval can hold", place="request.requirements"
+            )
         self._request = request
         count = len(request.requirements)
         asked = f"{count} requirement" + ("" if count == 1 else "s")

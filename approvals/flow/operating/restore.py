@@ -172,10 +172,13 @@ def checked(
     """
     marked = service.mark.marked
     own = [marked.note] if marked is not None and marked.note else []
+    with service.store.read() as tx:
+        now = tx.now
     report = log.check(
         service.store,
         vkeys=[service.keys.vkey],
         remembered=[*remembered, *own],
+        now=now,
         advance=advance,
     )
     if report.ok:

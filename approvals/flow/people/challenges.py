@@ -2,6 +2,9 @@
 
 What is signed is the digest of a document that names the purpose. The browser is given the document
 with the challenge, and the page's script computes the digest again before it asks the passkey.
+
+The browser answers with the id that it was given, which is a secret: the database has its hash. So
+whoever reads a challenge there cannot answer it.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ from approvals.core import b64, canonical
 from approvals.core.decision import ceremony
 from approvals.core.decision.occasion import Occasion, Purpose
 from approvals.core.errors import Conflict
-from approvals.flow.service import new_occasion
+from approvals.core.history.events import USE
+from approvals.flow.service import new_occasion, token_hash
 from approvals.store.people import Ceremony as StoredCeremony
 
 if TYPE_CHECKING:
@@ -107,7 +111,7 @@ def _remember(
 ) -> Given:
     tx.people.open_ceremony(
         StoredCeremony(
-            id=given.id,
+            id=stored_id(given.id),
             tenant=tenant,
             kind=purpose.value,
             person=person,
@@ -120,6 +124,11 @@ def _remember(
     return given
 
 
+def stored_id(told: str) -> str:
+    """By which id a challenge is stored and logged, of the id that its browser was told."""
+    return USE + token_hash(told)
+
+
 def take(tx: Tx, ceremony_id: str, purpose: Purpose) -> StoredCeremony:
     """Take a challenge that was given for this purpose.
 
@@ -130,9 +139,10 @@ def take(tx: Tx, ceremony_id: str, purpose: Purpose) -> StoredCeremony:
             decision `statement_used`).
     """
     # Before the challenge is locked: an activation ends the challenges of who leaves.
-    if (tenant := tx.people.tenant_of_ceremony(ceremony_id)) is not None:
+    stored = stored_id(ceremony_id)
+    if (tenant := tx.people.tenant_of_ceremony(stored)) is not None:
         tx.bundles.hold(tenant)
-    taken = tx.people.take_ceremony(ceremony_id, kind=purpose.value, now=tx.now)
+    taken = tx.people.take_ceremony(stored, kind=purpose.value, now=tx.now)
     if taken is None:
         raise stale(purpose)
     return taken

@@ -66,7 +66,10 @@ class InvitationRow(SealedRow, table=True):
 
 
 class CeremonyRow(SealedRow, table=True):
-    """A challenge given to a browser: taken once, before it expires, for what it was made for."""
+    """A challenge given to a browser: taken once, before it expires, for what it was made for.
+
+    `id` is a hash of the id that the browser was told and answers with.
+    """
 
     __tablename__ = "ceremony"
     id: str = Field(primary_key=True)

@@ -63,8 +63,12 @@ def give(
     tenant: str,
     person: str | None = None,
     subject: str | None = None,
+    after: bytes | None = None,
 ) -> Given:
-    """Make and remember a challenge that decides nothing."""
+    """Make and remember a challenge that decides nothing.
+
+    `after` is the last of the person's events until now, where the challenge enrols a passkey.
+    """
     occasion = Occasion(
         purpose=purpose,
         origin=service.settings.origin,
@@ -82,6 +86,7 @@ def give(
         person=person,
         subject=subject,
         expires=occasion.exp,
+        after=after,
     )
 
 
@@ -108,6 +113,7 @@ def _remember(
     person: str | None,
     subject: str | None,
     expires: int,
+    after: bytes | None = None,
 ) -> Given:
     tx.people.open_ceremony(
         StoredCeremony(
@@ -119,6 +125,7 @@ def _remember(
             challenge=given.challenge,
             statement=given.statement,
             expires=expires,
+            after=after,
         )
     )
     return given

@@ -85,6 +85,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("person", sa.String(), nullable=True),
         sa.Column("subject", sa.String(), nullable=True),
+        sa.Column("after", sa.LargeBinary(), nullable=True),
         sa.Column("challenge", sa.LargeBinary(), nullable=False),
         sa.Column("statement", sa.Text(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),

@@ -115,6 +115,11 @@ class Accounts:
             ),
             execution_options={"synchronize_session": "fetch"},
         )
+        self.end_codes(tenant=tenant, person=person)
+        return found
+
+    def end_codes(self, *, tenant: str, person: str) -> None:
+        """End a person's open codes."""
         codes = sound(
             self._session,
             select(LinkCodeRow)
@@ -127,7 +132,6 @@ class Accounts:
             .with_for_update(),
         )
         change(self._session, *codes, state="replaced")
-        return found
 
     def who(self, *, channel: str, team: str, account: str) -> Account | None:
         """The person of a chat account."""

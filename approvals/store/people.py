@@ -32,7 +32,10 @@ class Invitation:
 
 @dataclass(frozen=True, slots=True)
 class Ceremony:
-    """A challenge that was given out, and what for; `statement` is what it is the digest of."""
+    """A challenge that was given out, and what for; `statement` is what it is the digest of.
+
+    `after` is the last of its person's events before it, where it enrols a passkey.
+    """
 
     id: str
     tenant: str
@@ -42,6 +45,7 @@ class Ceremony:
     challenge: bytes
     statement: str
     expires: int
+    after: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +192,7 @@ class People:
             challenge=row.challenge,
             statement=row.statement,
             expires=row.expires,
+            after=row.after,
         )
 
     def outlived(self, *, now: int) -> bool:

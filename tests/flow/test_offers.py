@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
 
 from approvals.core.decision.occasion import Purpose
-from approvals.core.errors import AssentError
+from approvals.core.errors import AssentError, Conflict
 from approvals.flow.deciding import look
 from approvals.flow.integrity.rounds import sequence
 from approvals.flow.operating.activate import activate
 from approvals.flow.operating.restore import Ending, accept, checked
-from approvals.flow.people import enrol, linking, proof
+from approvals.flow.people import enrol, linking, passkeys, proof
+from approvals.flow.people.challenges import stored_id
 from approvals.store.rows.people import CeremonyRow, HandleRow, InvitationRow, LinkCodeRow
 from tests.flow.lives import WITHOUT_ADA
 from tests.flow.put_back import another_process
@@ -103,10 +105,10 @@ def further(running: Running) -> Ceremony:
 def test_a_challenge_gives_one_passkey(running: Running, intruder: Intruder) -> None:
     here, session = running.service, running.session("ada")
     given = further(running)
-    (before,) = (row for row in intruder.rows(CEREMONY) if row["id"] == given.id)
+    (before,) = (row for row in intruder.rows(CEREMONY) if row["id"] == stored_id(given.id))
     enrol.finish_further(here, session, given.id, SoftKey("second").register(given.options))
     for row in intruder.rows(CEREMONY):
-        if row["id"] == given.id:
+        if row["id"] == stored_id(given.id):
             intruder.delete(CEREMONY, row)
     intruder.insert(CEREMONY, before)
     thief = SoftKey("thief").register(given.options)
@@ -118,16 +120,110 @@ def test_a_challenge_from_before_a_loss_gives_none(
     running: Running, intruder: Intruder, later: Callable[[int], None]
 ) -> None:
     given = further(running)
-    (before,) = (row for row in intruder.rows(CEREMONY) if row["id"] == given.id)
+    (before,) = (row for row in intruder.rows(CEREMONY) if row["id"] == stored_id(given.id))
     later(2)
     running.enrol("ada", replaces=True, seed="new")
     for row in intruder.rows(CEREMONY):
-        if row["id"] == given.id:
+        if row["id"] == stored_id(given.id):
             intruder.delete(CEREMONY, row)
     intruder.insert(CEREMONY, before)
     thief = SoftKey("thief").register(given.options)
     now = running.session("ada")
     altered(lambda: enrol.finish_further(running.service, now, given.id, thief))
+
+
+def test_nothing_in_the_database_answers_a_challenge(running: Running, intruder: Intruder) -> None:
+    """Somebody reads the rows and has a stolen session, while the person is on their way."""
+    here, session = running.service, running.session("ada")
+    given = further(running)
+    (row,) = (
+        row for row in intruder.rows(CEREMONY) if (row["person"], row["state"]) == ("ada", "open")
+    )
+    (handle,) = (row["handle"] for row in intruder.rows(HANDLE) if row["person"] == "ada")
+    options = passkeys.creation_options(
+        here.settings,
+        challenge=row["challenge"],
+        handle=handle,
+        name="ada",
+        display_name="Ada",
+        known=(),
+    )
+    thief = SoftKey("thief").register(options)
+    for known in (value for value in row.values() if isinstance(value, str)):
+        assert given.id not in known
+        with pytest.raises(Conflict, match="start again"):
+            enrol.finish_further(here, session, known, thief)
+    assert len(look.passkeys(here, session)) == 1
+    enrol.finish_further(here, session, given.id, SoftKey("second").register(given.options))
+    assert len(look.passkeys(here, session)) == 2
+
+
+@pytest.mark.parametrize("how", ["replaced", "restored"])
+def test_a_challenge_ends_with_what_its_person_had_in_the_same_second(
+    running: Running, intruder: Intruder, how: str
+) -> None:
+    given = further(running)
+    (before,) = (row for row in intruder.rows(CEREMONY) if row["id"] == stored_id(given.id))
+    with ended(running, how):
+        for row in intruder.rows(CEREMONY):
+            if row["id"] == stored_id(given.id):
+                intruder.delete(CEREMONY, row)
+        intruder.insert(CEREMONY, before)
+        assert found(running.service) == {"row_differs"}
+        running.sign_in("ada")
+        thief, now = SoftKey("thief").register(given.options), running.session("ada")
+        altered(lambda: enrol.finish_further(running.service, now, given.id, thief))
+
+
+@contextlib.contextmanager
+def ended(running: Running, how: str) -> Iterator[None]:
+    """All that Ada was given until now ends, in one of two ways."""
+    sequence(running.service)
+    with another_process(running) as shell:
+        if how == "replaced":
+            running.enrol("ada", replaces=True, seed="new")
+        else:
+            accept(shell, reason="the disk failed", ending=Ending())
+        yield
+
+
+def code(running: Running) -> str:
+    here, session = running.service, running.session("ada")
+    asked = proof.ask(here, session, purpose=Purpose.LINK)
+    answer = running.passkeys["ada"].authenticate(asked.options)
+    return linking.start_link(here, session, "slack", asked.id, answer).code
+
+
+def link(running: Running, given: str, account: str) -> str:
+    return linking.finish_link(
+        running.service, channel="slack", team="T1", account=account, code=given
+    )
+
+
+def test_only_the_newest_code_links(running: Running, intruder: Intruder) -> None:
+    first = code(running)
+    before = intruder.rows(CODE)
+    second = code(running)
+    for row in intruder.rows(CODE):
+        if row["code_hash"] == before[0]["code_hash"]:
+            intruder.edit(CODE, row, **before[0])
+    assert found(running.service) == {"row_differs"}
+    altered(lambda: link(running, first, "U2"))
+    assert link(running, second, "U1") == "ada"
+
+
+@pytest.mark.parametrize("how", ["replaced", "restored"])
+def test_a_code_ends_with_what_its_person_had(
+    running: Running, intruder: Intruder, how: str
+) -> None:
+    given = code(running)
+    before = intruder.rows(CODE)
+    with ended(running, how):
+        with pytest.raises(Conflict):
+            link(running, given, "U2")
+        intruder.put_back(CODE, before)
+        assert found(running.service) == {"row_differs"}
+        altered(lambda: link(running, given, "U2"))
 
 
 def test_a_code_links_one_account(running: Running, intruder: Intruder) -> None:

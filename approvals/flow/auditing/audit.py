@@ -7,7 +7,7 @@
    tells of (`row_unlogged`). Events that cannot have happened so are findings too (`chain`,
    `impossible`).
 3. What nothing but a row tells of is held against the events that end it: an open challenge that
-   was answered, a code that was used, a browser that signed out (`row_differs`).
+   was answered, a code that was used or replaced, a browser that signed out (`row_differs`).
 4. Counters are counted again (`row_differs`).
 
 All of it is read from one snapshot, so what happens meanwhile is no difference. A few subjects are
@@ -26,12 +26,14 @@ import orjson
 
 from approvals import log
 from approvals.core import b64
+from approvals.core.decision.occasion import Purpose
 from approvals.core.errors import ProofError
 from approvals.core.history.events import EventType
 from approvals.core.history.rebuild import Followed, follow
 from approvals.flow.auditing.compare import differing, of_document, of_token, texts_of_document
 from approvals.flow.auditing.contents import Expected, Uses, expect, used
 from approvals.flow.auditing.tally import recount
+from approvals.flow.knowing.logged import open_code, still_enrols
 from approvals.flow.knowing.logged import opened as read_opening
 from approvals.flow.knowing.subjects import session_subject, subject_of
 from approvals.store.records import place
@@ -213,28 +215,38 @@ class _Audit:
                     )
 
     def _ended_by_people(self) -> None:
-        """No code is open that linked an account, no challenge that enrolled a passkey."""
-        for table, name, key in (
-            ("link_code", "code", "code_hash"),
-            ("ceremony", "ceremony", "id"),
-        ):
+        """No challenge is open that enrols nobody any more, no code that links no account."""
+        for table in ("link_code", "ceremony"):
             for record in self.tx.records.every(table):
                 values = record.values
                 if not record.sound or values["state"] != "open" or values["person"] is None:
                     continue
-                handle = self.tx.passkeys.known_handle(
-                    tenant=values["tenant"], person=values["person"]
-                )
-                if handle is None:
+                if table == "ceremony" and values["kind"] != Purpose.ENROL.value:
                     continue
-                subject = subject_of(handle)
-                told = self.tx.chains.unheld(tenant=values["tenant"], subjects=[subject])[subject]
-                if any(read_opening(each).get(name) == values[key] for each in told.openings):
+                if not self._still_given(record):
                     self.found(
                         "row_differs",
                         record.place,
-                        "state is 'open', the log tells that it was used",
+                        "state is 'open', the log tells that it was used or ended",
                     )
+
+    def _still_given(self, record: Record) -> bool:
+        values = record.values
+        tenant = values["tenant"]
+        handle = self.tx.passkeys.known_handle(tenant=tenant, person=values["person"])
+        if handle is None:
+            return False  # its person left
+        subject = subject_of(handle)
+        told = self.tx.chains.unheld(tenant=tenant, subjects=[subject])[subject]
+        try:
+            followed = follow(told.leaves)
+            opened = [read_opening(each) for each in told.openings]
+        except (ProofError, ValueError, KeyError, TypeError):
+            return True  # found above
+        events = list(zip(followed.events, opened, strict=True))
+        if record.table == "link_code":
+            return bool(open_code(events, channel=values["channel"]) == values["code_hash"])
+        return still_enrols(events, values["id"], after=values["after"], head=followed.head)
 
     # -- 4 ----------------------------------------------------------------------------------
 

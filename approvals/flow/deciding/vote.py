@@ -147,7 +147,7 @@ def finish(
             service,
             tx,
             assertion,
-            ceremony_id=ceremony_id,
+            ceremony_id=taken.id,
             enrolled=enrolled,
             statement=statement,
             reason=reason or None,

@@ -29,7 +29,7 @@ from approvals.flow.knowing.subjects import session_subject, subject_of
 from approvals.store.seals import altered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from approvals.core.canonical import Json
     from approvals.core.decision.vote import Vote
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from approvals.store.requests import StoredRequest
 
 _LINKS = {EventType.ACCOUNT_LINKED, EventType.ACCOUNT_UNLINKED}
+_ENDS_WHAT_WAS_GIVEN = {EventType.PASSKEY_REVOKED, EventType.ACCESS_ENDED}
+"""What ends a person's open challenges and codes."""
 _DECISIONS = {EventType.VOTE_APPROVE: Decision.APPROVE, EventType.VOTE_DENY: Decision.DENY}
 
 
@@ -51,6 +53,7 @@ class Subject:
     events: tuple[LeafEvent, ...]
     openings: tuple[str, ...]
     became: dict[str, Became]
+    head: bytes | None
 
     def opened(self) -> Iterator[tuple[LeafEvent, dict[str, Json]]]:
         """Each event with all of its secret values, which are those that it committed to.
@@ -84,7 +87,7 @@ def _read(stored: Told, tenant: str, subject: str) -> Subject:
         raise altered("chain", tenant, subject, error.code) from error
     if (len(followed.events), followed.head) != (stored.count, stored.head):
         raise altered("chain", tenant, subject)
-    return Subject(followed.events, stored.openings, followed.became)
+    return Subject(followed.events, stored.openings, followed.became, followed.head)
 
 
 def verify_request(tx: Tx, stored: StoredRequest) -> Subject:
@@ -195,30 +198,65 @@ def verify_invitation(tx: Tx, token_hash: str, *, tenant: str, person: str) -> N
 _INVITATION_ENDS: Final = {EventType.PASSKEY_ENROLLED, EventType.INVITATION_ENDED}
 
 
-def verify_enrolment(tx: Tx, ceremony_id: str, *, tenant: str, person: str, given: int) -> None:
-    """Hold a challenge for a new passkey, given at this time, against its person's events.
+def verify_enrolment(
+    tx: Tx, ceremony_id: str, *, after: bytes | None, tenant: str, person: str
+) -> None:
+    """Hold an open challenge that enrols a passkey against the person's events.
 
     Raises:
-        Unavailable: a passkey was enrolled with it, or passkeys of theirs ended since
-            (`row_altered`).
+        Unavailable: a passkey was enrolled with it, or it ended with a passkey of the person or
+            with all that they were given until then (`row_altered`).
     """
     subject = events_of(tx, tenant=tenant, subject=_subject_of(tx, tenant, person))
-    for event, opened in subject.opened():
-        used = event.type is EventType.PASSKEY_ENROLLED and opened.get("ceremony") == ceremony_id
-        if used or (event.type is EventType.PASSKEY_REVOKED and event.time > given):
-            raise altered("ceremony", ceremony_id)
+    if not still_enrols(subject.opened(), ceremony_id, after=after, head=subject.head):
+        raise altered("ceremony", ceremony_id)
 
 
-def verify_code(tx: Tx, code_hash: str, *, tenant: str, person: str) -> None:
-    """Hold a code for a chat account against its person's events.
+def still_enrols(
+    told: Iterable[tuple[LeafEvent, Mapping[str, Json]]],
+    ceremony_id: str,
+    *,
+    after: bytes | None,
+    head: bytes | None,
+) -> bool:
+    """Whether a challenge that was given after that event can still enrol, by its person's events.
+
+    `head` is the leaf hash of the last of them.
+    """
+    given = False
+    for event, opened in told:
+        given = given or (after is not None and event.link.previous == after)
+        if given and (
+            event.type in _ENDS_WHAT_WAS_GIVEN
+            or (event.type is EventType.PASSKEY_ENROLLED and opened.get("ceremony") == ceremony_id)
+        ):
+            return False
+    return given or (after is not None and after == head)
+
+
+def verify_code(tx: Tx, code_hash: str, *, channel: str, tenant: str, person: str) -> None:
+    """Hold an open code for a chat account against the person's events.
 
     Raises:
-        Unavailable: an account was linked with it (`row_altered`).
+        Unavailable: it is not the newest one, it was used, or it ended with a passkey of the person
+            or with all that they were given until then (`row_altered`).
     """
     subject = events_of(tx, tenant=tenant, subject=_subject_of(tx, tenant, person))
-    for event, opened in subject.opened():
-        if event.type is EventType.ACCOUNT_LINKED and opened.get("code") == code_hash:
-            raise altered("link_code", code_hash)
+    if open_code(subject.opened(), channel=channel) != code_hash:
+        raise altered("link_code", code_hash)
+
+
+def open_code(told: Iterable[tuple[LeafEvent, Mapping[str, Json]]], *, channel: str) -> Json:
+    """The hash of the code that links an account on a channel by its person's events, if any."""
+    newest: Json = None
+    for event, opened in told:
+        if event.type is EventType.CODE_GIVEN and opened.get("channel") == channel:
+            newest = opened.get("code")
+        elif event.type in _ENDS_WHAT_WAS_GIVEN or (
+            event.type is EventType.ACCOUNT_LINKED and opened.get("code") == newest
+        ):
+            newest = None
+    return newest
 
 
 def verify_account(tx: Tx, account: Account) -> None:

@@ -27,7 +27,13 @@ from approvals.flow.auditing.signatures import unintroduced
 from approvals.flow.integrity.gate import recorded
 from approvals.flow.integrity.introduce import tell
 from approvals.flow.people.accounts import log_unlinked
-from approvals.flow.people.retire import Reason, end_invitations, retire, session_ended
+from approvals.flow.people.retire import (
+    Reason,
+    access_ended,
+    end_invitations,
+    retire,
+    session_ended,
+)
 from approvals.flow.service import DEFAULT_TENANT
 from approvals.flow.transition import end
 from approvals.keys.mark import Marked
@@ -201,6 +207,9 @@ def _end_everything(tx: Tx) -> None:
     while tx.people.outlived(now=EVER):
         tx.people.forget_outlived(now=EVER, limit=BATCH)
     end_invitations(tx)
+    # Everybody: a row that is gone now may be put back later.
+    for person in sorted(tx.passkeys.holders(DEFAULT_TENANT)):
+        access_ended(tx, tenant=DEFAULT_TENANT, person=person)
 
 
 def _stays(held: Held) -> bool:

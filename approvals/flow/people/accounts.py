@@ -16,6 +16,21 @@ if TYPE_CHECKING:
     from approvals.store.accounts import Account
 
 
+def log_code(tx: Tx, *, code_hash: str, tenant: str, channel: str, person: str) -> None:
+    """Log that a person was given the code with this hash; those before it end."""
+    log.append(
+        tx,
+        Event(
+            type=EventType.CODE_GIVEN,
+            time=tx.now,
+            tenant=tenant,
+            subject=person_subject(tx, tenant=tenant, person=person),
+            public={},
+            secret={"person": person, "channel": channel, "code": code_hash},
+        ),
+    )
+
+
 def log_linked(tx: Tx, account: Account, *, code_hash: str) -> None:
     """Log that the account became its person's, by the code with this hash."""
     _log(tx, EventType.ACCOUNT_LINKED, account, {"code": code_hash})

@@ -2,6 +2,9 @@
 
 What is signed is the digest of a document that names the purpose. The browser is given the document
 with the challenge, and the page's script computes the digest again before it asks the passkey.
+
+The browser answers with the id that it was given, which is a secret: the database has its hash. So
+whoever reads a challenge there cannot answer it.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ from approvals.core import b64, canonical
 from approvals.core.decision import ceremony
 from approvals.core.decision.occasion import Occasion, Purpose
 from approvals.core.errors import Conflict
-from approvals.flow.service import new_occasion
+from approvals.core.history.events import USE
+from approvals.flow.service import new_occasion, token_hash
 from approvals.store.people import Ceremony as StoredCeremony
 
 if TYPE_CHECKING:
@@ -59,8 +63,12 @@ def give(
     tenant: str,
     person: str | None = None,
     subject: str | None = None,
+    after: bytes | None = None,
 ) -> Given:
-    """Make and remember a challenge that decides nothing."""
+    """Make and remember a challenge that decides nothing.
+
+    `after` is the last of the person's events until now, where the challenge enrols a passkey.
+    """
     occasion = Occasion(
         purpose=purpose,
         origin=service.settings.origin,
@@ -78,6 +86,7 @@ def give(
         person=person,
         subject=subject,
         expires=occasion.exp,
+        after=after,
     )
 
 
@@ -104,10 +113,11 @@ def _remember(
     person: str | None,
     subject: str | None,
     expires: int,
+    after: bytes | None = None,
 ) -> Given:
     tx.people.open_ceremony(
         StoredCeremony(
-            id=given.id,
+            id=stored_id(given.id),
             tenant=tenant,
             kind=purpose.value,
             person=person,
@@ -115,9 +125,15 @@ def _remember(
             challenge=given.challenge,
             statement=given.statement,
             expires=expires,
+            after=after,
         )
     )
     return given
+
+
+def stored_id(told: str) -> str:
+    """By which id a challenge is stored and logged, of the id that its browser was told."""
+    return USE + token_hash(told)
 
 
 def take(tx: Tx, ceremony_id: str, purpose: Purpose) -> StoredCeremony:
@@ -130,9 +146,10 @@ def take(tx: Tx, ceremony_id: str, purpose: Purpose) -> StoredCeremony:
             decision `statement_used`).
     """
     # Before the challenge is locked: an activation ends the challenges of who leaves.
-    if (tenant := tx.people.tenant_of_ceremony(ceremony_id)) is not None:
+    stored = stored_id(ceremony_id)
+    if (tenant := tx.people.tenant_of_ceremony(stored)) is not None:
         tx.bundles.hold(tenant)
-    taken = tx.people.take_ceremony(ceremony_id, kind=purpose.value, now=tx.now)
+    taken = tx.people.take_ceremony(stored, kind=purpose.value, now=tx.now)
     if taken is None:
         raise stale(purpose)
     return taken

@@ -297,7 +297,16 @@ def _known(service: Service, tx: Tx, tenant: str, person: str) -> Person:
 def _begin(service: Service, tx: Tx, tenant: str, person: str, *, subject: str | None) -> Ceremony:
     require_open(service, tx)  # nobody makes a passkey that would not be enrolled
     known = _known(service, tx, tenant, person)
-    given = give(service, tx, Purpose.ENROL, tenant=tenant, person=person, subject=subject)
+    whose = person_subject(tx, tenant=tenant, person=person)
+    given = give(
+        service,
+        tx,
+        Purpose.ENROL,
+        tenant=tenant,
+        person=person,
+        subject=subject,
+        after=tx.chains.chain(tenant=tenant, subject=whose).head,
+    )
     return given.to_browser(
         passkeys.creation_options(
             service.settings,
@@ -319,13 +328,8 @@ def _enrol(
 ) -> str:
     require_open(service, tx)
     person = _known(service, tx, taken.tenant, taken.person or "").id
-    verify_enrolment(
-        tx,
-        taken.id,
-        tenant=taken.tenant,
-        person=person,
-        given=taken.expires - service.settings.statement_life,
-    )
+    # What this transaction itself ends is not among the events yet.
+    verify_enrolment(tx, taken.id, after=taken.after, tenant=taken.tenant, person=person)
     made = passkeys.check_registration(
         service.settings,
         credential,

@@ -4,7 +4,8 @@ What holds:
 1. An account is linked by a code that its owner got by using a passkey. It is known by the ids of
    team and account, never by a name or an address.
 2. An account belongs to one person, and a person has at most one on each channel.
-3. A person is told when an account is linked to them, and when one is not any more.
+3. A code links once. A newer one, the end of a passkey and a restore end it, and the log tells so.
+4. A person is told when an account is linked to them, and when one is not any more.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from approvals.flow.acting.session import ChatAccount, Session, find, verify_pre
 from approvals.flow.integrity.gate import require_open
 from approvals.flow.knowing.logged import verify_code
 from approvals.flow.people import passkeys, proof
-from approvals.flow.people.accounts import log_linked, log_unlinked
+from approvals.flow.people.accounts import log_code, log_linked, log_unlinked
 from approvals.flow.service import token_hash
 from approvals.flow.telling.outbox import NoticeKind, tell
 from approvals.store.accounts import Account
@@ -74,6 +75,13 @@ def start_link(
             person=who.person,
             expires=expires,
         )
+        log_code(
+            tx,
+            code_hash=token_hash(code),
+            tenant=who.tenant,
+            channel=channel,
+            person=who.person,
+        )
     return LinkCode(code, expires)
 
 
@@ -83,7 +91,8 @@ def finish_link(service: Service, *, channel: str, team: str, account: str, code
     Raises:
         Conflict: the code is wrong, used or too old (`link_code`), or the account or the person
             is linked already (`account_linked`).
-        Unavailable: the log cannot tell of it (`closed`); the code can be used later.
+        Unavailable: the log cannot tell of it (`closed`); the code can be used later. Or it tells
+            that the code ended, and the database says otherwise (`row_altered`).
     """
     with service.store.begin() as tx:
         require_open(service, tx)
@@ -92,7 +101,7 @@ def finish_link(service: Service, *, channel: str, team: str, account: str, code
         if found is None:
             raise Conflict("this code is wrong, used or too old", code="link_code")
         tenant, person = found
-        verify_code(tx, hashed, tenant=tenant, person=person)
+        verify_code(tx, hashed, channel=channel, tenant=tenant, person=person)
         bundle = service.current_bundle(tx, tenant).bundle
         if person not in bundle.people:
             raise Conflict("this code is wrong, used or too old", code="link_code")

@@ -75,7 +75,7 @@ def check(
     record_use(
         tx,
         held,
-        ceremony_id=ceremony_id,
+        ceremony_id=taken.id,
         purpose=purpose,
         sign_count=seen.sign_count,
         backup_state=seen.backup_state,

@@ -1,8 +1,9 @@
 """Passkeys end: one that is lost, all that a new one replaces, all of somebody who leaves.
 
-What holds: with a passkey end the person's signed-in browsers and the challenges that they were
-given, in one transaction; an ended passkey never comes back, whoever comes back; each end is
-logged; and who stays is told, so that an end that somebody else brought about is noticed.
+What holds: with a passkey end the person's signed-in browsers, and the challenges and the codes for
+chat accounts that they were given, in one transaction; an ended passkey never comes back, whoever
+comes back; each end is logged; and who stays is told, so that an end that somebody else brought
+about is noticed.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def retire(
     for hashed in sessions:
         session_ended(tx, hashed, tenant=tenant, person=person)
     ended = tx.passkeys.revoke(tenant=tenant, person=person, now=tx.now, only=only)
+    tx.accounts.end_codes(tenant=tenant, person=person)
     subject = person_subject(tx, tenant=tenant, person=person)
     for passkey in ended:
         log.append(
@@ -102,6 +104,24 @@ def session_ended(tx: Tx, token_hash: str, *, tenant: str, person: str) -> None:
             time=tx.now,
             tenant=tenant,
             subject=session_subject(token_hash),
+            public={},
+            secret={"person": person},
+        ),
+    )
+
+
+def access_ended(tx: Tx, *, tenant: str, person: str) -> None:
+    """Log that the challenges and codes ended that a person was given until now.
+
+    So no row of one can be put back.
+    """
+    log.append(
+        tx,
+        Event(
+            type=EventType.ACCESS_ENDED,
+            time=tx.now,
+            tenant=tenant,
+            subject=person_subject(tx, tenant=tenant, person=person),
             public={},
             secret={"person": person},
         ),

@@ -66,7 +66,11 @@ class InvitationRow(SealedRow, table=True):
 
 
 class CeremonyRow(SealedRow, table=True):
-    """A challenge given to a browser: taken once, before it expires, for what it was made for."""
+    """A challenge given to a browser: taken once, before it expires, for what it was made for.
+
+    `id` is a hash of the id that the browser was told and answers with. Where it enrols a passkey,
+    `after` is the last of its person's events before it, by leaf hash.
+    """
 
     __tablename__ = "ceremony"
     id: str = Field(primary_key=True)
@@ -74,6 +78,7 @@ class CeremonyRow(SealedRow, table=True):
     kind: str
     person: str | None = None
     subject: str | None = None
+    after: bytes | None = Field(default=None, sa_type=LargeBinary)
     challenge: bytes = Field(sa_type=LargeBinary)
     statement: str = Field(sa_type=Text)
     state: str

@@ -8,17 +8,16 @@ What holds: each default is safe on its own; a value that makes no sense is refu
 
 from __future__ import annotations
 
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from approvals.config import values
 from approvals.config.database import read_database_url
 from approvals.core import sizes
 from approvals.core.addresses import urls
-from approvals.core.addresses.mail import is_mailbox
 from approvals.core.approval import MAX_LIFE, MAX_SKEW
 from approvals.core.decision.ceremony import STATEMENT_LIFE
 
@@ -89,7 +88,7 @@ class Settings(BaseSettings):
         description="Connections of one address. Not counted for the trusted_proxies, who limit it "
         "themselves.",
     )
-    trusted_proxies: str = Field(
+    trusted_proxies: Annotated[str, AfterValidator(values.read_networks)] = Field(
         default="127.0.0.1,::1",
         description="Addresses or networks of the proxies in front, separated by commas, or none. "
         "Who connects from there is whoever `X-Forwarded-For` names last; from elsewhere that "
@@ -168,7 +167,7 @@ class Settings(BaseSettings):
         "rule that asks for one is refused.",
     )
 
-    smtp_host: str | None = Field(
+    smtp_host: Annotated[str | None, AfterValidator(values.read_host)] = Field(
         default=None, description="Mail server to hand notices to. Unset: no mail is sent."
     )
     smtp_port: Annotated[int, Field(ge=1, le=65535)] = Field(
@@ -186,7 +185,7 @@ class Settings(BaseSettings):
     smtp_password: SecretStr | None = Field(
         default=None, description="Password at the mail server; sent over TLS only."
     )
-    mail_from: str = Field(
+    mail_from: Annotated[str, AfterValidator(values.read_mailbox)] = Field(
         default="assent@localhost", description="Sender of the mail, an address of your domain."
     )
     slack_bot_token: SecretStr | None = Field(
@@ -203,7 +202,7 @@ class Settings(BaseSettings):
         description="App token (xapp-…), for Socket Mode: interactions without inbound calls; "
         "needs slack_bot_token.",
     )
-    slack_api_url: str = Field(
+    slack_api_url: Annotated[str, AfterValidator(values.read_folder_url)] = Field(
         default="https://slack.com/api/",
         description="Where Slack's Web API is. Plain http is taken on this machine only.",
     )
@@ -248,41 +247,6 @@ class Settings(BaseSettings):
         default="operators",
         description="The group of people.yaml whose members see the figures page.",
     )
-
-    @field_validator("trusted_proxies", mode="after")
-    @classmethod
-    def _networks(cls, proxies: str) -> str:
-        try:
-            for each in _listed(proxies):
-                ip_network(each)
-        except ValueError:
-            raise ValueError(
-                "must be addresses or networks, separated by commas, or none"
-            ) from None
-        return proxies
-
-    @field_validator("smtp_host", mode="after")
-    @classmethod
-    def _plain_host(cls, host: str | None) -> str | None:
-        if host is None:
-            return None
-        if not urls.is_host(host.lower()):
-            raise ValueError("must be a host name")
-        return host.lower()
-
-    @field_validator("mail_from", mode="after")
-    @classmethod
-    def _one_address(cls, address: str) -> str:
-        if not is_mailbox(address):
-            raise ValueError("must be one plain mail address")
-        return address
-
-    @field_validator("slack_api_url", mode="after")
-    @classmethod
-    def _private_or_tls(cls, url: str) -> str:
-        if not urls.read(url).path.endswith("/"):
-            raise ValueError("must end with a slash")
-        return url
 
     @model_validator(mode="after")
     def _no_secret_in_the_clear(self) -> Self:
@@ -373,7 +337,7 @@ class Settings(BaseSettings):
     @property
     def proxies(self) -> tuple[str, ...]:
         """The networks from which `X-Forwarded-For` is believed."""
-        return _listed(self.trusted_proxies)
+        return values.listed(self.trusted_proxies)
 
     @property
     def issuer(self) -> str:
@@ -409,8 +373,3 @@ class Settings(BaseSettings):
 def _variable(name: str) -> str:
     """The environment variable of a setting."""
     return f"{PREFIX}{name.upper()}"
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    """The parts of a list with commas; `none` and an empty list have no parts."""
-    return () if text in {"", "none"} else tuple(part.strip() for part in text.split(","))

@@ -22,6 +22,7 @@ from approvals.flow.people import retire, signin
 from approvals.flow.people.accounts import log_linked
 from approvals.keys.mark import Mark
 from approvals.store.accounts import Account
+from tests.cli.refusing import refused
 from tests.service import TARGET, Peopled, caller_of
 
 if TYPE_CHECKING:
@@ -57,14 +58,6 @@ def spend(assent: Shell, approval: str, use_id: str) -> None:
     with local.service(assent.home) as service:
         consume(service, caller_of(service), approval, call_hash=call_hash(BALANCE), use_id=use_id)
         sequence(service)
-
-
-def refused(assent: Shell, code: str) -> None:
-    """Every command that would write or serve ends with this code, and says what to do."""
-    for command in (["init"], ["serve"], ["people", "invite", "ada"], ["keys", "rotate"]):
-        ended = assent(*command, "--json")
-        assert (ended.code, ended.error["code"]) == (2, code), command
-        assert len(ended.error["message"]) > 30
 
 
 def database(assent: Shell) -> Path:
@@ -299,61 +292,6 @@ def test_a_closed_service_is_reopened_when_the_log_is_whole_again(assent: Shell)
             leaves = [leaf.leaf for leaf in tx.log.leaves(0, 1000)]
     assert sum(b'"log.reopened"' in leaf for leaf in leaves) == 1
     assert not any(b"put back" in leaf for leaf in leaves)
-
-
-@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
-def test_a_home_that_others_can_write_is_refused(assent: Shell, mode: int) -> None:
-    assent.initialised()
-    assent.home.chmod(mode)
-    refused(assent, "home_permissions")
-    assent.home.chmod(0o700)
-    assert assent("people", "invite", "ada").code == 0
-
-
-def test_so_is_one_that_others_can_move_away(assent: Shell) -> None:
-    assent.initialised()
-    mode = assent.folder.stat().st_mode
-    assent.folder.chmod(0o777)
-    try:
-        refused(assent, "home_permissions")
-    finally:
-        assent.folder.chmod(mode)
-
-
-def test_a_database_file_that_others_can_write_is_refused(assent: Shell) -> None:
-    assent.initialised()
-    database(assent).chmod(0o666)
-    refused(assent, "database_permissions")
-
-
-@pytest.mark.parametrize("name", ["assent.db", "assent.db-wal"])
-def test_a_database_file_that_others_can_reach_and_read_is_refused(
-    assent: Shell, tmp_path_factory: pytest.TempPathFactory, name: str
-) -> None:
-    assent.initialised()
-    file = assent.home / name
-
-    def exposed() -> None:
-        file.touch()
-        file.chmod(0o644)
-
-    exposed()
-    assert assent("people", "list").code == 0  # nobody else gets through the home
-    above = [assent.home, *assent.home.parents]
-    above = above[: above.index(tmp_path_factory.getbasetemp().parent) + 1]
-    if not all(folder.stat().st_mode & 0o011 for folder in above[-1].parents):
-        pytest.skip("the folders above those of the tests let nobody through")
-    modes = [(folder, folder.stat().st_mode) for folder in above]
-    try:
-        for folder, mode in modes:
-            folder.chmod(mode & 0o7777 | 0o055)
-        exposed()
-        refused(assent, "database_permissions")
-        file.chmod(0o600)
-        assert assent("people", "list").code == 0
-    finally:
-        for folder, mode in modes:
-            folder.chmod(mode & 0o7777)
 
 
 def test_a_changed_host_is_refused_once_passkeys_are_bound_to_it(

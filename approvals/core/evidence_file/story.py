@@ -87,6 +87,7 @@ def verify_story(
     votes = iter(enumerate(file.votes))
     hashed = call_hash(call)
     unshown: list[str] = []
+    asked = None if file.request is None else file.request.digest()
     for one in told:
         public = one.event.public
         if one.event.subject != file.subject:
@@ -107,8 +108,8 @@ def verify_story(
                 unshown += one.unopened(status="outcome.status", output_hash="outcome.output_hash")
             case _:
                 pass
-        if file.request is not None and "request_digest" in public:
-            one.must_say(request_digest=file.request.digest())
+        if asked is not None and "request_digest" in public:
+            one.must_say(request_digest=asked)
         if approval is not None:
             _approved(one, file, approval, receipt)
     return Story(", ".join(one.event.type.value for one in told), tuple(unshown))

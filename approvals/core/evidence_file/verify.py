@@ -132,8 +132,7 @@ class _Audit:
         self._people: Directory | None = None
         self._call: ToolCall | None = None
         self._request: RequestDocument | None = None
-        self._asked: frozenset[str] | None = None
-        self._digest = ""
+        self._request_digest = ""
         self._approval: Approval | None = None
         self._receipt: Receipt | None = None
         self._tree: checkpoint.Checkpoint | None = None
@@ -202,7 +201,7 @@ class _Audit:
             raise EvidenceError(
                 "asks more people than an approval can hold", place="request.requirements"
             )
-        self._request = request
+        self._request, self._request_digest = request, request.digest()
         count = len(request.requirements)
         asked = f"{count} requirement" + ("" if count == 1 else "s")
         return f"{request.agent} for {request.user}, {asked}"
@@ -232,10 +231,7 @@ class _Audit:
         said = f"{vote.decision.value} by {vote.approver}"
         if vote.approver == request.user:
             raise EvidenceError("made for this very person", place=f"{place}.approver")
-        if self._asked is None:  # once: a file may hold many votes
-            self._asked = frozenset().union(*(each.eligible for each in request.requirements))
-            self._digest = request.digest()
-        if vote.approver not in self._asked:
+        if not any(requirement.asks(vote.approver) for requirement in request.requirements):
             raise EvidenceError("this person was not asked", place=f"{place}.approver")
         if vote.step_up is StepUp.SESSION and vote.statement is None and vote.evidence is None:
             return f"{said}: a click, for which there is only the service's word"
@@ -243,7 +239,7 @@ class _Audit:
             vote,
             request,
             request_id=self._file.subject,
-            request_digest=self._digest,
+            request_digest=self._request_digest,
             place=place,
         )
         authority.verify_passkey(vote, _known(self._people), place=place, past=True)

@@ -15,6 +15,7 @@ from hypothesis import Phase, settings
 from approvals.logs import configure_logs
 from approvals.store import open_store
 from tests.draws import Draws
+from tests.once import made_once
 from tests.postgres import Reused, cluster, database
 from tests.seals import mac
 
@@ -86,6 +87,12 @@ def _no_settings_from_outside() -> Iterator[None]:
 def _logs_as_in_service() -> None:
     """Logs go where the service writes them, so that what a program prints is its own."""
     configure_logs()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _made_once() -> Iterator[None]:
+    with made_once():
+        yield
 
 
 @pytest.fixture(scope="session")

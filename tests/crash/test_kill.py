@@ -67,7 +67,7 @@ class Acknowledged:
 def test_nothing_acknowledged_is_lost(tmp_path: Path, database_url: str, draws: Draws) -> None:
     # Every kind of moment at least once, in the suite as well.
     chance = draws.of("kill the service")
-    kills = list(MOMENTS) * draws.count(sample=2, complete=14)
+    kills = list(MOMENTS) * draws.count(sample=1, complete=14)
     chance.shuffle(kills)
     port = free_port()
     url = f"http://localhost:{port}"

@@ -67,11 +67,12 @@ def _loaded(load: Callable[[Mapping[str, str]], Bundle]) -> Callable[[Mapping[st
 
 
 def _trusting(default: Callable[..., ssl.SSLContext]) -> Callable[..., ssl.SSLContext]:
-    @cache
-    def made(*, trust_env: bool, named: tuple[str | None, ...]) -> ssl.SSLContext:
-        return default(_trust_env=trust_env)
+    made: dict[tuple[object, ...], ssl.SSLContext] = {}
 
-    return lambda *, _trust_env=True: made(
-        trust_env=_trust_env,
-        named=(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
-    )
+    def trusting(*, _trust_env: bool = True) -> ssl.SSLContext:
+        key = (_trust_env, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+        if key not in made:
+            made[key] = default(_trust_env=_trust_env)
+        return made[key]
+
+    return trusting

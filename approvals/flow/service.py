@@ -21,6 +21,7 @@ from approvals.flow.loops import Loops
 from approvals.keys.mark import Mark
 from approvals.policy.bundle.bundle import Bundle
 from approvals.store.clock import steady
+from approvals.store.seals import altered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,6 +98,23 @@ class Service:
     def knows(self, kid: str) -> bool:
         """Whether the log is known to tell of a key."""
         return kid in self._introduced
+
+    def epoch(self, tx: Tx) -> bytes | None:
+        """Names the last restore that an operator accepted, by its event; None: there was none.
+
+        Raises:
+            Unavailable: the service's events are not those that it wrote (`row_altered`).
+        """
+        return self.closings.epoch(tx, tenant=DEFAULT_TENANT)
+
+    def verify_epoch(self, tx: Tx, epoch: bytes | None, *, table: str, key: str) -> None:
+        """Refuse what was given before a restore, which ended it, although its row is there.
+
+        Raises:
+            Unavailable: it is of another epoch (`row_altered`).
+        """
+        if epoch != self.epoch(tx):
+            raise altered(table, key)
 
     def current_bundle(self, tx: Tx, tenant: str) -> CurrentBundle:
         """The tenant's current bundle.

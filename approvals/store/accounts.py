@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class UsedCode:
+    """Whose code was used; `epoch` is the last restore before it was given."""
+
+    tenant: str
+    person: str
+    epoch: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """A chat account and the person it belongs to."""
 
@@ -36,7 +45,14 @@ class Accounts:
         self._session = session
 
     def put_code(
-        self, *, code_hash: str, tenant: str, channel: str, person: str, expires: int
+        self,
+        *,
+        code_hash: str,
+        tenant: str,
+        channel: str,
+        person: str,
+        expires: int,
+        epoch: bytes | None,
     ) -> None:
         """Remember a code; earlier open ones of the person for this channel end."""
         earlier = self._session.exec(
@@ -61,11 +77,12 @@ class Accounts:
                 "person": person,
                 "state": "open",
                 "expires": expires,
+                "epoch": epoch,
             },
         )
 
-    def use_code(self, code_hash: str, *, channel: str, now: int) -> tuple[str, str] | None:
-        """Use an open code: (tenant, person) for exactly one caller."""
+    def use_code(self, code_hash: str, *, channel: str, now: int) -> UsedCode | None:
+        """Use an open code: exactly one caller gets it."""
         row = self._session.exec(
             select(LinkCodeRow)
             .where(
@@ -79,7 +96,7 @@ class Accounts:
         if row is None:
             return None
         change(self._session, row, state="used")
-        return row.tenant, row.person
+        return UsedCode(row.tenant, row.person, row.epoch)
 
     def link(self, account: Account) -> bool:
         """Bind an account to its person. False if it is bound, or the person has another."""

@@ -22,6 +22,7 @@ from sqlalchemy import (
     insert,
     literal_column,
     null,
+    union,
     union_all,
     update,
 )
@@ -185,6 +186,21 @@ class Chains:
                 check(self._session, ChainRow, row)
             require(self._session, tenant=tenant, subject=subject, count=told.count, moment=moment)
         return {subject: told for subject, (told, _) in found.items()}
+
+    def subjects(self, *, tenant: str, about: str) -> list[str]:
+        """The subjects whose names start with `about` of which any event is told, in order.
+
+        By the events themselves: the row of a chain may be missing.
+        """
+        found = union(
+            *(
+                select_columns(col(row.subject)).where(
+                    col(row.tenant) == tenant, col(row.subject).startswith(about, autoescape=True)
+                )
+                for row in (LeafRow, StagedRow)
+            )
+        )
+        return sorted(self._session.connection().execute(found).scalars())
 
     def unheld(self, *, tenant: str, subjects: Collection[str]) -> dict[str, Told]:
         """As `histories`, whatever is wrong with the chains: for the check that tells of it."""

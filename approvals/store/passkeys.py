@@ -75,6 +75,11 @@ class Passkeys:
         rows = self._session.exec(select(HandleRow).where(HandleRow.tenant == tenant))
         return {row.person: row.handle for row in rows}
 
+    def sound_handles(self, tenant: str) -> dict[str, bytes]:
+        """Everybody's handle, without those whose seal does not hold."""
+        rows = sound(self._session, select(HandleRow).where(HandleRow.tenant == tenant))
+        return {row.person: row.handle for row in rows}
+
     def enrol(self, passkey: Passkey) -> None:
         """Add a passkey.
 

@@ -34,7 +34,8 @@ class Invitation:
 class Ceremony:
     """A challenge that was given out, and what for; `statement` is what it is the digest of.
 
-    `after` is the last of its person's events before it, where it enrols a passkey.
+    `after` is the last of its person's events before it, where it enrols a passkey. `epoch` is the
+    last restore before it.
     """
 
     id: str
@@ -45,17 +46,19 @@ class Ceremony:
     challenge: bytes
     statement: str
     expires: int
+    epoch: bytes | None
     after: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A signed-in browser."""
+    """A signed-in browser; `epoch` is the last restore before it signed in."""
 
     tenant: str
     person: str
     signed_in: int
     expires: int
+    epoch: bytes | None
 
 
 class People:
@@ -192,6 +195,7 @@ class People:
             challenge=row.challenge,
             statement=row.statement,
             expires=row.expires,
+            epoch=row.epoch,
             after=row.after,
         )
 
@@ -213,7 +217,16 @@ class People:
             over = select(key).where(row.expires <= now).limit(limit)
             self._session.execute(delete(row).where(col(key).in_(over)), execution_options=_UNSEEN)
 
-    def sign_in(self, *, token_hash: str, tenant: str, person: str, now: int, expires: int) -> None:
+    def sign_in(
+        self,
+        *,
+        token_hash: str,
+        tenant: str,
+        person: str,
+        now: int,
+        expires: int,
+        epoch: bytes | None,
+    ) -> None:
         """Remember a signed-in browser."""
         values = {
             "token_hash": token_hash,
@@ -221,6 +234,7 @@ class People:
             "person": person,
             "signed_in": now,
             "expires": expires,
+            "epoch": epoch,
         }
         add(self._session, SessionRow, values)
 
@@ -229,7 +243,7 @@ class People:
         row = self._session.get(SessionRow, token_hash)
         if row is None or row.expires <= now:
             return None
-        return SignedIn(row.tenant, row.person, row.signed_in, row.expires)
+        return _signed_in(row)
 
     def sign_out(self, token_hash: str) -> SignedIn | None:
         """Forget a browser; gives who was signed in with it."""
@@ -238,7 +252,11 @@ class People:
             return None
         self._session.delete(row)
         self._session.flush()
-        return SignedIn(row.tenant, row.person, row.signed_in, row.expires)
+        return _signed_in(row)
+
+
+def _signed_in(row: SessionRow) -> SignedIn:
+    return SignedIn(row.tenant, row.person, row.signed_in, row.expires, row.epoch)
 
 
 def _fields(ceremony: Ceremony) -> dict[str, Any]:

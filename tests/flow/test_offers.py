@@ -8,17 +8,24 @@ from typing import TYPE_CHECKING
 import pytest
 
 from approvals.core.decision.occasion import Purpose
-from approvals.core.errors import AssentError, Conflict
+from approvals.core.errors import AssentError, Conflict, ProofError, Unavailable
 from approvals.flow.deciding import look
 from approvals.flow.integrity.rounds import sequence
 from approvals.flow.operating.activate import activate
 from approvals.flow.operating.restore import Ending, accept, checked
-from approvals.flow.people import enrol, linking, passkeys, proof
+from approvals.flow.people import enrol, linking, passkeys, proof, signin
 from approvals.flow.people.challenges import stored_id
-from approvals.store.rows.people import CeremonyRow, HandleRow, InvitationRow, LinkCodeRow
+from approvals.store.rows.calls import ApprovalRow, RequestRow
+from approvals.store.rows.people import (
+    CeremonyRow,
+    HandleRow,
+    InvitationRow,
+    LinkCodeRow,
+    SessionRow,
+)
 from tests.flow.lives import WITHOUT_ADA
 from tests.flow.put_back import another_process
-from tests.intruder import Intruder, table_of
+from tests.intruder import Intruder, Values, table_of
 from tests.service import bundle_files
 from tests.softkey import SoftKey
 
@@ -27,10 +34,12 @@ if TYPE_CHECKING:
 
     from approvals.flow.people.challenges import Ceremony
     from approvals.flow.service import Service
+    from approvals.store.rows.sealed import SealedRow
     from tests.service import Running
 
 INVITATION, HANDLE = table_of(InvitationRow), table_of(HandleRow)
 CEREMONY, CODE = table_of(CeremonyRow), table_of(LinkCodeRow)
+SESSION = table_of(SessionRow)
 
 
 @pytest.fixture
@@ -185,6 +194,127 @@ def ended(running: Running, how: str) -> Iterator[None]:
         else:
             accept(shell, reason="the disk failed", ending=Ending())
         yield
+
+
+def test_what_was_given_before_a_restore_ends_although_its_row_was_away(
+    running: Running, intruder: Intruder
+) -> None:
+    """The rows are taken out before the restore is accepted, and put back afterwards."""
+    here, old = running.service, running.session("ada")
+    linking_code = code(running)
+    challenge = further(running)
+    unanswered = signin.begin(here)
+    asked = proof.ask(here, old, purpose=Purpose.LINK)
+    sequence(here)
+    away = {table: intruder.rows(table) for table in (SESSION, CEREMONY, CODE)}
+    for table, rows in away.items():
+        for row in rows:
+            intruder.delete(table, row)
+    with another_process(running) as shell:
+        accept(shell, reason="the disk failed", ending=Ending())
+        sequence(shell)
+        for table, rows in away.items():
+            intruder.put_back(table, rows)
+        differing = [each for each in checked(shell).findings if "a restore ended" in each.message]
+        assert {each.place.split()[0] for each in differing} == {"session", "ceremony", "link_code"}
+        altered(lambda: signin.session(shell, running.tokens["ada"]))
+        altered(lambda: link(running, linking_code, "U2"))
+        answer = running.passkeys["ada"].authenticate(unanswered.options)
+        with pytest.raises(Conflict, match="start again"):
+            signin.finish(shell, unanswered.id, answer)
+        running.sign_in("ada")
+        now, thief = running.session("ada"), SoftKey("thief").register(challenge.options)
+        altered(lambda: enrol.finish_further(shell, now, challenge.id, thief))
+        answer = running.passkeys["ada"].authenticate(asked.options)
+        altered(lambda: linking.start_link(shell, now, "slack", asked.id, answer))
+
+
+def test_a_restore_ends_what_was_given_in_every_tenant(
+    running: Running, intruder: Intruder
+) -> None:
+    here = running.service
+    jwk = running.enforcer_key.public_jwk()
+    activate(here, tenant="other", files=bundle_files(jwk), by="ops")
+    invitation = enrol.invite(here, tenant="other", person="ada").url
+    begun = enrol.begin(here, invitation.rsplit("/", 1)[1])
+    key = SoftKey("other ada")
+    token = enrol.finish(here, begun.id, key.register(begun.options))
+    session = signin.session(here, token)
+    assert session is not None
+    asked = proof.ask(here, session, purpose=Purpose.LINK)
+    given = linking.start_link(here, session, "slack", asked.id, key.authenticate(asked.options))
+    sequence(here)
+    away = {table: intruder.rows(table) for table in (SESSION, CODE)}
+    with another_process(running) as shell:
+        accept(shell, reason="the disk failed", ending=Ending())
+        for table, rows in away.items():
+            intruder.put_back(table, rows)
+        altered(lambda: signin.session(shell, token))
+        altered(lambda: link(running, given.code, "U2"))
+
+
+@pytest.mark.parametrize("how", ["missing", "altered"])
+def test_a_restore_is_refused_while_the_handle_of_a_person_is_not_there(
+    running: Running, intruder: Intruder, how: str
+) -> None:
+    running.session("ada")
+    sequence(running.service)
+    (handle,) = (row for row in intruder.rows(HANDLE) if row["person"] == "ada")
+    if how == "missing":
+        intruder.delete(HANDLE, handle)
+    else:
+        intruder.edit(HANDLE, handle, handle=bytes(32))
+    with another_process(running) as shell:
+        with pytest.raises(Unavailable, match=r"handle of ada .* put this row") as refused:
+            accept(shell, reason="the disk failed", ending=Ending(everybody=True))
+        assert refused.value.code == "row_altered"
+        if how == "missing":
+            intruder.insert(HANDLE, handle)
+        else:
+            intruder.edit(HANDLE, handle, handle=handle["handle"])
+        accept(shell, reason="the disk failed", ending=Ending(everybody=True))
+
+
+@pytest.mark.parametrize("row", [RequestRow, ApprovalRow, InvitationRow])
+def test_a_restore_is_refused_while_a_row_that_it_has_to_end_is_away(
+    running: Running, intruder: Intruder, row: type[SealedRow]
+) -> None:
+    table = table_of(row)
+    before = intruder.rows(table)
+    if row is InvitationRow:
+        invited(running.service, "cleo")
+    elif row is RequestRow:
+        running.opened("20.00")
+    else:
+        running.decide("ada", running.opened("20.00"))
+    sequence(running.service)
+    (away,) = (each for each in intruder.rows(table) if each not in before and is_open(each))
+    intruder.delete(table, away)
+    with another_process(running) as shell:
+        with pytest.raises(ProofError, match="put this row back") as refused:
+            accept(shell, reason="the disk failed", ending=Ending())
+        assert refused.value.code == "log_altered"
+        intruder.insert(table, away)
+        accept(shell, reason="the disk failed", ending=Ending())
+
+
+def is_open(row: Values) -> bool:
+    return row["state"] in {"open", "pending", "live"}
+
+
+def test_who_leaves_while_their_handle_is_away_loses_what_they_had_first(
+    running: Running, intruder: Intruder
+) -> None:
+    running.session("ada")
+    (handle,) = (row for row in intruder.rows(HANDLE) if row["person"] == "ada")
+    intruder.delete(HANDLE, handle)
+    jwk = running.enforcer_key.public_jwk()
+    without = bundle_files(jwk, **WITHOUT_ADA)
+    with pytest.raises(Unavailable, match="handle of ada"):
+        activate(running.service, tenant="default", files=without, by="ops")
+    activate(running.service, tenant="default", files=bundle_files(jwk), by="ops")  # ada stays
+    intruder.insert(HANDLE, handle)
+    activate(running.service, tenant="default", files=without, by="ops")
 
 
 def code(running: Running) -> str:

@@ -105,7 +105,6 @@ def story(running: Running, later: Callable[[int], None]) -> None:
         bundle = service.current_bundle(tx, "default").bundle
         retire.retire(tx, bundle, tenant="default", person="ben", reason=retire.Reason.REVOKED)
         retire.end_invitations(tx, tenant="default", person="ben")
-        retire.access_ended(tx, tenant="default", person="ben")
     later(3_000)
     expire.expire(service)
 

@@ -71,7 +71,6 @@ class EventType(StrEnum):
     PASSKEY_ENROLLED = "passkey.enrolled"
     PASSKEY_REVOKED = "passkey.revoked"
     PASSKEY_USED = "passkey.used"
-    ACCESS_ENDED = "access.ended"
     SESSION_STARTED = "session.started"
     SESSION_ENDED = "session.ended"
     CODE_GIVEN = "code.given"
@@ -151,7 +150,6 @@ SHAPES: Final[Mapping[EventType, Shape]] = {
     ),
     EventType.PASSKEY_USED: _shape(USE, "", "person credential purpose sign_count unseen"),
     EventType.PASSKEY_REVOKED: _shape(PERSON, "", "person credential reason"),
-    EventType.ACCESS_ENDED: _shape(PERSON, "", "person"),
     EventType.SESSION_STARTED: _shape(SESSION, "", "person"),
     EventType.SESSION_ENDED: _shape(SESSION, "", "person"),
     EventType.CODE_GIVEN: _shape(PERSON, "", "person channel code"),

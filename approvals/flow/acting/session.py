@@ -67,7 +67,7 @@ def find(service: Service, tx: Tx, by: Browser | ChatAccount) -> Present | None:
     Raises:
         Unavailable: the log tells something else of it than the database (`row_altered`).
     """
-    owner = _owner(tx, by)
+    owner = _owner(service, tx, by)
     if owner is None:
         return None
     tenant, name = owner
@@ -94,12 +94,13 @@ def verify_present(service: Service, tx: Tx, session: Session) -> Present:
     return present
 
 
-def _owner(tx: Tx, by: Browser | ChatAccount) -> tuple[str, str] | None:
+def _owner(service: Service, tx: Tx, by: Browser | ChatAccount) -> tuple[str, str] | None:
     """The tenant and the person that a browser or an account belongs to."""
     if isinstance(by, Browser):
         signed_in = tx.people.signed_in(by.token_hash, now=tx.now)
         if signed_in is None:
             return None
+        service.verify_epoch(tx, signed_in.epoch, table="session", key=by.token_hash)
         verify_session(tx, by.token_hash, tenant=signed_in.tenant)
         return signed_in.tenant, signed_in.person
     account = tx.accounts.who(channel=by.channel, team=by.team, account=by.account)

@@ -28,14 +28,16 @@ from approvals import log
 from approvals.core import b64
 from approvals.core.decision.occasion import Purpose
 from approvals.core.errors import ProofError
-from approvals.core.history.events import EventType
+from approvals.core.history.events import SERVICE, EventType
 from approvals.core.history.rebuild import Followed, follow
 from approvals.flow.auditing.compare import differing, of_document, of_token, texts_of_document
 from approvals.flow.auditing.contents import Expected, Uses, expect, used
 from approvals.flow.auditing.tally import recount
+from approvals.flow.knowing.closings import last_restore
 from approvals.flow.knowing.logged import open_code, still_enrols
 from approvals.flow.knowing.logged import opened as read_opening
 from approvals.flow.knowing.subjects import session_subject, subject_of
+from approvals.flow.service import DEFAULT_TENANT
 from approvals.store.records import place
 
 if TYPE_CHECKING:
@@ -190,6 +192,7 @@ class _Audit:
             for batch in _batches(self.tx.records.every(table)):
                 self._against_ends(batch, events_of)
         self._ended_by_people()
+        self._ended_by_restores()
 
     def _against_ends(self, batch: list[Record], events_of: Any) -> None:
         tenants = {record.values["tenant"] for record in batch}
@@ -229,6 +232,20 @@ class _Audit:
                         record.place,
                         "state is 'open', the log tells that it was used or ended",
                     )
+
+    def _ended_by_restores(self) -> None:
+        """No browser is signed in, no challenge and no code is open from before a restore."""
+        told = self.tx.chains.unheld(tenant=DEFAULT_TENANT, subjects=[SERVICE])[SERVICE]
+        try:
+            followed = follow(told.leaves)
+        except ProofError:
+            return  # found above
+        epoch = last_restore(followed.events, head=followed.head)
+        for table in ("session", "ceremony", "link_code"):
+            for record in self.tx.records.every(table):
+                ended = record.values.get("state", "open") != "open"
+                if record.sound and not ended and record.values["epoch"] != epoch:
+                    self.found("row_differs", record.place, "the log tells that a restore ended it")
 
     def _still_given(self, record: Record) -> bool:
         values = record.values

@@ -95,7 +95,7 @@ def begin(
             iat=tx.now,
             exp=tx.now + service.settings.statement_life,
         )
-        given = give_decision(tx, statement, tenant=who.tenant)
+        given = give_decision(service, tx, statement, tenant=who.tenant)
         return DecisionChallenge(
             given.id,
             passkeys.request_options(
@@ -133,7 +133,7 @@ def finish(
         )
     assertion = passkeys.read_assertion(credential)
     with service.store.begin() as tx:
-        taken = take(tx, ceremony_id, Purpose.DECIDE)
+        taken = take(service, tx, ceremony_id, Purpose.DECIDE)
         if (taken.tenant, taken.person) != (session.tenant, session.person):
             raise stale(Purpose.DECIDE)
         statement = Statement.from_document(orjson.loads(taken.statement))

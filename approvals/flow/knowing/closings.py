@@ -1,20 +1,27 @@
-"""Whether the service is closed, as its own events tell.
+"""Whether the service is closed, and what the last restore was, as its own events tell.
 
 What closed the service is in a row that each granting transaction reads. Somebody who can write to
 the database clears that row. So each closing is an event of the service as well, and so is each
 opening by an operator: the last of these says whether the service is closed, whatever the row says.
+
+A restore that an operator accepts begins an epoch, which is named by the leaf hash of its event.
+What a browser or a person is given for a while (a session, a challenge, a code) names its epoch,
+and is good in this one alone. So a restore ends all of it, also what is not in the database at that
+moment and is put back afterwards.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from approvals.core.history.events import SERVICE, EventType
 from approvals.flow.knowing.logged import events_of
 
 if TYPE_CHECKING:
-    from approvals.flow.knowing.logged import Subject
+    from collections.abc import Sequence
+
+    from approvals.core.history.events import Chain, LeafEvent
     from approvals.store import Tx
     from approvals.store.standing import Standing
 
@@ -25,7 +32,21 @@ _OPENS = frozenset({EventType.LOG_REOPENED, EventType.LOG_RESTORED})
 class Closings:
     """What the service's events tell, kept until there are more. Safe to share between threads."""
 
-    _known: tuple[int, bytes | None, str | None] = (0, None, None)
+    _known: _Known = field(default_factory=lambda: _Known(0, None, None, None))
+
+    @property
+    def last_epoch(self) -> bytes | None:
+        """The epoch as this process last read it, without a look at the database."""
+        return self._known.epoch
+
+    def epoch(self, tx: Tx, *, tenant: str) -> bytes | None:
+        """The leaf hash of the last restore; None: there was none.
+
+        Raises:
+            Unavailable: the service's events are not those that it wrote (`row_altered`).
+        """
+        end = tx.chains.chain(tenant=tenant, subject=SERVICE)
+        return self._read(tx, end, tenant=tenant).epoch
 
     def code(self, tx: Tx, standing: Standing, *, tenant: str) -> str | None:
         """What closed the service; None: it is open.
@@ -36,20 +57,49 @@ class Closings:
             Unavailable: these are not the events that the service wrote (`row_altered`).
         """
         end = tx.chains.end(standing.own, tenant=tenant, subject=SERVICE, moment=standing.moment)
-        count, head, code = self._known
-        if (count, head) != (end.count, end.head):
+        return self._read(tx, end, tenant=tenant).code
+
+    def _read(self, tx: Tx, end: Chain, *, tenant: str) -> _Known:
+        known = self._known
+        if (known.count, known.head) != (end.count, end.head):
             subject = events_of(tx, tenant=tenant, subject=SERVICE)
-            code = _last(subject)
-            if len(subject.events) == end.count:  # or one was added just now
-                self._known = end.count, end.head, code
-        return code
+            known = _Known(
+                len(subject.events),
+                subject.head,
+                _closing(subject.events),
+                last_restore(subject.events, head=subject.head),
+            )
+            if known.count == end.count:  # or one was added just now
+                self._known = known
+        return known
 
 
-def _last(subject: Subject) -> str | None:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the first `count` events of the service tell."""
+
+    count: int
+    head: bytes | None
+    code: str | None
+    epoch: bytes | None
+
+
+def _closing(events: Sequence[LeafEvent]) -> str | None:
     code: str | None = None
-    for event in subject.events:
+    for event in events:
         if event.type is EventType.LOG_CLOSED:
             code = str(event.public["code"])
         elif event.type in _OPENS:
             code = None
     return code
+
+
+def last_restore(events: Sequence[LeafEvent], *, head: bytes | None) -> bytes | None:
+    """The leaf hash of the last restore among the service's events; `head` is that of the last."""
+    hashes = [*(event.link.previous for event in events[1:]), head]
+    restores = (
+        leaf_hash
+        for event, leaf_hash in zip(events, hashes, strict=False)
+        if event.type is EventType.LOG_RESTORED
+    )
+    return next(reversed([*restores]), None)

@@ -40,9 +40,7 @@ if TYPE_CHECKING:
     from approvals.store.passkeys import Passkey
     from approvals.store.requests import StoredRequest
 
-_LINKS = {EventType.ACCOUNT_LINKED, EventType.ACCOUNT_UNLINKED}
-_ENDS_WHAT_WAS_GIVEN = {EventType.PASSKEY_REVOKED, EventType.ACCESS_ENDED}
-"""What ends a person's open challenges and codes."""
+LINKS = {EventType.ACCOUNT_LINKED, EventType.ACCOUNT_UNLINKED}
 _DECISIONS = {EventType.VOTE_APPROVE: Decision.APPROVE, EventType.VOTE_DENY: Decision.DENY}
 
 
@@ -150,7 +148,7 @@ def verify_passkeys(tx: Tx, passkeys: Sequence[Passkey], *, tenant: str) -> None
         person: _read(histories[subject], tenant, subject) for person, subject in subjects.items()
     }
     for passkey in passkeys:
-        if _enrolled(read[passkey.person]).get(passkey.credential_id) != (
+        if enrolled(read[passkey.person].opened()).get(passkey.credential_id) != (
             passkey.person,
             b64.encode(passkey.public_key),
         ):
@@ -165,10 +163,12 @@ def _subject_of(tx: Tx, tenant: str, person: str) -> str:
     return subject_of(handle)
 
 
-def _enrolled(subject: Subject) -> dict[object, tuple[Json, Json]]:
+def enrolled(
+    told: Iterable[tuple[LeafEvent, Mapping[str, Json]]],
+) -> dict[object, tuple[Json, Json]]:
     """(person, public key) by the id of each credential that was enrolled and has not ended."""
     active: dict[object, tuple[Json, Json]] = {}
-    for event, opened in subject.opened():
+    for event, opened in told:
         credential = opened.get("credential")
         if event.type is EventType.PASSKEY_ENROLLED:
             active[credential] = opened.get("person"), opened.get("public_key")
@@ -185,14 +185,19 @@ def verify_invitation(tx: Tx, token_hash: str, *, tenant: str, person: str) -> N
             (`row_altered`).
     """
     subject = events_of(tx, tenant=tenant, subject=_subject_of(tx, tenant, person))
-    newest = None
-    for event, opened in subject.opened():
+    if open_invitation(subject.opened()) != token_hash:
+        raise altered("invitation", token_hash)
+
+
+def open_invitation(told: Iterable[tuple[LeafEvent, Mapping[str, Json]]]) -> Json:
+    """The hash of the token of the invitation that is open by its person's events, if any."""
+    newest: Json = None
+    for event, opened in told:
         if event.type is EventType.PERSON_INVITED:
             newest = opened.get("invitation")
         elif event.type in _INVITATION_ENDS and opened.get("invitation") == newest:
             newest = None
-    if newest != token_hash:
-        raise altered("invitation", token_hash)
+    return newest
 
 
 _INVITATION_ENDS: Final = {EventType.PASSKEY_ENROLLED, EventType.INVITATION_ENDED}
@@ -204,8 +209,8 @@ def verify_enrolment(
     """Hold an open challenge that enrols a passkey against the person's events.
 
     Raises:
-        Unavailable: a passkey was enrolled with it, or it ended with a passkey of the person or
-            with all that they were given until then (`row_altered`).
+        Unavailable: a passkey was enrolled with it, or it ended with a passkey of the person
+            (`row_altered`).
     """
     subject = events_of(tx, tenant=tenant, subject=_subject_of(tx, tenant, person))
     if not still_enrols(subject.opened(), ceremony_id, after=after, head=subject.head):
@@ -227,7 +232,7 @@ def still_enrols(
     for event, opened in told:
         given = given or (after is not None and event.link.previous == after)
         if given and (
-            event.type in _ENDS_WHAT_WAS_GIVEN
+            event.type is EventType.PASSKEY_REVOKED
             or (event.type is EventType.PASSKEY_ENROLLED and opened.get("ceremony") == ceremony_id)
         ):
             return False
@@ -239,7 +244,7 @@ def verify_code(tx: Tx, code_hash: str, *, channel: str, tenant: str, person: st
 
     Raises:
         Unavailable: it is not the newest one, it was used, or it ended with a passkey of the person
-            or with all that they were given until then (`row_altered`).
+            (`row_altered`).
     """
     subject = events_of(tx, tenant=tenant, subject=_subject_of(tx, tenant, person))
     if open_code(subject.opened(), channel=channel) != code_hash:
@@ -252,7 +257,7 @@ def open_code(told: Iterable[tuple[LeafEvent, Mapping[str, Json]]], *, channel: 
     for event, opened in told:
         if event.type is EventType.CODE_GIVEN and opened.get("channel") == channel:
             newest = opened.get("code")
-        elif event.type in _ENDS_WHAT_WAS_GIVEN or (
+        elif event.type is EventType.PASSKEY_REVOKED or (
             event.type is EventType.ACCOUNT_LINKED and opened.get("code") == newest
         ):
             newest = None
@@ -269,7 +274,7 @@ def verify_account(tx: Tx, account: Account) -> None:
     subject = events_of(tx, tenant=account.tenant, subject=whose)
     linked = False
     for event, opened in subject.opened():
-        if event.type in _LINKS and (account.channel, account.team, account.account) == tuple(
+        if event.type in LINKS and (account.channel, account.team, account.account) == tuple(
             opened.get(name) for name in ("channel", "team", "account")
         ):
             linked = event.type is EventType.ACCOUNT_LINKED

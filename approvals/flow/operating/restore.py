@@ -4,7 +4,10 @@ What holds:
 1. `reopen` opens only after the whole log was checked, the checkpoint of the mark included.
 2. `accept` continues with an older database than the one that the keys signed last. What was spent,
    cancelled, denied or used since then is unknown. So everything that could be used a second time
-   ends: pending requests, unspent approvals, invitations, challenges, sessions and codes.
+   ends: pending requests, unspent approvals, invitations, challenges, sessions and codes. It ends
+   also where its row is missing at that moment and is put back later: challenges, sessions and
+   codes name the epoch that ends, and for the rest, and for people's handles, rows are compared
+   with the log. Where they differ, `accept` is refused.
 3. A passkey or chat account that ended since then is there again, and nothing tells which one. So
    `accept` takes a decision for everybody who has any: whose end, or that all stay.
 4. All of it is events of the log, which is told again of signing keys that it does not know.
@@ -26,14 +29,10 @@ from approvals.flow.auditing.audit import audit
 from approvals.flow.auditing.signatures import unintroduced
 from approvals.flow.integrity.gate import recorded
 from approvals.flow.integrity.introduce import tell
+from approvals.flow.knowing.handles import verify_handles
+from approvals.flow.operating.unended import Unended
 from approvals.flow.people.accounts import log_unlinked
-from approvals.flow.people.retire import (
-    Reason,
-    access_ended,
-    end_invitations,
-    retire,
-    session_ended,
-)
+from approvals.flow.people.retire import Reason, end_invitations, retire, session_ended
 from approvals.flow.service import DEFAULT_TENANT
 from approvals.flow.transition import end
 from approvals.keys.mark import Marked
@@ -121,7 +120,9 @@ def accept(service: Service, *, reason: str, ending: Ending | None = None) -> Lo
         Conflict: somebody has a passkey or a chat account, and nothing says whether it ends
             (`passkeys_undecided`).
         NotFound: somebody whose passkeys are to end has nothing (`unknown_person`).
-        ProofError: the database's log is not whole, or not signed by these keys.
+        ProofError: the database's log is not whole, or not signed by these keys; or a row that is
+            to end is missing or altered (`log_altered`). The message has the remedy.
+        Unavailable: somebody's handle is missing or altered (`row_altered`), likewise.
         Conflict: another process sequences the log just now.
     """
     service.store.ends.forget()  # they are of the database that is given up
@@ -130,6 +131,9 @@ def accept(service: Service, *, reason: str, ending: Ending | None = None) -> Lo
     with service.store.begin() as tx:
         if not tx.log.lead():
             raise Conflict("another process sequences the log just now; run this again")
+        for tenant in tx.bundles.tenants():
+            tx.bundles.hold_alone(tenant)  # nobody is given anything in the epoch that ends
+            verify_handles(tx, tenant=tenant)
         last = tx.log.latest_checkpoint()
         root = EMPTY_ROOT if last is None else last.root
         identity = tx.standing.renew()
@@ -194,22 +198,23 @@ def checked(
 
 def _end_everything(tx: Tx) -> None:
     """End everything that may have been ended, spent or used in the lost part of history."""
+    told, requests, approvals = Unended.told(tx), set[str](), set[str]()
     while due := tx.requests.due(now=EVER, limit=BATCH):
         for tenant, request_id in due:
+            requests.add(request_id)
             stored = tx.requests.get(tenant=tenant, request_id=request_id, lock=True)
             if stored is None:
                 raise ProofError("a request is gone", code="log_altered", place=request_id)
             over = tx.now >= stored.request.document.expires
             end(tx, (expire if over else revoke)(stored.request, now=tx.now))
     while found := tx.approvals.lapsing(now=EVER, limit=BATCH):
+        approvals.update(jti for jti, _ in found)
         if not lapse(tx, [jti for jti, _ in found], now=EVER):
             raise Conflict("approvals are being spent just now: stop the service first")
     while tx.people.outlived(now=EVER):
         tx.people.forget_outlived(now=EVER, limit=BATCH)
-    end_invitations(tx)
-    # Everybody: a row that is gone now may be put back later.
-    for person in sorted(tx.passkeys.holders(DEFAULT_TENANT)):
-        access_ended(tx, tenant=DEFAULT_TENANT, person=person)
+    invitations = end_invitations(tx)
+    told.verify_ended(requests=requests, approvals=approvals, invitations=invitations)
 
 
 def _stays(held: Held) -> bool:

@@ -79,6 +79,7 @@ def give(
     )
     text = canonical.encode(occasion.document()).decode()
     return _remember(
+        service,
         tx,
         purpose,
         Given(f"cer_{new_occasion()}", occasion.challenge(), text),
@@ -90,10 +91,11 @@ def give(
     )
 
 
-def give_decision(tx: Tx, statement: Statement, *, tenant: str) -> Given:
+def give_decision(service: Service, tx: Tx, statement: Statement, *, tenant: str) -> Given:
     """Remember the challenge of a decision that somebody is about to sign."""
     text = canonical.encode(statement.document()).decode()
     return _remember(
+        service,
         tx,
         Purpose.DECIDE,
         Given(f"cer_{new_occasion()}", ceremony.challenge(statement), text),
@@ -105,6 +107,7 @@ def give_decision(tx: Tx, statement: Statement, *, tenant: str) -> Given:
 
 
 def _remember(
+    service: Service,
     tx: Tx,
     purpose: Purpose,
     given: Given,
@@ -125,6 +128,7 @@ def _remember(
             challenge=given.challenge,
             statement=given.statement,
             expires=expires,
+            epoch=service.epoch(tx),
             after=after,
         )
     )
@@ -136,7 +140,7 @@ def stored_id(told: str) -> str:
     return USE + token_hash(told)
 
 
-def take(tx: Tx, ceremony_id: str, purpose: Purpose) -> StoredCeremony:
+def take(service: Service, tx: Tx, ceremony_id: str, purpose: Purpose) -> StoredCeremony:
     """Take a challenge that was given for this purpose.
 
     No bundle is activated until the transaction ends: whoever answers is in the current one or not.
@@ -144,6 +148,7 @@ def take(tx: Tx, ceremony_id: str, purpose: Purpose) -> StoredCeremony:
     Raises:
         Conflict: it was taken, is too old, or was given for something else (`ceremony_used`, of a
             decision `statement_used`).
+        Unavailable: a restore ended it, and the database says otherwise (`row_altered`).
     """
     # Before the challenge is locked: an activation ends the challenges of who leaves.
     stored = stored_id(ceremony_id)
@@ -152,6 +157,7 @@ def take(tx: Tx, ceremony_id: str, purpose: Purpose) -> StoredCeremony:
     taken = tx.people.take_ceremony(stored, kind=purpose.value, now=tx.now)
     if taken is None:
         raise stale(purpose)
+    service.verify_epoch(tx, taken.epoch, table="ceremony", key=stored)
     return taken
 
 

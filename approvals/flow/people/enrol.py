@@ -182,7 +182,7 @@ def finish(service: Service, ceremony_id: str, credential: object) -> str:
     """
     authenticators = _authenticators(service)
     with service.store.begin() as tx:
-        taken = take(tx, ceremony_id, Purpose.ENROL)
+        taken = take(service, tx, ceremony_id, Purpose.ENROL)
         if taken.subject is None:
             raise Conflict("this challenge is for a further passkey", code="ceremony_used")
         invited = tx.people.invitation(taken.subject)
@@ -226,7 +226,7 @@ def finish_further(
     """
     authenticators = _authenticators(service)
     with service.store.begin() as tx:
-        taken = take(tx, ceremony_id, Purpose.ENROL)
+        taken = take(service, tx, ceremony_id, Purpose.ENROL)
         who = verify_present(service, tx, session)
         if taken.subject is not None or (taken.tenant, taken.person) != (who.tenant, who.person):
             raise Conflict("this challenge is for another enrolment", code="ceremony_used")

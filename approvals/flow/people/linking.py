@@ -74,6 +74,7 @@ def start_link(
             channel=channel,
             person=who.person,
             expires=expires,
+            epoch=service.epoch(tx),
         )
         log_code(
             tx,
@@ -100,7 +101,8 @@ def finish_link(service: Service, *, channel: str, team: str, account: str, code
         found = tx.accounts.use_code(hashed, channel=channel, now=tx.now)
         if found is None:
             raise Conflict("this code is wrong, used or too old", code="link_code")
-        tenant, person = found
+        tenant, person = found.tenant, found.person
+        service.verify_epoch(tx, found.epoch, table="link_code", key=hashed)
         verify_code(tx, hashed, channel=channel, tenant=tenant, person=person)
         bundle = service.current_bundle(tx, tenant).bundle
         if person not in bundle.people:

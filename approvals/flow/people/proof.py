@@ -61,7 +61,7 @@ def check(
             (`ceremony_used`).
         EvidenceError: the assertion does not hold, or is not by a passkey of theirs.
     """
-    taken = take(tx, ceremony_id, purpose)
+    taken = take(service, tx, ceremony_id, purpose)
     who = verify_present(service, tx, session)
     owner = (who.tenant, who.person)
     if (taken.tenant, taken.person, taken.subject) != (*owner, subject):

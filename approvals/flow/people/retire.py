@@ -16,6 +16,7 @@ from approvals import log
 from approvals.core.decision.occasion import Purpose
 from approvals.core.errors import NotFound
 from approvals.core.history.events import Event, EventType
+from approvals.flow.knowing.handles import verify_handles
 from approvals.flow.knowing.subjects import person_subject, session_subject
 from approvals.flow.people import passkeys, proof
 from approvals.flow.people.accounts import log_unlinked
@@ -110,27 +111,15 @@ def session_ended(tx: Tx, token_hash: str, *, tenant: str, person: str) -> None:
     )
 
 
-def access_ended(tx: Tx, *, tenant: str, person: str) -> None:
-    """Log that the challenges and codes ended that a person was given until now.
+def end_invitations(
+    tx: Tx, *, tenant: str | None = None, person: str | None = None
+) -> frozenset[str]:
+    """End open invitations, all or a person's, for good: no row that is put back opens one.
 
-    So no row of one can be put back.
+    Gives the hashes of their tokens.
     """
-    log.append(
-        tx,
-        Event(
-            type=EventType.ACCESS_ENDED,
-            time=tx.now,
-            tenant=tenant,
-            subject=person_subject(tx, tenant=tenant, person=person),
-            public={},
-            secret={"person": person},
-        ),
-    )
-
-
-def end_invitations(tx: Tx, *, tenant: str | None = None, person: str | None = None) -> None:
-    """End open invitations, all or a person's, for good: no row that is put back opens one."""
-    for of, invited, hashed in tx.people.end_invitations(tenant=tenant, person=person):
+    ended = tx.people.end_invitations(tenant=tenant, person=person)
+    for of, invited, hashed in ended:
         log.append(
             tx,
             Event(
@@ -142,10 +131,17 @@ def end_invitations(tx: Tx, *, tenant: str | None = None, person: str | None = N
                 secret={"person": invited, "invitation": hashed},
             ),
         )
+    return frozenset(hashed for *_, hashed in ended)
 
 
 def offboard(tx: Tx, bundle: Bundle, *, tenant: str) -> None:
-    """End, for good, all access of everybody who is not in the bundle: they left people.yaml."""
+    """End, for good, all access of everybody who is not in the bundle: they left people.yaml.
+
+    Raises:
+        Unavailable: somebody who left has something by the log, and their handle is missing or
+            altered (`row_altered`).
+    """
+    verify_handles(tx, tenant=tenant, staying=frozenset(bundle.people))
     for person in sorted(tx.passkeys.holders(tenant) - bundle.people.keys()):
         retire(tx, bundle, tenant=tenant, person=person, reason=Reason.LEFT)
         end_invitations(tx, tenant=tenant, person=person)

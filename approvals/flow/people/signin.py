@@ -52,7 +52,7 @@ def finish(service: Service, ceremony_id: str, credential: object) -> str:
         if not tx.passkeys.has(b64.encode(assertion.credential_id)):
             raise Unauthenticated("this passkey is not enrolled here", code="unknown_passkey")
     with service.store.begin() as tx:
-        unkept.take(tx, taken)
+        unkept.take(service, tx, taken)
         enrolled = tx.passkeys.get(b64.encode(assertion.credential_id))
         if enrolled is None or enrolled.tenant != taken.tenant:
             raise Unauthenticated("this passkey is not enrolled here", code="unknown_passkey")
@@ -91,6 +91,7 @@ def open_session(service: Service, tx: Tx, *, tenant: str, person: str) -> str:
         person=person,
         now=tx.now,
         expires=tx.now + service.settings.session_life,
+        epoch=service.epoch(tx),
     )
     log.append(
         tx,

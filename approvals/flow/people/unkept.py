@@ -5,7 +5,8 @@ holds it, under a MAC of a key that is not in the database, and brings it back.
 
 What holds: it is taken by exactly one answer, in whichever process, because the transaction of the
 answer inserts the row of that id, and the log tells of that id for ever; it is taken before it is
-too old; and it is good for a sign-in at this address and nothing else.
+too old; it is good for a sign-in at this address and nothing else; and a restore, which may take
+back that it was answered, ends it: the MAC covers the epoch.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def give(service: Service, *, now: int) -> Given:
     """Make a challenge for a sign-in; its id holds all that is known of it."""
     name, nonce = f"cer_{new_occasion()}", b64.encode(secrets.token_bytes(NONCE_BYTES))
     occasion = _occasion(service, nonce, now)
-    told = f"{name}.{nonce}.{now}.{_mac(service, name, occasion)}"
+    mac = _mac(service, name, occasion, service.closings.last_epoch)
+    told = f"{name}.{nonce}.{now}.{mac}"
     return Given(told, occasion.challenge(), _text(occasion))
 
 
@@ -50,7 +52,8 @@ def read(service: Service, told: str) -> StoredCeremony:
         raise stale(Purpose.SIGN_IN)
     name, nonce, made, mac = parts.groups()
     occasion = _occasion(service, nonce, int(made))
-    if not hmac.compare_digest(mac, _mac(service, name, occasion)):
+    epoch = service.closings.last_epoch
+    if not hmac.compare_digest(mac, _mac(service, name, occasion, epoch)):
         raise stale(Purpose.SIGN_IN)
     return StoredCeremony(
         id=name,
@@ -61,18 +64,21 @@ def read(service: Service, told: str) -> StoredCeremony:
         challenge=occasion.challenge(),
         statement=_text(occasion),
         expires=occasion.exp,
+        epoch=epoch,
     )
 
 
-def take(tx: Tx, given: StoredCeremony) -> None:
+def take(service: Service, tx: Tx, given: StoredCeremony) -> None:
     """Take a challenge that was read: true for one transaction only.
 
     No bundle is activated until the transaction ends: whoever answers is in the current one or not.
 
     Raises:
-        Conflict: it was taken, or is too old (`ceremony_used`).
+        Conflict: it was taken, is too old, or was made before a restore (`ceremony_used`).
     """
     tx.bundles.hold(given.tenant)
+    if given.epoch != service.epoch(tx):
+        raise stale(Purpose.SIGN_IN)
     if given.expires <= tx.now or not tx.people.use_unkept(given):
         raise stale(Purpose.SIGN_IN)
 
@@ -92,5 +98,6 @@ def _text(occasion: Occasion) -> str:
     return canonical.encode(occasion.document()).decode()
 
 
-def _mac(service: Service, name: str, occasion: Occasion) -> str:
-    return b64.encode(service.keys.seal(f"{_TAG}\0{name}\0{_text(occasion)}".encode()))
+def _mac(service: Service, name: str, occasion: Occasion, epoch: bytes | None) -> str:
+    text = "\0".join((_TAG, name, b64.encode(epoch or b""), _text(occasion)))
+    return b64.encode(service.keys.seal(text.encode()))

@@ -69,7 +69,7 @@ class CeremonyRow(SealedRow, table=True):
     """A challenge given to a browser: taken once, before it expires, for what it was made for.
 
     `id` is a hash of the id that the browser was told and answers with. Where it enrols a passkey,
-    `after` is the last of its person's events before it, by leaf hash.
+    `after` is the last of its person's events before it, by leaf hash. `epoch`: see `SessionRow`.
     """
 
     __tablename__ = "ceremony"
@@ -79,6 +79,7 @@ class CeremonyRow(SealedRow, table=True):
     person: str | None = None
     subject: str | None = None
     after: bytes | None = Field(default=None, sa_type=LargeBinary)
+    epoch: bytes | None = Field(default=None, sa_type=LargeBinary)
     challenge: bytes = Field(sa_type=LargeBinary)
     statement: str = Field(sa_type=Text)
     state: str
@@ -86,12 +87,17 @@ class CeremonyRow(SealedRow, table=True):
 
 
 class SessionRow(SealedRow, table=True):
-    """A signed-in browser, kept by the SHA-256 of its token."""
+    """A signed-in browser, kept by the SHA-256 of its token.
+
+    `epoch` is the leaf hash of the last restore that an operator had accepted when the row was
+    made, null before any: the next restore ends it, whether or not the row is there then.
+    """
 
     __tablename__ = "session"
     token_hash: str = Field(primary_key=True)
     tenant: str
     person: str
+    epoch: bytes | None = Field(default=None, sa_type=LargeBinary)
     signed_in: int = Field(sa_type=BIG)
     expires: int = Field(sa_type=BIG, index=True)
 
@@ -110,12 +116,16 @@ class AccountRow(SealedRow, table=True):
 
 
 class LinkCodeRow(SealedRow, table=True):
-    """A code with which a signed-in person proves that a chat account is theirs; used once."""
+    """A code with which a signed-in person proves that a chat account is theirs; used once.
+
+    `epoch`: see `SessionRow`.
+    """
 
     __tablename__ = "link_code"
     code_hash: str = Field(primary_key=True)
     tenant: str
     channel: str
     person: str
+    epoch: bytes | None = Field(default=None, sa_type=LargeBinary)
     state: str
     expires: int = Field(sa_type=BIG)

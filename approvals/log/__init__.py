@@ -6,6 +6,7 @@ from approvals.log.follow import Follower
 from approvals.log.proofs import consistency, inclusion
 from approvals.log.sequence import BATCH, sequence, verify_extends
 from approvals.log.tiles import checkpoint, entries, tile
+from approvals.log.times import wrong_times
 
 __all__ = [
     "BATCH",
@@ -22,4 +23,5 @@ __all__ = [
     "sequence",
     "tile",
     "verify_extends",
+    "wrong_times",
 ]

@@ -11,9 +11,8 @@
        file. This, and only this, shows a log that was cut off, forked or restored from a backup
        together with all of its checkpoints.
     6. The last checkpoint covers every leaf.
-    7. The time beside a checkpoint is not signed. It is not later than both the clock, where the
-       caller gives it, and every leaf that the checkpoint covers: a service that believes it would
-       take the right time for one that was set back.
+    7. The time beside a checkpoint, which is not signed, is one at which it can have been made,
+       where the caller gives the time (`log.times`).
 
 It reads each leaf once, a few at a time, so memory does not grow with the log.
 """
@@ -31,20 +30,20 @@ from approvals.core.errors import AssentError
 from approvals.core.history.events import parse_leaf, verify_opening
 from approvals.core.merkle import leaf_hash
 from approvals.core.tlog.checkpoint import parse_checkpoint
+from approvals.log.times import Times
 from approvals.log.tree import TILE_HEIGHT, TILE_WIDTH, Frontier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from approvals.core.tlog.leaves import Leaf, StoredCheckpoint
     from approvals.log.tables import Database, Tables
+    from approvals.log.times import Wrong
     from approvals.log.tree import Node
 
 CHUNK: Final = 4 * TILE_WIDTH
 MOST_FINDINGS: Final = 200
 MAX_OPENING: Final = 16 * 1024 * 1024
-_APART: Final = 60
-"""Seconds by which clocks may differ that are right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ class _Claim:
     root: bytes
     place: str
     code: str
-    created: int = 0
+    created: int | None = None
 
 
 def check(
@@ -126,12 +125,12 @@ def check(
         claims = heapq.merge(
             stored.claims(), _remembered(remembered, vkeys, findings), key=lambda claim: claim.size
         )
-        walk = _Walk(tables, size, findings, advance)
+        times = None if now is None else Times(now=now)
+        walk = _Walk(tables, size, findings, times, advance)
         for claim in claims:
             walk.compare(claim)
-            if now is not None:
-                walk.compare_time(claim, now)
         walk.to(size)
+        walk.compare_early()
     return Report(
         size=size,
         root=walk.frontier.root(),
@@ -151,11 +150,12 @@ class _Walk:
         tables: Tables,
         size: int,
         findings: _Findings,
+        times: Times | None,
         advance: Callable[[int, int], None] | None,
     ) -> None:
         self.frontier = Frontier()
         self.unopened = 0
-        self._newest = 0
+        self._times = times
         self._tables = tables
         self._size = size
         self._findings = findings
@@ -173,21 +173,23 @@ class _Walk:
             return
         self.to(claim.size)
         # After a gap no root can be right; the gap has been found and named.
-        if not self._broken and self.frontier.root() != claim.root:
+        if self._broken:
+            return
+        if self.frontier.root() != claim.root:
             self._findings.add(
                 claim.code, claim.place, f"the first {claim.size} leaves do not hash to its root"
             )
+        if self._times is not None and claim.created is not None:
+            self._found_times(self._times.checkpoint(claim.size, claim.created))
 
-    def compare_time(self, claim: _Claim, now: int) -> None:
-        """7. Hold the time beside a checkpoint to the clock and to the leaves up to it."""
-        ahead = claim.created - max(now, self._newest)
-        if ahead > _APART:
-            self._findings.add(
-                "checkpoint_time",
-                claim.place,
-                f"its row says that it was made {ahead} seconds later than the clock and the "
-                "leaves say: if the clock is right, run `assent log repair-clock`",
-            )
+    def compare_early(self) -> None:
+        """7. Find times before the events that a checkpoint covers, now that all are known."""
+        if self._times is not None and not self._broken:
+            self._found_times(self._times.early(self._tables))
+
+    def _found_times(self, wrong: Iterable[Wrong]) -> None:
+        for each in wrong:
+            self._findings.add("checkpoint_time", f"checkpoint {each.size}", each.message)
 
     def to(self, size: int) -> None:
         while self.frontier.size < size and not self._broken:
@@ -233,7 +235,8 @@ class _Walk:
         except AssentError as error:
             self._findings.add("leaf_malformed", place, error.message)
             return
-        self._newest = max(self._newest, event.time)
+        if self._times is not None:
+            self._times.leaf(leaf.index, event)
         if event.tenant != leaf.tenant:
             self._findings.add(
                 "leaf_tenant", place, f"filed under {leaf.tenant!r}, but of {event.tenant!r}"

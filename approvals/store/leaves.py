@@ -176,6 +176,11 @@ class Leaves:
         later = update(CheckpointRow).where(col(CheckpointRow.created) > now)
         self._session.execute(later.values(created=now))
 
+    def put_time(self, size: int, created: int) -> None:
+        """Correct the time at which the checkpoint of this size says that it was made."""
+        row = update(CheckpointRow).where(col(CheckpointRow.size) == size)
+        self._session.execute(row.values(created=created))
+
     def lead(self) -> bool:
         """Become the one sequencer until this transaction ends. False if another process is.
 

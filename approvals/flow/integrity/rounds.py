@@ -64,6 +64,10 @@ def sequence(service: Service) -> int:
             count = _batch(service, identity, now=now)
             done += count
             waiting = count == log.BATCH
+            if waiting:
+                # Each checkpoint has the time of its making: events went on while others waited.
+                with service.store.read() as tx:
+                    now = tx.now
         service.mark.keep()
         marked = service.mark.marked
         if marked is not None and marked.identity != identity:

@@ -113,16 +113,20 @@ class Standings:
         )
 
     def close(self, *, code: str, reason: str, now: int) -> bool:
-        """Keep every process from granting; True if nothing did before. The first finding stays."""
-        closing = (
-            update(StandingRow)
-            .where(col(StandingRow.id) == _ROW, col(StandingRow.closed).is_(None))
-            .values(closed=code, reason=reason, since=now)
-        )
+        """Keep every process from granting; False: the row is gone. The first finding stays.
+
+        Locks the row, also where it says that already: an operator who opens the service comes
+        before this, and it is closed again, or after it, and notices.
+        """
+        values = {"closed": code, "reason": reason, "since": now}
+        first = {
+            name: func.coalesce(getattr(StandingRow, name), value) for name, value in values.items()
+        }
+        closing = update(StandingRow).where(col(StandingRow.id) == _ROW).values(first)
         return changed(self._session.execute(closing)) == 1
 
     def open(self) -> None:
-        """Let processes grant again."""
+        """Let processes grant again. Locks the row."""
         opening = update(StandingRow).where(col(StandingRow.id) == _ROW)
         self._session.execute(opening.values(closed=None, reason=None, since=None))
 

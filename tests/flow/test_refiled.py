@@ -20,8 +20,10 @@ from approvals.flow.asking import answers
 from approvals.flow.auditing.evidence import evidence
 from approvals.flow.deciding import look
 from approvals.flow.granting import consume, report
+from approvals.flow.integrity import rounds
 from approvals.flow.integrity.rounds import read_back, sequence, sweep
 from approvals.flow.knowing import reading
+from approvals.flow.operating import restore
 from approvals.flow.operating.restore import Ending, accept, checked, reopen
 from approvals.flow.service import Service, new_occasion, occasion_of
 from approvals.keys.mark import Mark
@@ -245,6 +247,33 @@ def test_a_closed_service_whose_row_says_nothing_stays_closed_until_an_operator_
         assert found(it) is None
         assert isinstance(running.submit("9.00"), answers.Opened)
     assert isinstance(running.submit("9.10"), answers.Opened)
+
+
+def test_what_another_process_finds_during_the_check_keeps_the_service_closed(
+    running: Running, intruder: Intruder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have found what the check had passed already, and what was put back since."""
+    closing(running, intruder)
+    service, check = running.service, restore.checked
+
+    def meanwhile(of: Service) -> log.Report:
+        report = check(of)
+        leaf = next(row for row in intruder.rows(LEAF) if row["index"] == 0)
+        intruder.edit(LEAF, leaf, subject="req_elsewhere")
+        refused(lambda: sweep(service), "log_altered")
+        intruder.edit(LEAF, leaf, subject=leaf["subject"])
+        return report
+
+    with monkeypatch.context() as patch:
+        patch.setattr(restore, "checked", meanwhile)
+        # Its look at the row came before the service was closed.
+        patch.setattr(rounds, "_is_closed", lambda *_: False)
+        with pytest.raises(Conflict, match="run this again") as again:
+            reopen(service, reason="a test")
+    assert again.value.code == "found_meanwhile"
+    assert found(service) == "log_altered"
+    assert reopen(service, reason="a test").ok
+    assert found(service) is None
 
 
 def test_nor_does_it_open_when_the_event_of_its_closing_is_taken_away(

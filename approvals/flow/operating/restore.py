@@ -1,7 +1,8 @@
 """An operator lets a closed service grant again: after a repair of its log, or after a restore.
 
 What holds:
-1. `reopen` opens only after the whole log was checked, the checkpoint of the mark included.
+1. `reopen` opens only after the whole log was checked, the checkpoint of the mark included, and
+   only if no process found anything since that check began.
 2. `accept` continues with an older database than the one that the keys signed last. What was spent,
    cancelled, denied or used since then is unknown. So everything that could be used a second time
    ends: pending requests, unspent approvals, invitations, challenges, sessions and codes. It ends
@@ -156,18 +157,30 @@ def reopen(service: Service, *, reason: str) -> log.Report:
     """Check everything and, if nothing is wrong, let processes grant again; gives the report.
 
     Raises:
-        Conflict: nothing had closed the service (`not_closed`).
+        Conflict: nothing had closed the service (`not_closed`); or another process found something
+            meanwhile, which this check may not have seen (`found_meanwhile`).
     """
     with service.store.read() as tx:
         found = recorded(service, tx)
+        before = _events_of_service(tx)
     if found is None:
         raise Conflict("nothing has closed the service", code="not_closed")
     report = checked(service)
     if report.ok:
         with service.store.begin() as tx:
             tx.standing.open()
+            # Whoever finds something locks the row that this has locked, and logs it.
+            if _events_of_service(tx) != before:
+                raise Conflict(
+                    "another process found something while the log was checked: run this again",
+                    code="found_meanwhile",
+                )
             _append(tx, EventType.LOG_REOPENED, {"code": found.code}, reason)
     return report
+
+
+def _events_of_service(tx: Tx) -> int:
+    return len(tx.chains.unheld(tenant=DEFAULT_TENANT, subjects=[SERVICE])[SERVICE].leaves)
 
 
 def checked(

@@ -35,7 +35,7 @@ MAX_LIFE = 900
 """Seconds between an approval's start and its end, at most."""
 MAX_SKEW = 30
 """Seconds by which clocks may differ, at most."""
-MAX_VOTES = 100
+MAX_VOTES = sizes.PLACES
 
 # What an approval holds beside requirements and votes: ids, digests, names and times, each bounded.
 _REST_BYTES = 16_384

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from approvals.core import canonical, documents
+from approvals.core import canonical, documents, sizes
 from approvals.core.decision.ceremony import Decision
 from approvals.core.decision.quorum import assign, filled
 from approvals.core.decision.requirement import Requirement
@@ -186,8 +186,9 @@ def cast(request: Request, vote: Vote, *, now: int) -> Request:
     """The request with one more vote, and the state that follows from all of its votes.
 
     One deny by any eligible person ends it and needs no step-up: saying no is never made harder
-    than saying yes. Raises `TransitionError`: `not_pending`, `expired`, `not_eligible`,
-    `already_voted`, `step_up_too_low`.
+    than saying yes. Whoever fills a place is never refused for how many voted before; so there are
+    at most `sizes.VOTES`. Raises `TransitionError`: `not_pending`, `expired`, `not_eligible`,
+    `already_voted`, `step_up_too_low`, `votes_full`.
     """
     _must_be_open(request, now=now)
     requirements = request.document.requirements
@@ -202,6 +203,12 @@ def cast(request: Request, vote: Vote, *, now: int) -> Request:
         return replace(voted, state=State.DENIED)
     if not any(requirement.admits(vote) for requirement in asked):
         raise TransitionError("a stronger step-up is asked for", code="step_up_too_low")
+    if len(request.votes) >= sizes.PLACES and sum(filled(requirements, voted.votes)) <= sum(
+        filled(requirements, request.votes)
+    ):
+        raise TransitionError(
+            "enough people approved where you are asked; others are waited for", code="votes_full"
+        )
     if assign(requirements, voted.votes) is None:
         return voted
     return replace(voted, state=State.APPROVED)

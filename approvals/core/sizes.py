@@ -18,6 +18,12 @@ DISPLAY: Final = 4 * 1024 * 1024
 """Bytes of a displayed document in canonical form: a call of which every character is drawn as a
 mark is displayed in many times its size."""
 
+PLACES: Final = 100
+"""Places that people fill in one approval."""
+
+VOTES: Final = 2 * PLACES + 1
+"""Votes of one request: those that fill a place, as many that fill none, and one that denies."""
+
 VOTE_EVIDENCE: Final = 6_144
 """Bytes of a vote's evidence in canonical form; a passkey's assertion has about 1,300."""
 

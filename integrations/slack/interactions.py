@@ -64,6 +64,7 @@ _SENTENCES: Final = {
     "own_request": "This request is made for you; somebody else decides it.",
     "reason": f"A reason has at most {LONGEST_REASON} characters.",
     "signed_out": "This account is not linked to you any more. Nothing was decided.",
+    "votes_full": "Enough people approved where you are asked. Others are waited for.",
     "step_up_needed": "This needs your passkey. Open the request to approve it there.",
 }
 _OTHERWISE: Final = "That did not work, and nothing was decided. Open the request instead."

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from approvals.core import b64
+from approvals.core import b64, sizes
 from approvals.core import directory as directories
 from approvals.core import receipt as receipts
 from approvals.core.calls import call_hash
 from approvals.core.decision.ceremony import StepUp
 from approvals.core.directory import Directory
+from approvals.core.errors import Invalid
 from approvals.core.evidence_file import EvidenceFile
 from approvals.core.history.events import EventType
 from approvals.core.tlog import checkpoint
@@ -99,6 +100,15 @@ def test_a_vote_of_the_past_is_looked_up_and_everybody_of_the_past_only_once(
     findings = check(replace(WHOLE, votes=WHOLE.votes * 20))
     assert all(found.ok for found in findings if found.step.startswith("votes"))
     assert len(times) == 1  # for the places of its approval
+
+
+def test_a_file_with_more_votes_than_a_request_can_have_is_refused_unread() -> None:
+    most = replace(WHOLE, votes=WHOLE.votes[:1] * sizes.VOTES)
+    assert EvidenceFile.from_document(most.document()) == most
+    many = replace(most, votes=(*most.votes, WHOLE.votes[0])).document()
+    with pytest.raises(Invalid, match=f"more than {sizes.VOTES}") as refused:
+        EvidenceFile.from_document(many)
+    assert refused.value.place == "file.votes"
 
 
 def test_a_request_that_asks_more_than_an_approval_can_hold_is_refused() -> None:

@@ -10,6 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from approvals.core import sizes
 from approvals.core.decision.ceremony import Decision, StepUp
 from approvals.core.decision.quorum import assign
 from approvals.core.decision.vote import Vote
@@ -89,6 +90,22 @@ def test_a_second_vote_of_one_person_is_refused() -> None:
     asked = after(request_for(requirement("ada", "ben", quorum=2)), yes("ada"))
     assert refusal(lambda: after(asked, yes("ada"))) == "already_voted"
     assert refusal(lambda: after(asked, no("ada"))) == "already_voted"
+
+
+def test_votes_that_fill_no_place_are_bounded_and_those_that_fill_one_are_not() -> None:
+    crowd = tuple(f"p{number}" for number in range(sizes.PLACES + 1))
+    asked = request_for(
+        requirement(*crowd, rule="any"),
+        requirement(*(f"m{number}" for number in range(99)), rule="managers", quorum=99),
+    )
+    full = after(asked, *(yes(person) for person in crowd[:-1]))
+    assert len(full.votes) == sizes.PLACES
+    assert refusal(lambda: after(full, yes(crowd[-1]))) == "votes_full"
+    denied = after(full, no(crowd[-1]))
+    assert denied.state is State.DENIED
+    approved = after(full, *(yes(f"m{number}") for number in range(99)))
+    assert approved.state is State.APPROVED
+    assert max(len(approved.votes), len(denied.votes)) <= sizes.VOTES
 
 
 @pytest.mark.parametrize("asked", list(StepUp))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from approvals.core import b64, canonical, documents
+from approvals.core import b64, canonical, documents, sizes
 from approvals.core.approval import REQUEST, VERDICT
 from approvals.core.decision.ceremony import Decision, Evidence, Statement, StepUp
 from approvals.core.decision.vote import Vote
@@ -129,6 +129,8 @@ class EvidenceFile:
             documents.refuse("file.typ", f"not {FILE_TYPE}")
         if not it["subject"].startswith((REQUEST, VERDICT)):
             documents.refuse("file.subject", "neither a request nor a verdict")
+        if len(it["votes"]) > sizes.VOTES:
+            documents.refuse("file.votes", f"more than {sizes.VOTES}, which no request has")
         request, outcome = it["request"], it["outcome"]
         return cls(
             subject=it["subject"],

@@ -40,6 +40,8 @@ EVERY_TOOL: Final = "*"
 """The name under which places stand for every tool that is not listed as unattended."""
 
 MAX_FILE: Final = 256 * 1024
+_MAX_TOML: Final = 16 * 1024
+"""Bytes in TOML, which Python reads in a time that grows with the square of a key's length."""
 _STEP_UPS: Final = (StepUp.PASSKEY, StepUp.HARDWARE)
 
 
@@ -151,6 +153,8 @@ class Floors:
         try:
             if raw.lstrip().startswith(b"{"):
                 document: object = canonical.parse(raw, max_bytes=MAX_FILE)
+            elif len(raw) > _MAX_TOML:
+                raise _wrong("file", f"TOML of more than {_MAX_TOML} bytes: write it as JSON")
             else:
                 document = tomllib.loads(raw.decode())
         except AdmissionError as error:

@@ -378,5 +378,16 @@ def test_a_floor_is_met_exactly_when_distinct_people_can_take_all_places(
     assert reason(token, {TOOL: wanted}) == (None if fills(voters, wanted) else "floor")
 
 
+def test_a_long_file_in_toml_is_refused_before_it_is_parsed_and_can_be_json() -> None:
+    """One key of many parts, in a file of this size, takes Python's reader minutes."""
+    pad = 16 * 1024 - len(TOML.encode()) - 2
+    assert Floors.read(f"{TOML}\n#{' ' * pad}".encode()) == Floors.read(TOML.encode())
+    for long in (f"{TOML}\n#{' ' * (pad + 1)}", "a." * 8192 + "a = 1"):
+        with pytest.raises(Invalid, match="16384 bytes: write it as JSON"):
+            Floors.read(long.encode())
+    text = json.dumps(DOCUMENT)
+    assert Floors.read(text.encode() + b" " * 100_000) == Floors.read(TOML.encode())
+
+
 def test_it_is_for_the_verifier_to_have() -> None:
     assert isinstance(COMPANY.verifier(floor={TOOL: Floor()}), Verifier)

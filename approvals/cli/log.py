@@ -16,6 +16,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from approvals.cli import fetched, files, local, remote
+from approvals.cli.findings import draw_findings, draw_report, listed
 from approvals.cli.options import AsJson, Home, Url
 from approvals.cli.output import EPILOG, emit, err, finding, moment, out, plain, table
 from approvals.core import b64
@@ -25,7 +26,6 @@ from approvals.core.tlog.checkpoint import read_vkey
 from approvals.core.tlog.published import verify_copy, verify_published
 
 if TYPE_CHECKING:
-    from approvals.log import Report
     from approvals.store.holdings import Held
 
 _group = typer.Typer(help="The transparency log.", no_args_is_help=True, epilog=EPILOG)
@@ -80,10 +80,11 @@ def check(
         "checkpoints": report.checkpoints,
         "remembered": len(kept),
         "staged": report.staged,
-        "findings": _findings(report),
+        "findings": listed(report),
         "unlisted": report.unlisted,
+        "following": report.following,
     }
-    emit(value, lambda: _draw(report, kept), as_json=as_json)
+    emit(value, lambda: draw_report(report, kept), as_json=as_json)
     if not report.ok:
         finding()
 
@@ -111,14 +112,14 @@ def reopen(
 
     with local.service(home, checked=False) as service:
         report = restore.reopen(service, reason=reason)
-    value = {"reopened": report.ok, "findings": _findings(report)}
+    value = {"reopened": report.ok, "findings": listed(report)}
 
     def draw() -> None:
         if report.ok:
             out.print("The log is in order: the service grants again.")
         else:
             out.print("The log is not in order: the service stays closed.")
-            _draw_findings(report)
+            draw_findings(report)
 
     emit(value, draw, as_json=as_json)
     if not report.ok:
@@ -362,36 +363,3 @@ def _progress(*, shown: bool) -> Iterator[Callable[[int, int], None]]:
             progress.update(task, completed=done, total=total)
 
         yield advance
-
-
-def _findings(report: "Report") -> list[dict[str, str]]:
-    return [
-        {"code": found.code, "place": found.place, "message": found.message}
-        for found in report.findings
-    ]
-
-
-def _draw_findings(report: "Report") -> None:
-    drawn = table("where", "what", "code")
-    for found in report.findings:
-        drawn.add_row(plain(found.place, "bold"), plain(found.message), plain(found.code))
-    out.print(drawn)
-    count = len(report.findings) + report.unlisted
-    out.print(plain(f"Not as it was signed: {count} findings.", "bold red"))
-
-
-def _draw(report: "Report", kept: Sequence[str]) -> None:
-    if report.findings:
-        _draw_findings(report)
-        return
-    earlier = f" and {len(kept)} kept earlier" if kept else ""
-    out.print(
-        plain(
-            f"The log is whole: {report.size} leaves under {report.checkpoints} signed "
-            f"checkpoints{earlier}; each leaf is in its place, each checkpoint holds, "
-            "and the database holds what they tell.",
-            "bold green",
-        )
-    )
-    if report.staged:
-        out.print(plain(f"{report.staged} events wait for their place.", "dim"))

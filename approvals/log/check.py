@@ -14,12 +14,16 @@
     7. The time beside a checkpoint, which is not signed, is one at which it can have been made,
        where the caller gives the time (`log.times`).
 
+One altered leaf makes the root of every later checkpoint another one, and each node above it. What
+follows so from a finding before it is kept apart, so that it hides no other finding.
+
 It reads each leaf once, a few at a time, so memory does not grow with the log.
 """
 
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -61,7 +65,8 @@ class Report:
 
     `staged` events are in line still; `unopened` values were committed to and are no longer kept,
     as when a person's data was erased. Neither is a fault. `unlisted` findings came after the first
-    `MOST_FINDINGS`.
+    `MOST_FINDINGS`. `following` more follow from these: checkpoints and nodes over what was
+    changed, of which `consequences` has the first.
     """
 
     size: int
@@ -71,6 +76,8 @@ class Report:
     unopened: int
     findings: tuple[Finding, ...]
     unlisted: int
+    consequences: tuple[Finding, ...] = ()
+    following: int = 0
 
     @property
     def ok(self) -> bool:
@@ -82,11 +89,16 @@ class Report:
 class _Findings:
     listed: list[Finding] = field(default_factory=list)
     unlisted: int = 0
+    consequences: list[Finding] = field(default_factory=list)
+    following: int = 0
 
-    def add(self, code: str, place: str, message: str) -> None:
-        if len(self.listed) < MOST_FINDINGS:
-            self.listed.append(Finding(code, place, message))
-        else:
+    def add(self, code: str, place: str, message: str, *, follows: bool = False) -> None:
+        """`follows`: it is what it is because of one before it."""
+        self.following += follows
+        listed = self.consequences if follows else self.listed
+        if len(listed) < MOST_FINDINGS:
+            listed.append(Finding(code, place, message))
+        elif not follows:
             self.unlisted += 1
 
 
@@ -139,6 +151,8 @@ def check(
         unopened=walk.unopened,
         findings=tuple(findings.listed),
         unlisted=findings.unlisted,
+        consequences=tuple(findings.consequences),
+        following=findings.following,
     )
 
 
@@ -163,6 +177,8 @@ class _Walk:
         self._hashes = self._leaf_hashes()
         self._completed: list[Node] = []
         self._broken = False
+        self._differs = False  # the root, or a leaf since it held, from what was signed or stored
+        self._altered: list[int] = []  # the first leaves found to be altered
 
     def compare(self, claim: _Claim) -> None:
         """4, 5. Hold the first `claim.size` leaves to a checkpoint."""
@@ -175,10 +191,16 @@ class _Walk:
         # After a gap no root can be right; the gap has been found and named.
         if self._broken:
             return
-        if self.frontier.root() != claim.root:
+        holds = self.frontier.root() == claim.root
+        if not holds:
             self._findings.add(
-                claim.code, claim.place, f"the first {claim.size} leaves do not hash to its root"
+                claim.code,
+                claim.place,
+                f"the first {claim.size} leaves do not hash to its root",
+                follows=self._differs,
             )
+        if claim.created is not None:  # a stored one, of which the next is a continuation
+            self._differs = not holds
         if self._times is not None and claim.created is not None:
             self._found_times(self._times.checkpoint(claim.size, claim.created))
 
@@ -230,6 +252,9 @@ class _Walk:
         place = f"leaf {leaf.index}"
         if leaf_hash(leaf.leaf) != leaf.hash:
             self._findings.add("leaf_altered", place, "its bytes do not hash to its stored hash")
+            self._differs = True
+            if len(self._altered) < MOST_FINDINGS:
+                self._altered.append(leaf.index)
         try:
             event = parse_leaf(leaf.leaf)
         except AssentError as error:
@@ -272,8 +297,15 @@ class _Walk:
                         "node_altered",
                         f"tile level {level}, node {index}",
                         "is not the hash of the leaves under it",
+                        follows=self._is_altered(level, index),
                     )
         self._completed.clear()
+
+    def _is_altered(self, level: int, index: int) -> bool:
+        """Whether a leaf under this node was found to be altered."""
+        under: int = TILE_WIDTH**level
+        first = bisect_left(self._altered, index * under)
+        return first < len(self._altered) and self._altered[first] < (index + 1) * under
 
 
 class _Stored:

@@ -186,10 +186,15 @@ def test_a_changed_leaf_is_a_finding(assent: Shell) -> None:
     ended = assent("log", "check", "--json")
     assert ended.code == 1
     assert ended.document["ok"] is False
-    assert ended.document["findings"][0]["place"]
+    listed = ended.document["findings"]
+    assert listed[0]["place"]
+    assert "checkpoint_root" not in {each["code"] for each in listed}
+    assert ended.document["following"] > 0
     told = assent("log", "check")
     assert told.code == 1
-    assert ended.document["findings"][0]["code"] in told.out
+    assert listed[0]["code"] in told.out
+    following = f"For that reason {ended.document['following']} of the checkpoints and tile nodes"
+    assert following in " ".join(told.out.split())
 
 
 def test_a_database_that_holds_another_state_than_the_log_tells_is_a_finding(

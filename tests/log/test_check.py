@@ -42,7 +42,8 @@ def store(whole: MemoryStore) -> MemoryStore:
 def found(store: MemoryStore, *, remembered: tuple[str, ...] = ()) -> set[tuple[str, str]]:
     report = check(store, vkeys=[SIGNER.vkey], remembered=remembered)
     assert report.ok == (not report.findings)
-    return {(finding.code, finding.place) for finding in report.findings}
+    everything = (*report.findings, *report.consequences)
+    return {(finding.code, finding.place) for finding in everything}
 
 
 def resigned(store: MemoryStore, size: int, signer: Signer = SIGNER) -> StoredCheckpoint:
@@ -90,6 +91,44 @@ def test_an_edited_leaf_is_found_and_named(store: MemoryStore, index: int) -> No
     assert ("checkpoint_root", "checkpoint 600") in findings
     unaffected = {f"checkpoint {size}" for size in SIZES if size <= index}
     assert not unaffected & {place for _, place in findings}
+
+
+@pytest.mark.parametrize("index", [0, 255, 256, 599])
+def test_what_follows_from_one_altered_leaf_is_counted_and_not_listed(
+    store: MemoryStore, index: int
+) -> None:
+    leaf = store.rows.leaf[index].leaf.replace(b"vote.approve", b"vote.deny")
+    store.rows.edit_leaf(index, leaf=leaf)
+    report = check(store, vkeys=[SIGNER.vkey])
+    listed = [(each.code, each.place) for each in report.findings]
+    assert listed[0] == ("leaf_altered", f"leaf {index}")
+    assert {code for code, _ in listed} <= {"leaf_altered", "opening_altered"}
+    checkpoints = [f"checkpoint {size}" for size in SIZES if size > index]
+    assert [
+        each.place for each in report.consequences if each.code == "checkpoint_root"
+    ] == checkpoints
+    assert report.following == len(report.consequences) == len(checkpoints) + (index < 512)
+    # With its hash edited as well, the first checkpoint that covers it is what tells.
+    store.rows.edit_leaf(index, hash=leaf_hash(leaf))
+    report = check(store, vkeys=[SIGNER.vkey])
+    roots = [each.place for each in report.findings if each.code == "checkpoint_root"]
+    assert roots == checkpoints[:1]
+    assert report.following == len(checkpoints) - 1
+
+
+def test_what_follows_hides_no_other_finding(store: MemoryStore) -> None:
+    for index in (0, 500):
+        leaf = store.rows.leaf[index].leaf.replace(b"vote.approve", b"vote.deny")
+        store.rows.edit_leaf(index, leaf=leaf)
+    store.rows.edit_checkpoint(263, note="")
+    report = check(store, vkeys=[SIGNER.vkey])
+    codes = {(each.code, each.place) for each in report.findings}
+    assert {
+        ("leaf_altered", "leaf 0"),
+        ("leaf_altered", "leaf 500"),
+        ("checkpoint_signature", "checkpoint 263"),
+    } <= codes
+    assert not {code for code, _ in codes} & {"checkpoint_root", "node_altered"}
 
 
 @pytest.mark.parametrize("index", [0, 255, 256, 599])

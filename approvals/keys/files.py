@@ -44,6 +44,7 @@ UNBOUND: Final = {
     "signed": {"size": 0, "root": "", "note": ""},
     "signing": None,
     "lost": 0,
+    "told": 0,
 }
 """The mark of keys that have not met a database yet."""
 _SEAL_BYTES: Final = 32

@@ -10,7 +10,10 @@ What holds:
 2. It never goes back, whichever process of the folder writes it, unless `accept` says so. By how
    much it went back then is kept for good (`lost`). So `lost` and the size of the log together
    never go back: directories are numbered by their sum.
-3. The file is written whole under the folder's lock: beside it, flushed, and renamed.
+3. Where the service was closed, the file also holds how many events of its own the log told then
+   (`told`). So nobody takes the event of the closing out of the database while it waits for its
+   place, not even before a restart.
+4. The file is written whole under the folder's lock: beside it, flushed, and renamed.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from approvals.core.tlog.leaves import StoredCheckpoint
 
 FILE: Final = files.MARK
+_MEMBERS: Final = frozenset({"identity", "signed", "signing", "lost", "told"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +67,10 @@ class _Kept:
     marked: Marked | None
     lost: int
     most: int
+    told: int
 
 
-_NOTHING: Final = _Kept(None, 0, 0)
+_NOTHING: Final = _Kept(None, 0, 0, 0)
 
 
 class Mark:
@@ -82,6 +87,7 @@ class Mark:
         self._stored: Marked | None = None  # as the file has it
         self._marked: Marked | None = None
         self._lost = 0
+        self._told = 0
         self.reload()
 
     @property
@@ -95,6 +101,11 @@ class Mark:
         return self._lost
 
     @property
+    def told(self) -> int:
+        """How many events of its own the service of this database had when it was last closed."""
+        return self._told
+
+    @property
     def missing(self) -> bool:
         """Whether the folder has lost its mark: it is made together with the keys."""
         return self._folder is not None and not (self._folder / FILE).exists()
@@ -103,12 +114,14 @@ class Mark:
         """Take in what another process of the folder has marked or accepted; whether it is news."""
         with self._lock:
             kept = self._read()
-            return kept.marked is not None and self._take(kept.marked, kept.lost)
+            return kept.marked is not None and self._take(kept.marked, kept)
 
-    def _take(self, found: Marked, lost: int) -> bool:
+    def _take(self, found: Marked, kept: _Kept) -> bool:
         self._stored = found
-        self._lost = max(self._lost, lost)
+        self._lost = max(self._lost, kept.lost)
         ours = self._marked
+        same = ours is not None and ours.identity == found.identity
+        self._told = max(self._told, kept.told) if same else kept.told
         if ours is None or ours.identity != found.identity or ours.size < found.size:
             self._marked = found
             return True
@@ -143,10 +156,31 @@ class Mark:
             if self._marked is not None and self._marked != self._stored:
                 self._write(self._marked, yielding=True)
 
+    def closed(self, *, told: int) -> None:
+        """The service was closed, and this many events of its own tell so; durable on return.
+
+        Raises:
+            AssentError: the mark cannot be written.
+        """
+        with self._lock:
+            ours = self._marked
+            if ours is None:
+                return
+            self._told = max(self._told, told)
+            if self._folder is None:
+                return
+            with private.locked(self._folder):
+                kept = self._read()
+                if kept.marked is not None and kept.marked.identity == ours.identity:
+                    whole = private.read_document(self._folder / FILE, _MEMBERS)
+                    told = max(self._told, kept.told)
+                    private.write(self._folder / FILE, {**whole, "told": told})
+
     def accept(self, checkpoint: Marked) -> None:
         """Take this as the mark although it is older: an operator has said so."""
         with self._lock:
             self._stored = None
+            self._told = 0
             self._write(checkpoint, forward=False)
             self._marked = checkpoint
 
@@ -167,7 +201,7 @@ class Mark:
                 found.identity != checkpoint.identity or found.size > checkpoint.size
             )
             if found is not None and yielding and ahead:
-                self._take(found, kept.lost)
+                self._take(found, kept)
                 return
             if found is not None and forward:
                 if found.identity != checkpoint.identity:
@@ -180,8 +214,10 @@ class Mark:
                         f"{checkpoint.size}",
                         code="log_rolled_back",
                     )
+            told = max(self._told, kept.told)
             if not forward:
                 lost += max(0, kept.most - checkpoint.size)
+                told = 0
             private.write(
                 self._folder / FILE,
                 {
@@ -189,10 +225,11 @@ class Mark:
                     "signed": checkpoint.document(),
                     "signing": None if signing is None else signing.document(),
                     "lost": lost,
+                    "told": told,
                 },
             )
             self._stored = checkpoint
-            self._lost = lost
+            self._lost, self._told = lost, told
 
     def _read(self) -> _Kept:
         if self._folder is None:
@@ -200,18 +237,19 @@ class Mark:
         path = self._folder / FILE
         if not path.exists():
             return _NOTHING
-        match private.read_document(path, {"identity", "signed", "signing", "lost"}):
+        match private.read_document(path, _MEMBERS):
             case {
                 "identity": str(identity),
                 "signed": {"size": int(size), "root": str(root), "note": str(note)},
                 "signing": signing,
                 "lost": int(lost),
+                "told": int(told),
             }:
                 if not identity:
-                    return _Kept(None, lost, size)
+                    return _Kept(None, lost, size, told)
                 most = max(size, _size(signing))
                 try:
-                    return _Kept(Marked(identity, size, b64.decode(root), note), lost, most)
+                    return _Kept(Marked(identity, size, b64.decode(root), note), lost, most, told)
                 except ValueError:
                     pass
             case _:

@@ -18,7 +18,7 @@ from approvals import files
 from approvals.core.errors import AssentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
 
@@ -99,7 +99,7 @@ def descriptor_of(folder: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def read_document(path: Path, members: set[str]) -> dict[str, object]:
+def read_document(path: Path, members: Collection[str]) -> dict[str, object]:
     """The JSON object in a private file, which has these members and no others."""
     try:
         document = json.loads(files.read(path, most=MAX_FILE, trust=files.SERVICE_KEY))
@@ -110,7 +110,7 @@ def read_document(path: Path, members: set[str]) -> dict[str, object]:
         raise key_error(code, path, error.why) from error
     except ValueError:
         raise damaged(path) from None
-    if not isinstance(document, dict) or document.keys() != members:
+    if not isinstance(document, dict) or document.keys() != {*members}:
         raise damaged(path)
     return document
 

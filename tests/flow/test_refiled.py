@@ -298,6 +298,25 @@ def test_nor_does_it_open_when_the_event_of_its_closing_is_taken_away(
             refused(lambda service=service: sequence(service), "log_altered")  # type: ignore[misc]
 
 
+def test_nor_after_every_process_was_restarted(running: Running, intruder: Intruder) -> None:
+    row, _, chains = closing(running, intruder)
+    intruder.edit(STANDING, row, closed=None, reason=None, since=None)
+    for staged in intruder.rows(STAGED):
+        if b'"log.closed"' in staged["leaf"]:
+            intruder.delete(STAGED, staged)
+    intruder.put_back(CHAIN, chains)
+    with another_process(running) as restarted:
+        assert found(restarted) == "log_altered"
+        refused(lambda: running.submit("9.00"), "closed")
+        refused(lambda: sequence(restarted), "log_altered")
+        assert reopen(restarted, reason="it was put back").ok
+        assert found(restarted) is None
+        sequence(restarted)
+    with another_process(running) as later:
+        sequence(later)
+        assert found(later) is None
+
+
 def test_a_snapshot_is_refused_nothing_that_is_newer(running: Running) -> None:
     request_id = running.opened("20.00")
     sequence(running.service)

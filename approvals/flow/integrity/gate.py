@@ -97,6 +97,8 @@ def _in_row(standing: Standing) -> Closed | None:
 
 def _by_events(service: Service, tx: Tx, standing: Standing) -> Closed | None:
     """Why the service is closed by its own events, of which `standing` has the end."""
+    if are_gone(service, standing):
+        return Closed("log_altered", "events of the service are gone that these keys mark")
     try:
         code = service.closings.code(tx, standing, tenant=DEFAULT_TENANT)
     except Unavailable as error:
@@ -104,6 +106,14 @@ def _by_events(service: Service, tx: Tx, standing: Standing) -> Closed | None:
     if code is None:
         return None
     return Closed(code, "the log tells that the service was closed, and the database does not")
+
+
+def are_gone(service: Service, standing: Standing) -> bool:
+    """Whether the service has fewer events of its own than when it was closed."""
+    told = 0 if standing.own is None else int(standing.own["count"])
+    marked = service.mark.marked
+    same = marked is not None and marked.identity == standing.identity
+    return same and told < service.mark.told
 
 
 def _other(marked: Marked, standing: Standing) -> Closed | None:

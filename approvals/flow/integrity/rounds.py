@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from approvals import log
-from approvals.core.errors import ProofError, Unavailable
+from approvals.core.errors import AssentError, ProofError, Unavailable
 from approvals.core.history.events import SERVICE, Event, EventType
-from approvals.flow.integrity.gate import ANOTHER_DATABASE, closed
+from approvals.flow.integrity.gate import ANOTHER_DATABASE, are_gone, closed
 from approvals.flow.knowing.reading import WINDOW
 from approvals.flow.service import DEFAULT_TENANT
 from approvals.keys.mark import Marked
@@ -159,6 +159,8 @@ def _verified(service: Service, tx: Tx, marked: Marked | None) -> tuple[str, boo
 
 
 def _still_open(service: Service, tx: Tx, standing: Standing) -> None:
+    if are_gone(service, standing):
+        raise ProofError("events of the service are gone", code="log_altered")
     try:
         code = service.closings.code(tx, standing, tenant=DEFAULT_TENANT)
     except Unavailable as error:
@@ -183,6 +185,11 @@ def _close(service: Service, error: ProofError) -> None:
         # The service's own events were put back as well. That must not keep it open.
         _record(service, error, telling=False)
     _log.error("closed", code=error.code, place=error.place)
+    try:
+        with service.store.read() as tx:
+            service.mark.closed(told=tx.chains.chain(tenant=DEFAULT_TENANT, subject=SERVICE).count)
+    except AssentError as refused:  # it is closed for all that
+        _log.error("closing_unmarked", code=refused.code, place=refused.place)
 
 
 def _record(service: Service, error: ProofError, *, telling: bool) -> None:

@@ -46,6 +46,12 @@ def test_nothing_is_alike_in_the_bundle_that_is_changed_here() -> None:
         ("webhooks", f"hooks:\n  siem: {HOOK}\n  SIEM: {HOOK}\n"),
         ("people", small.PEOPLE.replace("name: Ben", f"name: Ad{A}")),
         ("people", small.PEOPLE.replace("name: Ben", "name: ada")),
+        (
+            "people",
+            small.PEOPLE.replace("name: Ben", "name: Dan  Lee").replace(
+                "name: Ada", "name: Dan Lee"
+            ),
+        ),
         ("people", small.PEOPLE.replace("name: Ben", "name: \uff21da")),
     ],
 )
@@ -99,8 +105,36 @@ def test_a_call_of_a_tool_that_only_looks_registered_is_denied(name: str) -> Non
     assert verdict.code is DenyCode.NO_TOOL
 
 
+ALIKE = (
+    ("Admin", "adrnin"),
+    ("form/pay", "FORRN/pay"),
+    ("pay-1", "PAY-l"),
+    ("PAY-1", "pay-I"),
+    ("PAY-L", "pay-1"),
+    ("pool", "po0l"),
+    ("M00N-1", "moon-I"),
+    ("Ada Lund", "Ada  Lund"),
+    ("Ada Lund", "ada\u00a0 Lund"),
+)
+
+
+@pytest.mark.parametrize(("one", "other"), ALIKE)
+def test_two_differences_that_nobody_sees_are_none_either(one: str, other: str) -> None:
+    """Would catch a look that ignores case, or how a letter is drawn, and not both in one name."""
+    assert names.are_alike(one, other)
+    assert names.are_alike(other, one)
+
+
 def test_names_that_a_reader_can_tell_apart_are_not_alike() -> None:
-    for one, other in (("Ian", "Lan"), ("a-b", "a_b"), ("team1", "team2"), ("Jose", "Jos\u00e9")):
+    for one, other in (
+        ("Ian", "Lan"),
+        ("IAN", "LAN"),
+        ("Ivy", "Lvy"),
+        ("Ada Lund", "AdaLund"),
+        ("a-b", "a_b"),
+        ("team1", "team2"),
+        ("Jose", "Jos\u00e9"),
+    ):
         assert not names.are_alike(one, other), (one, other)
     for same in ("ada", "Ada Lund"):
         assert not names.are_alike(same, same)

@@ -97,7 +97,7 @@ def build_app(service: Service, *, jobs: bool = True) -> FastAPI:
     web.mount(app, service, streams=most_connections(service.settings) // 8)
     connect.mount(app, service)
     # The later stands around the earlier.
-    app.add_middleware(Edge, origin=service.settings.origin, max_bytes=service.settings.max_bytes)
+    app.add_middleware(Edge, origin=service.settings.url, max_bytes=service.settings.max_bytes)
     app.add_middleware(Accounts, metrics=room.metrics)
 
     def leave() -> None:

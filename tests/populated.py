@@ -115,9 +115,7 @@ class Life:
         answer = running.passkeys["ada"].authenticate(begun.options)
         offered = enrol.prove(service, running.session("ada"), begun.id, answer)
         yield "a further passkey is asked for"
-        further = SoftKey(
-            "ada's second", rp_id=service.settings.rp_id, origin=service.settings.origin
-        )
+        further = SoftKey("ada's second", rp_id=service.settings.rp_id, origin=service.settings.url)
         enrol.finish_further(
             service, running.session("ada"), offered.id, further.register(offered.options)
         )

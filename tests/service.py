@@ -162,7 +162,7 @@ class Peopled:
         begun = enrol.begin(self.service, invitation.url.rsplit("/", 1)[1])
         settings = self.service.settings
         seed = options.pop("seed", person)
-        key = SoftKey(seed, rp_id=settings.rp_id, origin=settings.origin, **options)
+        key = SoftKey(seed, rp_id=settings.rp_id, origin=settings.url, **options)
         token = enrol.finish(self.service, begun.id, key.register(begun.options))
         session = signin.session(self.service, token)
         assert session is not None

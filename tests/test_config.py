@@ -33,10 +33,18 @@ def test_without_any_setting_it_is_one_machine_on_sqlite(tmp_path: Path) -> None
     assert settings.home == tmp_path / ".local/share/assent"
     assert settings.database_url == f"sqlite:///{tmp_path}/.local/share/assent/assent.db"
     assert settings.host == "127.0.0.1"
-    assert settings.issuer == settings.origin == "http://localhost:8420"
+    assert settings.url == "http://localhost:8420"
     assert settings.rp_id == "localhost"
     assert settings.log_origin == "localhost:8420/log"
     assert not settings.secure_cookies
+
+
+def test_the_address_has_one_name() -> None:
+    """Would catch a second member that can be given another meaning in one place of two."""
+    settings = load(url="https://assent.example:8443")
+    computed = {it for it, what in vars(Settings).items() if isinstance(what, property)}
+    said = computed | set(Settings.model_fields)
+    assert {it for it in said if getattr(settings, it) == settings.url} == {"url"}
 
 
 def test_the_environment_is_read_when_asked_and_an_option_wins(
@@ -67,7 +75,7 @@ def test_the_url_becomes_an_origin_as_a_browser_writes_it(
     written: str, origin: str, rp_id: str, log_origin: str | None
 ) -> None:
     settings = load(url=written)
-    assert settings.origin == origin
+    assert settings.url == origin
     assert settings.rp_id == rp_id
     assert settings.log_origin == (log_origin or f"{rp_id}/log")
 

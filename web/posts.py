@@ -28,7 +28,7 @@ def same_origin(request: Request) -> None:
     if request.method in SAFE_METHODS:
         return
     if (
-        request.headers.get("origin") != service_of(request).settings.origin
+        request.headers.get("origin") != service_of(request).settings.url
         or request.headers.get("sec-fetch-site", "same-origin") != "same-origin"
     ):
         raise Forbidden("this can only be done from the pages themselves", code="cross_origin")

@@ -110,7 +110,7 @@ class Callers:
         # 4. From whom, for whom.
         addressed = (
             payload.get("iss") == payload.get("sub") == enforcer
-            and payload.get("aud") == settings.issuer
+            and payload.get("aud") == settings.url
         )
         # 5. When. `type(...) is int`: JSON's true is an int to Python.
         if not addressed:

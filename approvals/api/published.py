@@ -85,7 +85,7 @@ def approval_keys_history(request: Request) -> Response:
 def configuration(request: Request) -> Response:
     """The issuer, the endpoints, the log's identity and the algorithms."""
     service = room(request).service
-    url = service.settings.issuer
+    url = service.settings.url
     return answer(
         wire.Configuration(
             issuer=url,

@@ -340,16 +340,6 @@ class Settings(BaseSettings):
         return values.listed(self.trusted_proxies)
 
     @property
-    def issuer(self) -> str:
-        """The issuer of approvals: `url`, which has no trailing slash."""
-        return self.url
-
-    @property
-    def origin(self) -> str:
-        """The web origin that pages, the API and passkeys share."""
-        return self.url
-
-    @property
     def rp_id(self) -> str:
         """The WebAuthn relying party: the host without its port."""
         return urls.read(self.url).host

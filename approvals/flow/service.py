@@ -191,7 +191,7 @@ class Service:
 
     def url(self, path: str) -> str:
         """The address of a page."""
-        return f"{self.settings.origin}{path}"
+        return f"{self.settings.url}{path}"
 
 
 def _told(tx: Tx, kid: str) -> bool:

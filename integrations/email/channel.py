@@ -40,7 +40,7 @@ class EmailChannel:
         self._server = smtp.Server.of(
             settings, settings.smtp_host, ssl.create_default_context() if tls is None else tls
         )
-        self._sender = render.Sender(settings.mail_from, settings.origin)
+        self._sender = render.Sender(settings.mail_from, settings.url)
 
     @property
     def name(self) -> str:

@@ -165,7 +165,7 @@ ORIGINS = (
 
 def service_at(url: str) -> str | None:
     try:
-        return load(url=url).issuer
+        return load(url=url).url
     except AssentError as error:
         return None if error.place == "ASSENT_URL" else error.message
 

@@ -131,7 +131,7 @@ class Everything:
 
     def enrol(self) -> object:
         settings = self.running.service.settings
-        key = SoftKey("cleo", rp_id=settings.rp_id, origin=settings.origin)
+        key = SoftKey("cleo", rp_id=settings.rp_id, origin=settings.url)
         made = key.register(self.enrolment.options)
         return enrol.finish(self.running.service, self.enrolment.id, made)
 

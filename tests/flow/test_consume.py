@@ -86,7 +86,7 @@ def test_the_receipt_is_signed_and_the_same_after_a_key_rotation(
     assert (receipt.jti, receipt.txn) == (jti, "req_" + jti[4:])
     assert (receipt.call_hash, receipt.use_id) == (call_hash, "use-1")
     assert (receipt.issuer, receipt.audience, receipt.tenant) == (
-        running.service.settings.issuer,
+        running.service.settings.url,
         ENFORCER,
         "default",
     )

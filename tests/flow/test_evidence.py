@@ -44,7 +44,7 @@ def check(running: Running, subject: str) -> dict[str, str]:
         jwks=running.service.keys.jwks(int(time.time())),
         vkeys=[running.service.keys.vkey],
         directory=directory(running.service, "default"),
-        issuer=running.service.settings.issuer,
+        issuer=running.service.settings.url,
     )
     assert len(findings) > 9
     return {found.step: f"{found.detail} ({found.place})" for found in findings if not found.ok}

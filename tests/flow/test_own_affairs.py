@@ -73,7 +73,7 @@ def told(running: Running) -> list[tuple[str, str, str]]:
     mail = Recorder()
     while deliver(running.service, mail, worker="w"):
         pass
-    origin = running.service.settings.origin
+    origin = running.service.settings.url
     return sorted(
         (message.recipient.id, message.kind.value, message.url.removeprefix(origin))
         for message, _ in mail.sent

@@ -64,7 +64,7 @@ def wrong(running: Running, file: bytes, people: Directory | str | None = None) 
         jwks=running.service.keys.history(),
         vkeys=[running.service.keys.vkey],
         directory=people or directory(running.service, "default"),
-        issuer=running.service.settings.issuer,
+        issuer=running.service.settings.url,
     )
     return {found.step: found.detail for found in findings if not found.ok}
 

@@ -62,7 +62,7 @@ def test_a_stand_in_decides_and_the_approval_holds_everywhere(running: Running) 
     def verify(people: Directory) -> None:
         now = int(time.time())
         verifier = Verifier(
-            issuer=running.service.settings.issuer,
+            issuer=running.service.settings.url,
             audience=ENFORCER,
             keys=running.service.keys.jwks(now),
             people=people,
@@ -84,7 +84,7 @@ def test_a_stand_in_decides_and_the_approval_holds_everywhere(running: Running) 
         jwks=running.service.keys.jwks(int(time.time())),
         vkeys=[running.service.keys.vkey],
         directory=published(running),
-        issuer=running.service.settings.issuer,
+        issuer=running.service.settings.url,
     )
     assert [found for found in findings if not found.ok] == []
 

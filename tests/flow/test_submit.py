@@ -43,7 +43,7 @@ def test_what_policy_allows_is_approved_at_once(running: Running) -> None:
     assert isinstance(answer, Allowed)
     now = int(time.time())
     verifier = Verifier(
-        issuer=running.service.settings.issuer,
+        issuer=running.service.settings.url,
         audience=ENFORCER,
         keys=running.service.keys.jwks(now),
     )

@@ -30,7 +30,7 @@ def running(tmp_path: Path, database_url: str) -> Running:
 @pytest.fixture
 def http(running: Running) -> Iterator[TestClient]:
     """Ada's script, signed in."""
-    origin = running.service.settings.origin
+    origin = running.service.settings.url
     headers = {"Origin": origin, "Cookie": f"assent={running.tokens['ada']}"}
     with TestClient(
         build_app(running.service, jobs=False),
@@ -68,7 +68,7 @@ def test_an_attestation_of_the_wrong_types_shows_nothing(
     path = "/invite/" + invited.rpartition("/")[2]
     begun = http.post(f"{path}/begin", json={}).json()
     settings = running.service.settings
-    made = SoftKey("cleo", rp_id=settings.rp_id, origin=settings.origin).register(begun["options"])
+    made = SoftKey("cleo", rp_id=settings.rp_id, origin=settings.url).register(begun["options"])
     data = cbor2.loads(b64.decode(made["response"]["attestationObject"]))["authData"]
     attestation = {"fmt": format_, "attStmt": statement, "authData": data}
     made["response"]["attestationObject"] = b64.encode(cbor2.dumps(attestation))

@@ -21,7 +21,7 @@ class Visit:
 
     def __init__(self, site: Site, *, host: str | None = None) -> None:
         self.site = site
-        origin = site.service.settings.origin
+        origin = site.service.settings.url
         headers = {"Origin": origin, "Sec-Fetch-Site": "same-origin"}
         if host is not None:
             headers["Host"] = host
@@ -48,7 +48,7 @@ class Visit:
         """Make a passkey by a fresh invitation."""
         settings = self.site.service.settings
         self.passkey = SoftKey(
-            f"{person} {secrets.token_hex(4)}", rp_id=settings.rp_id, origin=settings.origin
+            f"{person} {secrets.token_hex(4)}", rp_id=settings.rp_id, origin=settings.url
         )
         path = "/invite/" + self.site.invite(person).rpartition("/")[2]
         begun = self.post(f"{path}/begin").json()

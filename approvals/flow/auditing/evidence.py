@@ -101,7 +101,7 @@ def _evidence(
         whole = replace(file, events=logged, checkpoint=checkpoint.note)
         complete = completeness.sign(
             completeness.Completeness(
-                issuer=service.settings.issuer,
+                issuer=service.settings.url,
                 tenant=tenant,
                 subject=subject,
                 events=chain.count,

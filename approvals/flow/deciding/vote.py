@@ -218,7 +218,7 @@ def _vote(
         backup_eligible=seen.backup_eligible,
         backup_state=seen.backup_state,
         rp_id=settings.rp_id,
-        origins=(settings.origin,),
+        origins=(settings.url,),
     )
     if len(canonical.encode(evidence.document())) > sizes.VOTE_EVIDENCE:
         raise EvidenceError(
@@ -231,7 +231,7 @@ def _vote(
         evidence,
         public_key=enrolled.public_key,
         rp_id=settings.rp_id,
-        origins=(settings.origin,),
+        origins=(settings.url,),
         enrolled_as=enrolled.step_up,
         now=tx.now,
         backup_eligible=enrolled.backup_eligible,

@@ -120,7 +120,7 @@ def _spend(service: Service, tx: Tx, approval: IssuedApproval, use_id: str) -> s
 def _receipt(service: Service, tx: Tx, approval: IssuedApproval, use_id: str) -> str:
     """Sign that this use of the approval is the one that counts; for storing with the spend."""
     receipt = receipts.Receipt(
-        issuer=service.settings.issuer,
+        issuer=service.settings.url,
         audience=approval.enforcer,
         tenant=approval.tenant,
         jti=approval.jti,

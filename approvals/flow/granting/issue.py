@@ -39,7 +39,7 @@ def issue(
     """
     require_open(service, tx)
     approval = Approval(
-        issuer=service.settings.issuer,
+        issuer=service.settings.url,
         audience=document.audience,
         jti=APPROVAL + txn.partition("_")[2],
         issued=tx.now,

@@ -71,7 +71,7 @@ def give(
     """
     occasion = Occasion(
         purpose=purpose,
-        origin=service.settings.origin,
+        origin=service.settings.url,
         person=person,
         nonce=b64.encode(secrets.token_bytes(NONCE_BYTES)),
         iat=tx.now,

@@ -99,12 +99,12 @@ def directory_of(service: Service, tx: Tx, tenant: str) -> str:
     for passkey in held:
         keys.setdefault(passkey.person, []).append(_enrolled(passkey))
     document = Directory(
-        issuer=service.settings.issuer,
+        issuer=service.settings.url,
         tenant=tenant,
         number=service.mark.lost + checkpoint.size,
         issued=tx.now,
         rp_id=service.settings.rp_id,
-        origins=(service.settings.origin,),
+        origins=(service.settings.url,),
         people=tuple(
             Approver(
                 id=person,

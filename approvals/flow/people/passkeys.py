@@ -188,7 +188,7 @@ def check_assertion(
         EvidenceError: it does not hold; the code says what.
     """
     passkey.check_client_data(
-        assertion.client_data_json, challenge=challenge, origins=(settings.origin,)
+        assertion.client_data_json, challenge=challenge, origins=(settings.url,)
     )
     seen = passkey.read_authenticator_data(assertion.authenticator_data, rp_id=settings.rp_id)
     if seen.backup_eligible is not enrolled.backup_eligible:
@@ -198,7 +198,7 @@ def check_assertion(
             credential=assertion.document(),
             expected_challenge=challenge,
             expected_rp_id=settings.rp_id,
-            expected_origin=settings.origin,
+            expected_origin=settings.url,
             credential_public_key=enrolled.public_key,
             credential_current_sign_count=enrolled.sign_count,
             require_user_verification=True,
@@ -229,7 +229,7 @@ def check_registration(
     response = _object(it.get("response"), "credential.response")
     client_data = _octets(response, "clientDataJSON")
     passkey.check_client_data(
-        client_data, challenge=challenge, origins=(settings.origin,), kind="webauthn.create"
+        client_data, challenge=challenge, origins=(settings.url,), kind="webauthn.create"
     )
     made = attestation.read_object(_octets(response, "attestationObject", LONGEST_ATTESTATION))
 
@@ -287,7 +287,7 @@ def _verify_registration(
             credential=credential,
             expected_challenge=challenge,
             expected_rp_id=settings.rp_id,
-            expected_origin=settings.origin,
+            expected_origin=settings.url,
             require_user_presence=True,
             require_user_verification=True,
             supported_pub_key_algs=ALGORITHMS,

@@ -86,7 +86,7 @@ def take(service: Service, tx: Tx, given: StoredCeremony) -> None:
 def _occasion(service: Service, nonce: str, made: int) -> Occasion:
     return Occasion(
         purpose=Purpose.SIGN_IN,
-        origin=service.settings.origin,
+        origin=service.settings.url,
         person=None,
         nonce=nonce,
         iat=made,

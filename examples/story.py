@@ -288,7 +288,7 @@ def afterwards(it: Company, parked: Waits) -> None:
     told = it.stage.assent_json("verify", "altered.json", *pinned, codes=(1,))
     wrong = next(step for step in told["steps"] if not step["ok"])
     it.tell.refused(
-        f"One digit changed in that file: {wrong['step']}: {wrong['detail']} (at {wrong['place']})"
+        f"One digit changed in that file: {wrong['step']}: {wrong['place']}: {wrong['detail']}"
     )
     it.tell.command("assent log check")
     it.tell.block(it.stage.assent("log", "check"))

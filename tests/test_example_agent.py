@@ -32,7 +32,7 @@ def test_without_settings_it_says_which_is_missing() -> None:
         text=True,
     )
     assert done.returncode == 2
-    assert "ASSENT_URL is not set [configuration]" in done.stderr
+    assert "ASSENT_URL: not set [configuration]" in done.stderr
 
 
 @pytest.mark.slow

@@ -246,7 +246,7 @@ def test_a_wrong_environment_runs_nothing_and_names_the_variable(
         environment.setenv(name, value)
     error = refused("configuration", balance)
     assert error.place in {name, value}
-    assert str(error).count(f"{error.place} ") == 1
+    assert str(error).count(f"{error.place}: ") == 1
 
 
 @pytest.mark.parametrize(

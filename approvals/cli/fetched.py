@@ -87,7 +87,7 @@ def leaves(read: Read, size: int) -> Iterator[bytes]:
             yield from read_entry_bundle(read(path))
         except ProofError as wrong:
             raise ProofError(
-                f"{path} is cut off, or too long: delete it if it is a copy, and fetch again",
+                "cut off, or too long: delete it if it is a copy, and fetch again",
                 code=wrong.code,
                 place=path,
             ) from wrong

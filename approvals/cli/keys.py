@@ -184,7 +184,7 @@ def _check_newer(path: Path, people: str, jwks: dict[str, Json]) -> None:
             raise Invalid(f"it is of {old.issuer}, tenant {old.tenant}", code="directory")
     except AssentError as error:
         raise AssentError(
-            f"what is pinned here is no directory of this service ({error.message}); "
+            f"what is pinned here is no directory of this service ({error}); "
             "move it away, or pin into another folder",
             code="directory",
             place=str(path),
@@ -192,4 +192,4 @@ def _check_newer(path: Path, people: str, jwks: dict[str, Json]) -> None:
     try:
         directories.verify_successor(new, number=old.number, content=old.content())
     except Invalid as error:
-        raise AssentError(error.message, code=error.code, place=str(path)) from error
+        raise AssentError(str(error), code=error.code, place=str(path)) from error

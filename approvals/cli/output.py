@@ -83,7 +83,7 @@ def complain(*, code: str, message: str, place: str | None, as_json: bool) -> No
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
         return
     line = Text("assent: ", style="bold red")
-    if place and not message.startswith(place):
+    if place:
         line.append_text(plain(f"{place}: ", "bold"))
     line.append_text(plain(message))
     line.append(f" [{code}]", style="dim")

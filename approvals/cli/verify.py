@@ -131,9 +131,10 @@ def _draw(file: Path, findings: list[Finding], *, holds: bool) -> None:
     drawn = table("", "step", "what was found")
     for found in findings:
         mark = plain("✓", "green") if found.ok else plain("✗", "bold red")
-        detail = plain(found.detail, "" if found.ok else "red")
+        detail = plain("")
         if not found.ok and found.place:
-            detail.append_text(plain(f" (at {found.place})", "bold red"))
+            detail.append_text(plain(f"{found.place}: ", "bold red"))
+        detail.append_text(plain(found.detail, "" if found.ok else "red"))
         drawn.add_row(mark, plain(found.step), detail)
         if found.unshown:
             drawn.add_row("", "", plain(f"not shown: {', '.join(found.unshown)}", "yellow"))

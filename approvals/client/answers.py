@@ -42,7 +42,7 @@ class Answer:
         """Say that a member is missing or of another shape."""
         place = f"{self.place}/{name}"
         return ServiceError(
-            f"the answer has no such {place} as was expected; is this client of the same version?",
+            "missing in the answer, or of another shape; is this client of the same version?",
             code="answer",
             status=200,
             place=place,

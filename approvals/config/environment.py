@@ -52,7 +52,7 @@ def load(**options: Any) -> Settings:
     given = {name: value for name, value in options.items() if value is not None}
     unknown = sorted(given.keys() - Settings.model_fields.keys())
     if unknown:
-        raise AssentError(f"there is no setting {unknown[0]!r}", code="config", place=unknown[0])
+        raise AssentError("there is no such setting", code="config", place=unknown[0])
     try:
         return Settings(**given)
     except ValidationError as error:

@@ -27,7 +27,7 @@ _LAST_TIME = 253_402_300_799  # 9999-12-31T23:59:59Z: later is a mistake in the 
 
 def refuse(place: str, message: str) -> NoReturn:
     """Raise `Invalid` for the member at `place`."""
-    raise Invalid(f"{place}: {message}", code="malformed", place=place)
+    raise Invalid(message, code="malformed", place=place)
 
 
 def read(value: object, shape: Mapping[str, tuple[type, ...]], place: str) -> dict[str, Any]:

@@ -19,7 +19,8 @@ class AssentError(Exception):
     """What was asked for is refused.
 
     `code` is stable and for programs, `message` is a sentence for people, and `place` says where in
-    the input the fault is: a JSON pointer, a claim, a file and line, or nothing.
+    the input the fault is: a JSON pointer, a claim, a file and line, or nothing. The message never
+    repeats the place; `str` gives both, the place first.
     """
 
     default_code: ClassVar[str] = "error"
@@ -31,10 +32,7 @@ class AssentError(Exception):
         self.place = place
 
     def __str__(self) -> str:
-        # Many messages begin with their place, and it is not said twice.
-        if not self.place or self.message.startswith(f"{self.place}:"):
-            return self.message
-        return f"{self.message} (at {self.place})"
+        return f"{self.place}: {self.message}" if self.place else self.message
 
 
 class AdmissionError(AssentError):

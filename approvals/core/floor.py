@@ -297,7 +297,7 @@ def _strongest_vote(person: str) -> Vote:
 
 
 def _wrong(place: str, message: str) -> Invalid:
-    return Invalid(f"{place}: {message}", code="floor", place=place)
+    return Invalid(message, code="floor", place=place)
 
 
 def _check_id(name: str, place: str) -> None:
@@ -362,4 +362,4 @@ def _read_place(value: object, place: str) -> Floor:
     try:
         return Floor(**it)
     except Invalid as error:
-        documents.refuse(place, error.message)
+        documents.refuse(f"{place}.{error.place}", error.message)

@@ -149,14 +149,14 @@ def _decode(segment: str, part: str) -> bytes:
     try:
         return b64.decode(segment)
     except ValueError as error:
-        raise JwsError(f"the {part} is {error}", place=part) from error
+        raise JwsError(str(error), place=part) from error
 
 
 def _read_object(raw: bytes, part: str, *, max_bytes: int) -> dict[str, Json]:
     try:
         return canonical.parse_object(raw, max_bytes=max_bytes)
     except AdmissionError as error:
-        raise JwsError(f"the {part}: {error}", place=part) from error
+        raise JwsError(str(error), place=part) from error
 
 
 def _segment(value: dict[str, Json]) -> str:

@@ -86,7 +86,7 @@ def refused_by_policy(refused: Refused, *, agent: str, user: str) -> CallRefused
     if refused.code == "cooling_down":
         return CallRefused(
             f"a person denied this very call a short time ago{later}, and only if somebody "
-            f"wants it [{refused.code}, {refused.id}]",
+            f"wants it [{refused.id}]",
             reason="denied",
             place=refused.code,
             rules=refused.rules,
@@ -95,7 +95,7 @@ def refused_by_policy(refused: Refused, *, agent: str, user: str) -> CallRefused
     why = named.get(refused.code) or "; ".join(refused.reasons) or refused.code
     rules = f" (rules: {', '.join(refused.rules)})" if refused.rules else ""
     return CallRefused(
-        f"policy does not allow this call: {why}{later}{rules} [{refused.code}, {refused.id}]",
+        f"policy does not allow this call: {why}{later}{rules} [{refused.id}]",
         reason="policy",
         place=refused.code,
         rules=refused.rules,
@@ -114,9 +114,11 @@ def not_asked(error: ServiceAway | ServiceError | AdmissionError | CallError) ->
             )
         case ServiceError():
             return CallRefused(
-                f"the service refused the request: {error} [{error.code}]",
+                f"the service refused the request: {error.message} [{error.code}]",
                 reason=error.code,
                 place=error.place,
             )
         case _:
-            return CallRefused(f"nothing was sent: {error}", reason="arguments", place=error.place)
+            return CallRefused(
+                f"nothing was sent: {error.message}", reason="arguments", place=error.place
+            )

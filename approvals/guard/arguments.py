@@ -46,7 +46,7 @@ class Frozen:
             return cast("dict[str, Json]", canonical.parse(self.raw, max_bytes=sizes.CALL_MOST))
         except AdmissionError as error:
             raise CallRefused(
-                f"nothing was sent: the arguments cannot be approved: {error}",
+                f"nothing was sent: the arguments cannot be approved: {error.message}",
                 reason="arguments",
                 place=error.place,
             ) from error
@@ -179,7 +179,8 @@ class Parameters:
         name = pointer.removeprefix("/").partition("/")[0].replace("~1", "/").replace("~0", "~")
         if name not in bound:
             return CallRefused(
-                f"nothing was sent: the arguments of {self._name}() cannot be approved: {error}",
+                f"nothing was sent: the arguments of {self._name}() cannot be approved: "
+                f"{error.message}",
                 reason="arguments",
                 place=error.place,
             )
@@ -194,8 +195,7 @@ class Parameters:
 
     def _refusal(self, name: str, why: str, *, place: str) -> CallRefused:
         return CallRefused(
-            f"nothing was sent: the argument {name!r} of {self._name}() cannot be approved: "
-            f"{why} (at {place})",
+            f"nothing was sent: the argument {name!r} of {self._name}() cannot be approved: {why}",
             reason="arguments",
             place=place,
         )

@@ -159,7 +159,7 @@ def _pinned(build: Callable[[Mapping[str, Json]], Verifier]) -> Verifier | None:
 def _required(name: str) -> str:
     value = os.environ.get(name)
     if not value:
-        raise wrong(name, "is not set")
+        raise wrong(name, "not set")
     return value
 
 
@@ -170,9 +170,9 @@ def _seconds(name: str, *, default: float, most: float, least: float = 0) -> flo
     try:
         seconds = float(text)
     except ValueError as error:
-        raise wrong(name, "is not a number of seconds") from error
+        raise wrong(name, "not a number of seconds") from error
     if not least <= seconds <= most:
-        raise wrong(name, f"is not between {least} and {most} seconds")
+        raise wrong(name, f"not between {least} and {most} seconds")
     return seconds
 
 
@@ -183,7 +183,7 @@ def _check_spelling() -> None:
             if f"{name}_FILE" in _VARIABLES:
                 meant = [f"{name}_FILE"]
             if meant:
-                raise wrong(name, f"is not a setting of the guard; is {meant[0]} meant?")
+                raise wrong(name, f"not a setting of the guard; is {meant[0]} meant?")
 
 
 def _floors() -> Floors | None:
@@ -192,11 +192,11 @@ def _floors() -> Floors | None:
         return None
     if not path:
         # Set to nothing: whoever wrote it meant a floor, and there would be none.
-        raise wrong("ASSENT_FLOOR_FILE", "is set and names no file")
+        raise wrong("ASSENT_FLOOR_FILE", "set, and names no file")
     try:
         return Floors.read(read_pin(path))
     except Invalid as error:
-        raise wrong(path, f"is not a floor: {error}") from error
+        raise wrong(path, f"not a floor: {error}") from error
 
 
 def _unattended() -> frozenset[str]:
@@ -214,6 +214,6 @@ def _directory(path: str, keys: Mapping[str, Json]) -> Directory:
     try:
         return directories.read_pinned(raw.decode(), keys=keys)
     except UnicodeDecodeError as error:
-        raise wrong(path, "is neither a directory document nor a signed one") from error
+        raise wrong(path, "neither a directory document nor a signed one") from error
     except AssentError as error:
-        raise wrong(path, f"is not a directory that can be pinned: {error}") from error
+        raise wrong(path, f"not a directory that can be pinned: {error}") from error

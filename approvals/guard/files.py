@@ -21,7 +21,7 @@ MAX_FILE: Final = sizes.DIRECTORY
 
 def wrong(what: str, why: str) -> CallRefused:
     """A refusal because of a variable or a file."""
-    return CallRefused(f"{what} {why}", reason="configuration", place=what)
+    return CallRefused(why, reason="configuration", place=what)
 
 
 def read_pin(path: str) -> bytes:
@@ -44,9 +44,9 @@ def as_object(raw: bytes, path: str) -> dict[str, Json]:
     try:
         value = canonical.parse(raw, max_bytes=MAX_FILE)
     except AssentError as error:
-        raise wrong(path, f"is not strict JSON: {error.code}") from error
+        raise wrong(path, f"not strict JSON: {error.code}") from error
     if not isinstance(value, dict):
-        raise wrong(path, "is not a JSON object")
+        raise wrong(path, "not a JSON object")
     return value
 
 

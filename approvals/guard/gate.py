@@ -272,7 +272,7 @@ class Guard:
             yield from self._verifying_receipt(receipt, verified, verifier, use_id=use_id)
         except ReceiptRejected as error:
             raise CallRefused(
-                f"what the service answered is no receipt: {error}; the call did not run",
+                f"what the service answered is no receipt: {error.message}; the call did not run",
                 reason=error.code,
                 place=error.place,
             ) from error

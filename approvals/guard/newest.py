@@ -66,7 +66,7 @@ class Newest:
         if it["typ"] != TYP or (it["issuer"], it["tenant"]) != (directory.issuer, directory.tenant):
             raise wrong(
                 self._path,
-                f"is of {it['issuer']!r}, tenant {it['tenant']!r}; "
+                f"it is of {it['issuer']!r}, tenant {it['tenant']!r}; "
                 "if another service is meant, remove it",
             )
         if it["number"] >= self._number:

@@ -38,10 +38,6 @@ class CallRefused(AssentError):  # noqa: N818 - what became of the call, not a f
         self.comment = comment
         self.retry_after = retry_after
 
-    def __str__(self) -> str:
-        """The message, which names the place itself."""
-        return self.message
-
 
 class CallParked(AssentError):  # noqa: N818 - not an error in the call: it waits for people
     """People have not decided yet. Making the same call again finds the same request.

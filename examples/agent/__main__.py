@@ -44,7 +44,7 @@ def main() -> int:
     try:
         guard = Guard.from_environment()
     except CallRefused as wrong:
-        print(f"{wrong.message} [{wrong.reason}]", file=sys.stderr)
+        print(f"{wrong} [{wrong.reason}]", file=sys.stderr)
         return 2
     refused = 0
     with use(guard):

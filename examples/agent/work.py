@@ -49,4 +49,4 @@ def attempt(call: Callable[[], T]) -> Answer[T]:
     except CallParked as parked:
         return Waits(parked.request_id, parked.url, parked.expires)
     except CallRefused as refused:
-        return No(refused.reason, refused.message, refused.rules, refused.comment)
+        return No(refused.reason, str(refused), refused.rules, refused.comment)

@@ -219,7 +219,7 @@ def test_a_fetched_copy_is_not_replaced_by_a_log_that_does_not_go_on_from_it(
             bundle.write_bytes(bundle.read_bytes()[:-5])
             ended = filed.assent(*fetch)
             assert (ended.code, ended.document["code"]) == (1, "bundle")
-            assert f"{bundle.relative_to(copy)} is cut off" in ended.document["message"]
+            assert f"{bundle.relative_to(copy)}: cut off" in ended.document["message"]
             bundle.unlink()
             assert filed.assent(*fetch).code == 0
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from approvals.core import documents
 from approvals.core.decision.requirement import Requirement
 from approvals.core.errors import Invalid
 from approvals.core.requests import RequestDocument
@@ -109,10 +108,3 @@ def test_a_document_that_is_not_exact_is_refused(
     with pytest.raises(Invalid) as caught:
         RequestDocument.from_document(mutated(path, value))
     assert (caught.value.code, caught.value.place) == ("malformed", place)
-
-
-def test_an_error_says_its_place_once() -> None:
-    with pytest.raises(Invalid) as caught:
-        documents.read({}, {"approval": (str,)}, "file")
-    assert str(caught.value) == "file.approval: missing"
-    assert str(Invalid("not a number", place="/amount")) == "not a number (at /amount)"

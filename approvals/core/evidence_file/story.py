@@ -124,7 +124,7 @@ def _must_be_one_tenants(
     if file.request is not None:
         tenants.add(file.request.tenant)
     if len(tenants) != 1:
-        raise EvidenceError("events of several tenants, or none", place="events")
+        raise EvidenceError("of several tenants, or none", place="events")
 
 
 _OF_AN_APPROVAL = frozenset(

@@ -227,7 +227,7 @@ def seal(event: Event, *, link: Link, salt: bytes) -> Sealed:
         raise ProofError(f"a salt is at least {_SALT_BYTES} bytes", code="event")
     wrong = _unlike_its_type(event.type, event.subject, event.public, event.secret)
     if wrong is not None:
-        raise ProofError(f"{event.type.value}: {wrong}", code="event", place=wrong)
+        raise ProofError(f"not as {event.type.value} has it", code="event", place=wrong)
     opening: dict[str, Json] = {}
     sealed: dict[str, Json] = {}
     for name, value in event.secret.items():
@@ -262,7 +262,9 @@ def parse_leaf(leaf: bytes) -> LeafEvent:
         members = canonical.parse_object(leaf, max_bytes=MAX_LEAF)
         written = canonical.encode(members)
     except AdmissionError as error:
-        raise ProofError(f"a leaf is JSON: {error}", code="event", place=error.place) from error
+        raise ProofError(
+            f"a leaf is JSON: {error.message}", code="event", place=error.place
+        ) from error
     if written != leaf:
         raise ProofError("a leaf is in canonical form", code="event")
     match members:

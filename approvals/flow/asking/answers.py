@@ -98,7 +98,7 @@ def again(
     body_digest, verdict_id = first
     if body_digest != submission.body_digest:
         raise Invalid(
-            "this Idempotency-Key was used for another body",
+            "this key was used for another body",
             code="idempotency_mismatch",
             place="Idempotency-Key",
         )

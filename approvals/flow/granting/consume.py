@@ -48,9 +48,7 @@ def consume(service: Service, caller: Caller, jti: str, *, call_hash: str, use_i
             than the database does (`row_altered`); nothing was spent.
     """
     if not 0 < len(use_id) <= LONGEST_USE_ID:
-        raise Invalid(
-            f"use_id has 1 to {LONGEST_USE_ID} characters", code="use_id", place="/use_id"
-        )
+        raise Invalid(f"not 1 to {LONGEST_USE_ID} characters", code="use_id", place="/use_id")
     with service.store.begin() as tx:
         approval = held(tx, tenant=caller.tenant, jti=jti)
         # Last, so that nothing was waited for after it.

@@ -37,7 +37,7 @@ def report(
             (`already_reported`).
     """
     if status not in STATUSES:
-        raise Invalid(f"status is one of {', '.join(STATUSES)}", code="status", place="/status")
+        raise Invalid(f"not one of {', '.join(STATUSES)}", code="status", place="/status")
     with service.store.begin() as tx:
         approval = held(tx, tenant=caller.tenant, jti=jti)
         # Not whether the target and the agent are still its own: it tells of what it did when they

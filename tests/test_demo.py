@@ -46,6 +46,7 @@ def test_the_story_goes_as_told(tmp_path: Path) -> None:
     story = done.stderr
     assert done.returncode == 0, done.stdout + story
     assert max(map(len, story.splitlines())) <= 80
+    said = " ".join(story.split())  # wherever a line ended
     for told in (
         "software passkeys play the people",
         "No agent transfers 50000 or more",
@@ -65,7 +66,7 @@ def test_the_story_goes_as_told(tmp_path: Path) -> None:
         "The log is whole",
         "Everything went as told.",
     ):
-        assert told in story, told
+        assert told in said, told
     document = json.loads(done.stdout)
     assert document["ok"] is True
     assert {step["chapter"] for step in document["steps"]} == set(range(1, 12))

@@ -138,13 +138,35 @@ class Verifier:
             floors = floor if isinstance(floor, Floors) else Floors(floor)
             self._floor = PinnedFloor(floors, people, self._unattended)
 
-    def check_tool(self, tool: str) -> None:
-        """Refuse a tool that no approval could be verified for, before anybody is asked.
+    def verify_askable(
+        self,
+        tool: str,
+        *,
+        now: int,
+        user: str | None = None,
+        audience: str | None = None,
+        tenant: str | None = None,
+    ) -> None:
+        """Refuse, before anybody is asked, what no approval could be verified for afterwards.
 
-        Raises `Invalid` (`floor`): the floor has no word on the tool, or perhaps a misspelt one.
+        `audience` and `tenant` are as whom the service is asked. Ask each time: keys and
+        directories grow old. Raises `ApprovalRejected` with the reason that `verify` would have
+        once people had approved: `unknown_key` (all keys are retired), `audience`, `tenant`,
+        `directory`, or `floor` (it has no word on the tool, or cannot be filled).
         """
+        if self._keys.are_retired(now):
+            raise ApprovalRejected(
+                "unknown_key", "every key of the service that is pinned is retired: pin newer ones"
+            )
+        self._check_parties(
+            self._issuer,
+            self._audience if audience is None else audience,
+            self._tenant if tenant is None else tenant,
+        )
+        if self._people is not None:
+            self._check_age(self._people, now)
         if self._floor is not None:
-            self._floor.floors.check_tool(tool, unattended=self._unattended)
+            self._floor.verify_fillable(tool, user=user)
 
     def verify(  # noqa: C901, PLR0912 - fourteen steps, to be read and audited in one place, in order
         self,
@@ -195,16 +217,9 @@ class Verifier:
             raise ApprovalRejected("malformed", error.message, place=error.place) from error
 
         # 3. A key shared by two services, or a test service trusted by mistake.
-        if approval.issuer != self._issuer:
-            raise _differs("issuer", self._issuer, approval.issuer, place="iss")
-
         # 4. An approval for one enforcer, carried to another that would run it a second time.
-        if approval.audience != self._audience:
-            raise _differs("audience", self._audience, approval.audience, place="aud")
-
         # 5. Another tenant's approval.
-        if approval.tenant != self._tenant:
-            raise _differs("tenant", self._tenant, approval.tenant, place="tenant")
+        self._check_parties(approval.issuer, approval.audience, approval.tenant)
 
         # 6. A long life would outlive the record of what was spent, and every revocation.
         ordered = approval.issued <= approval.not_before < approval.expires
@@ -267,6 +282,14 @@ class Verifier:
         if self._floor is not None:
             self._floor.verify(approval)
         return VerifiedApproval(jti=approval.jti, call_hash=hashed, approval=approval)
+
+    def _check_parties(self, issuer: str, audience: str, tenant: str) -> None:
+        if issuer != self._issuer:
+            raise _differs("issuer", self._issuer, issuer, place="iss")
+        if audience != self._audience:
+            raise _differs("audience", self._audience, audience, place="aud")
+        if tenant != self._tenant:
+            raise _differs("tenant", self._tenant, tenant, place="tenant")
 
     def _check_age(self, people: Directory, now: int) -> None:
         if people.issued > now + self._skew:

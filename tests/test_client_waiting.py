@@ -156,7 +156,7 @@ def test_a_wait_that_is_interrupted_is_withdrawn(waiting: Waiting) -> None:
     with (
         serving(waiting) as server,
         Interrupted(server.url, enforcer=AUDIENCE, key=new_key()) as client,
-        use(Guard(client, COMPANY.verifier(), **WHO)),
+        use(Guard(client, COMPANY.verifier(), **WHO, clock=lambda: NOW)),
     ):
         with pytest.raises(KeyboardInterrupt):
             pay("1", to="x")
@@ -191,7 +191,7 @@ def test_a_parked_call_is_not_withdrawn(waiting: Waiting) -> None:
     with (
         serving(lambda handler: _park(handler, pending)) as server,
         Client(server.url, enforcer=AUDIENCE, key=new_key()) as client,
-        use(Guard(client, COMPANY.verifier(), **WHO, wait=0)),
+        use(Guard(client, COMPANY.verifier(), **WHO, wait=0, clock=lambda: NOW)),
     ):
         asyncio.run(park())
     aftermath.finish()
@@ -251,7 +251,7 @@ def test_a_client_with_its_own_http_client_needs_one_for_coroutines_too() -> Non
 
     with httpx2.Client() as http:
         client = Client("https://assent.example", enforcer="e", key=new_key(), http=http)
-        with use(Guard(client, COMPANY.verifier(), **WHO)):
+        with use(Guard(client, COMPANY.verifier(), **WHO, clock=lambda: NOW)):
             asyncio.run(call())
 
 

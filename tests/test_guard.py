@@ -17,6 +17,7 @@ from approvals.core.errors import CallError
 from approvals.guard import CallRefused, Guard, guarded, use
 from approvals.guard.aftermath import aftermath
 from tests.api.running import BALANCE, TARGET, Running, served
+from tests.company import new_key
 from tests.guarding import (
     balance,
     guard,
@@ -379,7 +380,7 @@ def test_who_is_not_registered_is_named(company: Running) -> None:
 def test_what_the_service_refuses_is_refused_with_its_code(company: Running) -> None:
     with use(guard(company).acting(task="a\x00b")):
         assert refused("invalid", balance).place == "/task"
-    stranger = Client(company.url, enforcer="other", key=company.keys["gateway"])
+    stranger = Client(company.url, enforcer="gateway", key=new_key())
     company.clients.append(stranger)
     with use(guard(company, client=stranger)):
         refused("unauthenticated", balance)

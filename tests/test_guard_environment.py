@@ -131,10 +131,10 @@ def test_a_tool_on_which_the_floor_has_no_word_is_refused_before_anybody_is_aske
     if pinned == "keys too":
         environment.setenv("ASSENT_JWKS_FILE", str(tmp_path / "jwks.json"))
     environment.setattr("approvals.client.plans.submit", None)  # called, it would raise TypeError
-    error = refused("configuration", lambda: transfer(23))
+    error = refused("floor", lambda: transfer(23))
     assert error.place == "transfer"
     assert "names trasnfer and not transfer" in error.message
-    assert "no word on this tool" in refused("configuration", balance).message
+    assert "no word on this tool" in refused("floor", balance).message
 
 
 @pytest.mark.parametrize(
@@ -362,6 +362,7 @@ def test_a_pinned_directory_has_an_age(
 ) -> None:
     pin_number(people, company, 1, iat=int(time.time()) - 100)
     environment.setenv("ASSENT_PEOPLE_MAX_AGE", "10")
+    environment.setattr("approvals.client.plans.submit", None)  # called, it would raise TypeError
     refused("directory", balance)
     for wrong in ("0", "soon"):
         environment.setenv("ASSENT_PEOPLE_MAX_AGE", wrong)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from approvals.core import canonical, documents, names
@@ -43,6 +44,7 @@ MAX_FILE: Final = 256 * 1024
 _MAX_TOML: Final = 16 * 1024
 """Bytes in TOML, which Python reads in a time that grows with the square of a key's length."""
 _STEP_UPS: Final = (StepUp.PASSKEY, StepUp.HARDWARE)
+_rank: Final = tuple(StepUp).index
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +239,35 @@ class PinnedFloor:
         everywhere = () if tool in self.unattended else self._by_tool.get(EVERY_TOOL, ())
         return self._by_tool.get(tool, ()) + everywhere
 
+    def verify_fillable(self, tool: str, *, user: str | None) -> None:
+        """Check that people can fill the floor of this tool, if all whom it names approve.
+
+        Each counts with the strongest passkey that the directory has of them, and `user`, for whom
+        the call is, does not count. Raises `ApprovalRejected` (`floor`).
+        """
+        strongest = {
+            person.id: _vote(person.id, max((key.step_up for key in person.keys), key=_rank))
+            for person in self.people.people
+            if person.keys and person.id != user
+        }
+        for requirements in self.of(tool):
+            # A place for which there are as many people as places can always be filled last.
+            enough = sum(it.quorum for it in requirements)
+            votes: dict[str, Vote] = {}
+            for it in requirements:
+                given = (strongest[name] for name in it.eligible if name in strongest)
+                able = (vote for vote in given if it.admits(vote))
+                votes |= {vote.approver: vote for vote in islice(able, enough)}
+            if assign(requirements, list(votes.values())) is None:
+                without = "" if user is None else f" without {user}, for whom the call is"
+                raise ApprovalRejected(
+                    "floor",
+                    f"the people whose passkeys are pinned cannot fill the floor{without}: let "
+                    "them enrol, pin the directory anew (assent keys directory), or change the "
+                    "floor",
+                    place=tool,
+                )
+
     def verify(self, approval: Approval) -> None:
         """Check that distinct persons fill the floor of this approval's tool.
 
@@ -286,14 +317,13 @@ class PinnedFloor:
                     raise _wrong(
                         what, f"names the {kind} {missing[0]}, which the pinned directory lacks"
                     )
-        everybody = [_strongest_vote(person.id) for person in self.people.people]
+        everybody = [_vote(person.id, StepUp.HARDWARE) for person in self.people.people]
         if assign(self._requirements(places), everybody) is None:
             raise _wrong(what, "not even all people of the directory together can fill it")
 
 
-def _strongest_vote(person: str) -> Vote:
-    """A vote of this person that fills whatever place they may fill at all."""
-    return Vote(approver=person, decision=Decision.APPROVE, step_up=StepUp.HARDWARE, time=0)
+def _vote(person: str, step_up: StepUp) -> Vote:
+    return Vote(approver=person, decision=Decision.APPROVE, step_up=step_up, time=0)
 
 
 def _wrong(place: str, message: str) -> Invalid:

@@ -211,6 +211,10 @@ class KeySet:
         """The names of all keys in the set."""
         return frozenset(self._by_kid)
 
+    def are_retired(self, time: int) -> bool:
+        """Whether no key of the set can sign anything from `time` on."""
+        return all(key.retired_at(time) for key in self._by_kid.values())
+
     def jwks(self) -> dict[str, canonical.Json]:
         """Write the set as it is published."""
         return {"keys": [key.public_jwk() for key in self._by_kid.values()]}

@@ -130,16 +130,12 @@ def read_environment() -> Environment:
                 raise wrong("ASSENT_FLOOR_FILE", f"cannot hold here: {error}") from error
             raise wrong("ASSENT_PEOPLE_FILE", f"cannot be pinned here: {error}") from error
 
-    def check_tool(tool: str) -> None:
-        if floors is not None:
-            floors.check_tool(tool, unattended=unattended)
-
     if floors is not None and not people_file:
         raise wrong("ASSENT_FLOOR_FILE", "counts pinned people: set ASSENT_PEOPLE_FILE too")
 
     return Environment(
         client=client,
-        verifier=_pinned(build) or FetchedKeys(build, plans.jwks_history, check_tool=check_tool),
+        verifier=_pinned(build) or FetchedKeys(build, plans.jwks_history),
         agent=_required("ASSENT_AGENT"),
         user=_required("ASSENT_USER"),
         wait=_seconds("ASSENT_WAIT", default=60.0, most=86_400),

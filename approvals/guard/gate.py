@@ -6,7 +6,7 @@ import logging
 import secrets
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast
 
 from approvals.client import Allowed, Pending, Refused, ServiceAway, ServiceError, plans
 from approvals.core import canonical
@@ -15,7 +15,6 @@ from approvals.core.errors import (
     ApprovalRejected,
     AssentError,
     CallError,
-    Invalid,
     ReceiptRejected,
 )
 from approvals.guard.aftermath import aftermath
@@ -34,13 +33,23 @@ if TYPE_CHECKING:
     from approvals.core.receipt import Receipt
     from approvals.verifier import VerifiedApproval, Verifier
 
+T = TypeVar("T")
+
 _log = logging.getLogger("approvals.guard")
 
 
 class Verifies(Protocol):
     """What turns tokens into what they prove: `approvals.verifier.Verifier`."""
 
-    def check_tool(self, tool: str) -> None: ...  # noqa: D102 - as the verifier's
+    def verify_askable(  # noqa: D102 - as the verifier's
+        self,
+        tool: str,
+        *,
+        now: int,
+        user: str | None = None,
+        audience: str | None = None,
+        tenant: str | None = None,
+    ) -> None: ...
 
     def verify(  # noqa: D102 - as the verifier's
         self,
@@ -191,8 +200,15 @@ class Guard:
         await self._report_async(spent, status="error", output_hash=None)
 
     def _asynchronous(self) -> AsyncClient:
-        if self.async_client is not None:
-            return self.async_client
+        given, own = self.async_client, self.client
+        if given is not None:
+            if (given.url, given.enforcer, given.tenant) != (own.url, own.enforcer, own.tenant):
+                raise CallRefused(
+                    "another service, enforcer or tenant than the client's",
+                    reason="configuration",
+                    place="async_client",
+                )
+            return given
         try:
             return self.client.asynchronous()
         except ValueError as error:
@@ -202,15 +218,33 @@ class Guard:
                 place="async_client",
             ) from error
 
-    def _check_tool(self, tool: str) -> None:
-        """Refuse a tool that this enforcer's floor leaves out: asking people would be in vain."""
+    def _verifying_askable(self, tool: str) -> Plan[None]:
+        """Refuse what could not be verified once people have approved: they would be asked in vain.
+
+        Each time, since what is pinned grows old.
+        """
+
+        def verify(verifier: Verifies) -> None:
+            verifier.verify_askable(
+                tool,
+                now=int(self.clock()),
+                user=self.user,
+                audience=self.client.enforcer,
+                tenant=self.client.tenant,
+            )
+
         try:
-            self.verifier.check_tool(tool)
-        except Invalid as error:
-            raise CallRefused(error.message, reason="configuration", place=error.place) from error
+            yield from self._with_keys(verify)
+        except ApprovalRejected as error:
+            raise CallRefused(
+                f"nobody was asked, since no approval could hold here: {error.message} "
+                f"[{error.reason}]",
+                reason=error.reason,
+                place=error.place,
+            ) from error
 
     def _asking(self, asking: Asking) -> Plan[str]:
-        self._check_tool(asking.call.tool)
+        yield from self._verifying_askable(asking.call.tool)
         try:
             asking.sent = True
             submitted = yield from self._submission(asking)
@@ -290,21 +324,28 @@ class Guard:
             )
 
         try:
-            if not isinstance(self.verifier, FetchedKeys):
-                return self.verifier, verify(self.verifier)
-            known: Verifies = yield from self.verifier.current()
-            try:
-                return known, verify(known)
-            except ApprovalRejected as error:
-                newer = yield from self._with_newer_keys(known, error.reason)
-                if newer is None:
-                    raise
-                return newer, verify(newer)
+            return (yield from self._with_keys(verify))
         except ApprovalRejected as error:
             raise CallRefused(
                 f"the approval does not hold for this call: {error} [{error.reason}]",
                 reason=error.reason,
             ) from error
+
+    def _with_keys(self, verify: Callable[[Verifies], T]) -> Plan[tuple[Verifies, T]]:
+        """What `verify` returns, and the verifier that it took: with newer keys if it needs them.
+
+        Raises `ApprovalRejected` as `verify` does, and `CallRefused` where no keys can be had.
+        """
+        if not isinstance(self.verifier, FetchedKeys):
+            return self.verifier, verify(self.verifier)
+        known: Verifies = yield from self.verifier.current()
+        try:
+            return known, verify(known)
+        except ApprovalRejected as error:
+            newer = yield from self._with_newer_keys(known, error.reason)
+            if newer is None:
+                raise
+            return newer, verify(newer)
 
     def _verifying_receipt(
         self, receipt: str, verified: VerifiedApproval, verifier: Verifies, *, use_id: str

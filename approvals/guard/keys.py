@@ -46,13 +46,8 @@ class FetchedKeys:
         clock: Callable[[], float] = time.monotonic,
         refresh_after: float = REFRESH_AFTER,
         max_age: float = MAX_AGE,
-        check_tool: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Fetch nothing yet. `build` makes a verifier of a key set; `clock` is steady.
-
-        `check_tool` is what `Verifier.check_tool` of those verifiers will be.
-        """
-        self.check_tool = check_tool
+        """Fetch nothing yet. `build` makes a verifier of a key set; `clock` is steady."""
         self._build = build
         self._fetch = fetch
         self._clock = clock

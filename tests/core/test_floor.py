@@ -80,8 +80,8 @@ def test_a_tool_that_a_misspelt_entry_may_mean_does_not_fall_to_every_tools_floo
 ) -> None:
     floor = {misspelt: Floor(quorum=2), "*": Floor()}
     assert reason(asked("dora"), floor) == "floor"
-    with pytest.raises(Invalid, match=f"names {misspelt} and not {TOOL}"):
-        COMPANY.verifier(floor=floor).check_tool(TOOL)
+    with pytest.raises(ApprovalRejected, match=f"names {misspelt} and not {TOOL}"):
+        COMPANY.verifier(floor=floor).verify_askable(TOOL, now=NOW)
     both = floor | {TOOL: Floor()}
     if are_alike(misspelt, TOOL):
         with pytest.raises(Invalid, match="can be taken for"):

@@ -43,7 +43,7 @@ def repair_clock(service: Service, *, reason: str) -> Repair:
         recorded = tx.log.latest_time()
         if recorded <= tx.now and not wrong:
             raise Conflict(
-                "no time was recorded that cannot be right: there is nothing to repair",
+                "nothing was recorded ahead of the clock or behind the log: nothing is to repair",
                 code="clock_right",
             )
         tx.log.lower_times(tx.now)

@@ -119,8 +119,11 @@ def test_a_denial_is_refused_with_the_persons_words_as_data(company: Running) ->
 
 def test_a_denied_call_that_comes_back_is_told_when_to_ask(tmp_path: Path) -> None:
     with served(tmp_path / "home", cooldown=600) as company, use(guard(company)):
-        company.decide("ada", park(lambda: transfer(5)), decision=Decision.DENY)
+        request_id = park(lambda: transfer(5))
+        company.decide("ada", request_id, decision=Decision.DENY, reason="wrong vendor")
         error = refused("denied", lambda: transfer(5))
+        assert (error.request_id, error.comment) == (request_id, "wrong vendor")
+        assert "ada denied this very call a short time ago: wrong vendor" in error.message
         assert error.place == "cooling_down"
         assert error.retry_after is not None
         assert 500 < error.retry_after <= 600

@@ -64,6 +64,7 @@ def submit_call(
                     rules=list(answered.rules),
                     reasons=list(answered.reasons),
                     retry_after=answered.retry_after,
+                    request=None if answered.status is None else status_answer(answered.status),
                 )
             )
         case Opened():

@@ -126,20 +126,6 @@ class AllowAnswer(BaseModel):
     approval: str = Field(description="The signed approval, to be verified and spent.")
 
 
-class DenyAnswer(BaseModel):
-    """Policy refused the call, or people are not asked about it now."""
-
-    decision: Literal["deny"] = "deny"
-    id: str
-    code: str = Field(description="Why, stable.")
-    rules: list[str] = Field(description="The rules that refused.")
-    reasons: list[str] = Field(description="The rules' sentences.")
-    retry_after: int | None = Field(
-        description="In how many seconds asking again may lead to another answer; null where time "
-        "changes nothing.",
-    )
-
-
 class Progress(BaseModel):
     """How far one requirement is filled."""
 
@@ -174,6 +160,24 @@ class RequestStatus(BaseModel):
     progress: list[Progress]
     denied: Denial | None
     approval: str | None = Field(description="The signed approval, once there is one.")
+
+
+class DenyAnswer(BaseModel):
+    """Policy refused the call, or people are not asked about it now."""
+
+    decision: Literal["deny"] = "deny"
+    id: str
+    code: str = Field(description="Why, stable.")
+    rules: list[str] = Field(description="The rules that refused.")
+    reasons: list[str] = Field(description="The rules' sentences.")
+    retry_after: int | None = Field(
+        description="In how many seconds asking again may lead to another answer; null where time "
+        "changes nothing.",
+    )
+    request: RequestStatus | None = Field(
+        description="With cooling_down: your request of this very call that a person denied; null "
+        "where it is another enforcer's, and with every other code.",
+    )
 
 
 class EscalateAnswer(BaseModel):

@@ -19,6 +19,7 @@ class Refused:
     """Policy refused the call, or people are not asked about it now.
 
     ``retry_after`` is in how many seconds asking again may lead to another answer, where it may.
+    ``denied`` is what a person said to this very call a short time ago, where the service tells.
     """
 
     id: str
@@ -26,6 +27,7 @@ class Refused:
     rules: tuple[str, ...]
     reasons: tuple[str, ...]
     retry_after: int | None = None
+    denied: Denied | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,7 @@ def _submitted(answer: Answer) -> Submitted:
                 rules=answer.texts("rules"),
                 reasons=answer.texts("reasons"),
                 retry_after=answer.number_or_none("retry_after"),
+                denied=_denied(answer.inner("request")) if answer.members.get("request") else None,
             )
         case "escalate":
             request = answer.inner("request")
@@ -108,6 +109,16 @@ def _submitted(answer: Answer) -> Submitted:
             )
         case _:
             raise answer.unlike("decision")
+
+
+def _denied(status: Answer) -> Denied:
+    denied = status.inner("denied")
+    return Denied(
+        id=status.text("id"),
+        by=denied.text("by"),
+        reason=denied.text_or_none("reason"),
+        retry_after=denied.number_or_none("retry_after"),
+    )
 
 
 def look(request_id: str, *, wait: int = 0) -> Plan[Outcome]:
@@ -123,13 +134,7 @@ def look(request_id: str, *, wait: int = 0) -> Plan[Outcome]:
         case "approved":
             return Approved(id=name, token=answer.text("approval"))
         case "denied":
-            denied = answer.inner("denied")
-            return Denied(
-                id=name,
-                by=denied.text("by"),
-                reason=denied.text_or_none("reason"),
-                retry_after=denied.number_or_none("retry_after"),
-            )
+            return _denied(answer)
         case "expired":
             return Expired(id=name)
         case "cancelled":

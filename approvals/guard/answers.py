@@ -84,12 +84,18 @@ def refused_by_policy(refused: Refused, *, agent: str, user: str) -> CallRefused
     }
     later = "" if refused.retry_after is None else f"; ask again in {refused.retry_after} seconds"
     if refused.code == "cooling_down":
+        denied = refused.denied
+        who = "a person" if denied is None else denied.by
+        words = None if denied is None else denied.reason
         return CallRefused(
-            f"a person denied this very call a short time ago{later}, and only if somebody "
-            f"wants it [{refused.id}]",
+            f"{who} denied this very call a short time ago"
+            + (f": {words}" if words else "")
+            + f"{later}, and only if somebody wants it [{refused.id}]",
             reason="denied",
             place=refused.code,
+            request_id=None if denied is None else denied.id,
             rules=refused.rules,
+            comment=words,
             retry_after=refused.retry_after,
         )
     why = named.get(refused.code) or "; ".join(refused.reasons) or refused.code

@@ -30,6 +30,15 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True)
+class LastDenied:
+    """When a person denied a call, in which request, and which enforcer's that is."""
+
+    time: int
+    request: str
+    enforcer: str
+
+
+@dataclass(frozen=True, slots=True)
 class CastVote:
     """One vote as figures need it: how many seconds after the request was opened it came.
 
@@ -84,12 +93,13 @@ class Attention:
         ).one()
         return Open(in_all, soonest or now), Open(of_tool, soonest_of_tool or now)
 
-    def denied_at(
+    def last_denied(
         self, *, tenant: str, agent: str, person: str, call_hash: str, since: int
-    ) -> int | None:
-        """When somebody last denied this very call of the agent for the person, after `since`."""
-        return self._session.exec(
-            select(func.max(RequestRow.decided)).where(
+    ) -> LastDenied | None:
+        """The last denial of this very call of the agent for the person, after `since`."""
+        found = self._session.exec(
+            select(RequestRow.decided, RequestRow.id, RequestRow.enforcer)
+            .where(
                 RequestRow.tenant == tenant,
                 RequestRow.agent == agent,
                 RequestRow.state == State.DENIED.value,
@@ -97,7 +107,12 @@ class Attention:
                 RequestRow.person == person,
                 col(RequestRow.decided) > since,
             )
-        ).one()
+            .order_by(col(RequestRow.decided).desc(), col(RequestRow.id))
+            .limit(1)
+        ).first()
+        if found is None or found[0] is None:
+            return None
+        return LastDenied(found[0], found[1], found[2])
 
     # -- looking ----------------------------------------------------------------------------
 

@@ -59,6 +59,7 @@ def test_policy_refuses_with_code_and_reasons(http: TestClient, company: Running
     assert (answer["decision"], answer["code"]) == ("deny", "not_permitted")
     assert answer["reasons"]
     assert answer["retry_after"] is None
+    assert answer["request"] is None
 
 
 def test_a_call_that_cools_down_is_refused_with_the_time(tmp_path: Path) -> None:
@@ -72,6 +73,9 @@ def test_a_call_that_cools_down_is_refused_with_the_time(tmp_path: Path) -> None
         assert status["denied"]["reason"] == "no"
         answer = post(http, company, sent).json()
         assert (answer["decision"], answer["code"]) == ("deny", "cooling_down")
+        assert answer["request"]["id"] == opened
+        told = (answer["request"]["denied"]["by"], answer["request"]["denied"]["reason"])
+        assert told == ("ada", "no")
         for told in (status["denied"]["retry_after"], answer["retry_after"]):
             assert 500 < told <= 600
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,9 @@ from approvals.flow.asking.submit import submit
 from approvals.flow.deciding import look, vote
 from approvals.flow.granting import consume
 from approvals.flow.operating.activate import activate
+from tests.company import make_signing_key
 from tests.logged import told
-from tests.service import AGENTS, PEOPLE, TARGET, bundle_files, start
+from tests.service import AGENTS, ENFORCER, PEOPLE, TARGET, bundle_files, caller_of, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -165,6 +167,47 @@ def test_a_call_that_a_person_denied_does_not_come_straight_back(
     assert isinstance(running.submit("750.01"), Opened)
     later(again.retry_after or 0)
     assert running.opened() != first
+
+
+def test_a_call_that_cools_down_is_told_what_the_person_wrote_and_none_of_it_is_kept(
+    running: Running,
+) -> None:
+    """What is told is read from the request each time, under the rules of its status."""
+    first = running.opened()
+    running.decide("ada", first, "deny", "wrong vendor")
+    for _ in range(2):  # the second is a repeated Idempotency-Key
+        again = refused(running.submit(idempotency_key="once"))
+        seen = status.status(running.service, running.caller, first)
+        assert again.status == seen
+        assert seen.denial is not None
+        assert (seen.denial.approver, seen.denial.reason) == ("ada", "wrong vendor")
+    with running.service.store.read() as tx:
+        verdict = tx.verdicts.get(tenant="default", verdict_id=again.id)
+    assert verdict is not None
+    assert first in verdict.answer
+    assert "wrong vendor" not in verdict.answer + verdict.record
+    assert refused(running.submit()).status is not None
+    other = [ask(running, number) for number in range(5)][-1]
+    assert refused(other).status is None  # too many are open: nobody said anything
+
+
+def test_what_a_person_wrote_to_one_enforcer_is_not_told_to_another(running: Running) -> None:
+    key, other = running.enforcer_key.public_jwk(), make_signing_key().public_jwk()
+    enforcers = {
+        name: {"keys": [it], "targets": [TARGET]}
+        for name, it in ((ENFORCER, key), ("other", other))
+    }
+    files = bundle_files(key, enforcers_yaml=json.dumps({"enforcers": enforcers}))
+    activate(running.service, tenant="default", files=files, by="ops")
+    running.decide("ada", running.opened(), "deny", "wrong vendor")
+    submission = Submission(
+        call=ToolCall(TARGET, "transfer", {"amount": "750.00", "to": "vendor@example.com"}),
+        agent="billing-agent",
+        user="uma",
+        body_digest="",
+    )
+    again = refused(submit(running.service, caller_of(running.service, "other"), submission))
+    assert (again.code, again.status) == ("cooling_down", None)
 
 
 def test_nothing_but_a_persons_no_cools_down(

@@ -30,7 +30,7 @@ HOT: dict[str, Callable[[Tx], object]] = {
     "what an agent has open": lambda tx: tx.attention.open_of(
         tenant="t", enforcer="e", agent="a", target="x", tool="b", now=NOW
     ),
-    "what was denied lately": lambda tx: tx.attention.denied_at(
+    "what was denied lately": lambda tx: tx.attention.last_denied(
         tenant="t", agent="a", person="p", call_hash="h", since=NOW
     ),
     "what a person was told": lambda tx: tx.notices.told_since(

@@ -34,6 +34,8 @@ class Denied:
     """Policy refused the call, or people are not asked about it now.
 
     `retry_after` is in how many seconds asking again may lead to another answer; None: not by time.
+    `status` is of the caller's own request in which a person denied this very call a short time
+    ago. It is read anew for each answer, and only the request's id is kept of it.
     """
 
     id: str
@@ -41,6 +43,7 @@ class Denied:
     rules: tuple[str, ...]
     reasons: tuple[str, ...]
     retry_after: int | None = None
+    status: RequestStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ def written(answer: Answer, *, now: int) -> str:
                 "rules": list(answer.rules),
                 "reasons": list(answer.reasons),
                 "retry_at": None if answer.retry_after is None else now + answer.retry_after,
+                "request": None if answer.status is None else answer.status.id,
             }
         case _:
             assert_never(answer)
@@ -120,9 +124,20 @@ def again(
                 tuple(told["rules"]),
                 tuple(told["reasons"]),
                 None if retry_at is None else max(0, retry_at - tx.now),
+                status_in(service, tx, caller, told["request"]),
             )
         case _:
             stored = tx.requests.get(tenant=caller.tenant, request_id=told["id"])
             if stored is None:
                 raise Conflict("the request of this submission is missing")
             return Opened(told["id"], status_of(service, tx, stored))
+
+
+def status_in(
+    service: Service, tx: Tx, caller: Caller, request_id: str | None
+) -> RequestStatus | None:
+    """The status of the caller's own request, as it is in this transaction."""
+    if request_id is None:
+        return None
+    stored = tx.requests.get(tenant=caller.tenant, request_id=request_id)
+    return None if stored is None else status_of(service, tx, stored)

@@ -33,11 +33,15 @@ COOLING_DOWN = "cooling_down"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """People are not asked: why, as a code and a sentence, and the time when asking may help."""
+    """People are not asked: why, as a code and a sentence, and the time when asking may help.
+
+    `request` is the caller's own request in which a person denied the call, if that is why.
+    """
 
     code: str
     reason: str
     retry_at: int
+    request: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ def refusal(
 
     The transaction holds the agent (`tx.attention.hold`), so the counts stay true until it ends.
     """
-    denied = tx.attention.denied_at(
+    denied = tx.attention.last_denied(
         tenant=caller.tenant,
         agent=agent,
         person=person,
@@ -101,7 +105,9 @@ def refusal(
         return Refusal(
             COOLING_DOWN,
             "a person denied this very call; it may be asked again later",
-            denied + settings.cooldown,
+            denied.time + settings.cooldown,
+            # What a person wrote to one enforcer is not for another that asks the same.
+            denied.request if denied.enforcer == caller.enforcer else None,
         )
     in_all, of_tool = tx.attention.open_of(
         tenant=caller.tenant,

@@ -212,7 +212,14 @@ def _ask(it: Submitted, verdict: Escalate) -> Opened | Denied:
         call_hash=written.call_hash,
     )
     if refused is not None:
-        return Denied(it.verdict, refused.code, (), (refused.reason,), refused.retry_at - it.tx.now)
+        return Denied(
+            it.verdict,
+            refused.code,
+            (),
+            (refused.reason,),
+            refused.retry_at - it.tx.now,
+            answers.status_in(it.service, it.tx, it.caller, refused.request),
+        )
     return _open(it, verdict)
 
 

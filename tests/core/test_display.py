@@ -278,6 +278,13 @@ def test_every_argument_is_somewhere(args: dict[str, Any], data: st.DataObject) 
     assert unmarked(made["payload"]) == call(args).canonical().decode()
 
 
+@pytest.mark.parametrize("kind", [kind for kind in FieldKind if kind is not FieldKind.MONEY])
+def test_a_currency_that_stands_beside_no_amount_is_not_taken_for_shown(kind: FieldKind) -> None:
+    field = Field("/", "L", kind, currency_path="/b")
+    made: Any = document(tool(field), call({"": "x", "b": "EUR"}))
+    assert [part["path"] for part in made["unchecked"]] == ["/b"]
+
+
 @given(arguments)
 def test_without_a_registered_display_everything_is_unchecked(args: dict[str, Any]) -> None:
     made: Any = document(None, call(args))

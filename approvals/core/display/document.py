@@ -68,8 +68,9 @@ def document(tool: Tool | None, call: ToolCall) -> dict[str, Json]:
             continue  # an optional argument that the call does not have
         fields.append(_field(field, value, call.args))
         shown.add(field.path)
-        if field.currency_path is not None and isinstance(_at(call.args, field.currency_path), str):
-            shown.add(field.currency_path)  # it stands beside the amount
+        currency = field.currency_path if field.kind is FieldKind.MONEY else None
+        if currency is not None and isinstance(_at(call.args, currency), str):
+            shown.add(currency)  # it stands beside the amount
     unchecked: list[Json] = [
         {"path": visible(path), "value": visible(_exact(value))}
         for path, value in _remaining(call.args, "", shown)

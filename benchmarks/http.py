@@ -21,7 +21,8 @@ import uvloop
 
 from approvals.config import load
 from approvals.core import jws
-from approvals.core.history.events import EventType, parse_leaf
+from approvals.core.history.events import CallAllowed
+from approvals.core.history.leaves import parse_leaf
 from approvals.keys import Keyring
 from approvals.log import check, sequence
 from approvals.store import open_store
@@ -165,7 +166,7 @@ def _check_all_logged(home: Path, database: str, answers: int) -> None:
         report = check(store, vkeys=[keys.vkey])
         with store.read() as tx:
             allowed = sum(
-                parse_leaf(leaf.leaf).type is EventType.CALL_ALLOWED
+                isinstance(parse_leaf(leaf.leaf).event, CallAllowed)
                 for start in range(0, report.size, 1000)
                 for leaf in tx.log.leaves(start, min(start + 1000, report.size))
             )

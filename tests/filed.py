@@ -22,7 +22,21 @@ from approvals.core.evidence_file import (
     completeness,
     verify,
 )
-from approvals.core.history.events import Chain, Event, EventType, seal
+from approvals.core.history.events import (
+    ApprovalConsumed,
+    ApprovalRefused,
+    CallAllowed,
+    CallRefused,
+    Event,
+    OutcomeReported,
+    RequestApproved,
+    RequestDenied,
+    RequestOpened,
+    RequestRepeated,
+    VoteApprove,
+    VoteDeny,
+)
+from approvals.core.history.leaves import Chain, seal
 from approvals.core.tlog import checkpoint
 from approvals.core.tlog.published import FetchedLog
 from tests.company import (
@@ -57,24 +71,22 @@ SUBMITTED: dict[str, Any] = {
     "tool": CALL.tool,
     "call_hash": call_hash(CALL),
     "bundle": digest_of("bundle"),
-    "rules": ["large-transfers"],
+    "rules": ("large-transfers",),
     "record": digest_of("record"),
     "user": "uma",
     "task": "task-1",
     "model": "a-model",
     "prompt_hash": None,
-    "context_refs": [],
+    "context_refs": (),
     "idempotency": None,
     "answer": digest_of("answer"),
 }
 
 
 def event(
-    kind: EventType, time: int, public: dict[str, Any], *, subject: str = REQUEST, **secret: Any
+    kind: type[Event], time: int, public: dict[str, Any], *, subject: str = REQUEST, **secret: Any
 ) -> Event:
-    return Event(
-        type=kind, time=time, tenant="default", subject=subject, public=public, secret=secret
-    )
+    return kind(time=time, tenant="default", subject=subject, **public, **secret)
 
 
 LEAVES: dict[str, list[bytes]] = {}
@@ -141,7 +153,7 @@ def completed(file: EvidenceFile, **changes: Any) -> EvidenceFile:
 
 
 def vote_event(vote: Vote, about: dict[str, Any]) -> Event:
-    kind = EventType.VOTE_DENY if vote.decision is Decision.DENY else EventType.VOTE_APPROVE
+    kind = VoteDeny if vote.decision is Decision.DENY else VoteApprove
     statement = None if vote.statement is None else canonical.digest(vote.statement.document())
     evidence = None if vote.evidence is None else canonical.digest(vote.evidence.document())
     return event(
@@ -174,16 +186,16 @@ def evidence(
         votes.append(COMPANY.vote(second, document))
     if clicked:
         votes[0] = replace(votes[0], step_up=StepUp.SESSION, statement=None, evidence=None)
-    events = [
+    events: list[Event] = [
         event(
-            EventType.REQUEST_OPENED,
+            RequestOpened,
             document.created,
             {**about, "verdict": f"vrd_{OCCASION}"},
             explanation=None,
             **SUBMITTED,
         ),
         event(
-            EventType.REQUEST_REPEATED,
+            RequestRepeated,
             document.created + 5,
             {**about, "verdict": "vrd_" + "b" * 26},
             **SUBMITTED,
@@ -193,12 +205,12 @@ def evidence(
     token = None
     receipt = outcome = None
     if denied:
-        events.append(event(EventType.REQUEST_DENIED, NOW - 15, about))
+        events.append(event(RequestDenied, NOW - 15, about))
     else:
         approval = COMPANY.approval(document, votes)
         token = COMPANY.token(approval)
         public = {**about, "approval": JTI, "token": canonical.digest(token)}
-        events.append(event(EventType.REQUEST_APPROVED, approval.issued, public))
+        events.append(event(RequestApproved, approval.issued, public))
     if token is not None and spent:
         used = {"approval": JTI}
         receipt = receipts.sign(
@@ -206,10 +218,10 @@ def evidence(
         )
         outcome = Outcome(status="ok", output_hash=digest_of("output"), reported=NOW + 4)
         spent_by = {**used, "receipt": canonical.digest(receipt)}
-        events.append(event(EventType.APPROVAL_CONSUMED, NOW + 3, spent_by, use_id="use-1"))
-        events.append(event(EventType.APPROVAL_REFUSED, NOW + 3, used, code="consumed"))
+        events.append(event(ApprovalConsumed, NOW + 3, spent_by, use_id="use-1"))
+        events.append(event(ApprovalRefused, NOW + 3, used, code="consumed"))
         report = {"status": "ok", "output_hash": digest_of("output")}
-        events.append(event(EventType.OUTCOME_REPORTED, NOW + 4, used, **report))
+        events.append(event(OutcomeReported, NOW + 4, used, **report))
     found, note = logged(events)
     whole = EvidenceFile(
         subject=REQUEST,
@@ -235,7 +247,7 @@ def allowed() -> EvidenceFile:
     token = COMPANY.token(approval)
     public = {"verdict": verdict, "approval": approval.jti, "token": canonical.digest(token)}
     found, note = logged(
-        [event(EventType.CALL_ALLOWED, approval.issued, public, subject=verdict, **SUBMITTED)]
+        [event(CallAllowed, approval.issued, public, subject=verdict, **SUBMITTED)]
     )
     whole = replace(
         evidence(),
@@ -258,7 +270,7 @@ def refused() -> EvidenceFile:
     found, note = logged(
         [
             event(
-                EventType.CALL_REFUSED,
+                CallRefused,
                 NOW,
                 {"verdict": verdict},
                 subject=verdict,

@@ -23,8 +23,8 @@ from approvals import api
 from approvals.cli.application import FAMILIES, application
 from approvals.config import Settings
 from approvals.core.errors import REASONS
-from approvals.core.history import events
-from approvals.core.history.events import SHAPES
+from approvals.core.history import leaves
+from approvals.core.history.events import EVENTS, shape_of
 from approvals.flow.asking import limits
 from approvals.guard import CallRefused
 from approvals.policy.verdict import DenyCode
@@ -310,12 +310,17 @@ def test_the_protocol_lists_the_members_of_every_event_and_why_some_are_open() -
     members["request.opened"][2] = of_a_call | {"explanation"}
     members["request.repeated"][2] = of_a_call
     members["call.refused"][2] = of_a_call | {"code"}
-    assert members.keys() == {kind.value for kind in SHAPES}
-    for kind, shape in SHAPES.items():
-        assert members[kind.value] == [set(shape.subjects), shape.open, shape.sealed], kind
+    assert members.keys() == EVENTS.keys()
+    shapes = {name: shape_of(kind) for name, kind in EVENTS.items()}
+    for name, shape in shapes.items():
+        subjects = set(EVENTS[name].ABOUT)
+        assert members[name] == [subjects, shape.open.keys(), shape.sealed.keys()], name
     reasons = {name for row in rows if len(row) == 2 for name in row[0]}
-    told = {name for shape in SHAPES.values() for name in shape.open}
-    assert reasons == told | events._OWN_MEMBERS - {"sealed"}
+    told = {name for shape in shapes.values() for name in shape.open}
+    typed = section.partition("A member is a text")[2].partition("What has another member")[0]
+    for name, types in ((n, t) for shape in shapes.values() for n, t in shape.members()):
+        assert types == {str} or f"`{name}`" in typed, name
+    assert reasons == told | leaves._OWN_MEMBERS - {"sealed"}
 
 
 def test_the_protocol_says_what_every_vector_is_for() -> None:

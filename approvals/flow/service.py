@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from approvals.core import canonical
 from approvals.core.errors import Unavailable
-from approvals.core.history.events import EventType, parse_leaf
+from approvals.core.history.events import KeyIntroduced
+from approvals.core.history.leaves import parse_leaf
 from approvals.flow.knowing.closings import Closings
 from approvals.flow.knowing.counts import Counts
 from approvals.flow.knowing.history import History
@@ -197,7 +198,7 @@ class Service:
 def _told(tx: Tx, kid: str) -> bool:
     """Whether the log tells of a key. Not remembered: this transaction may not commit."""
     leaves = tx.log.told(tenant=DEFAULT_TENANT, subject=f"key_{kid}")
-    return any(parse_leaf(leaf).type is EventType.KEY_INTRODUCED for leaf in leaves)
+    return any(isinstance(parse_leaf(leaf).event, KeyIntroduced) for leaf in leaves)
 
 
 def new_occasion() -> str:

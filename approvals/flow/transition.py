@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from approvals import log
-from approvals.core.history.events import Event, EventType
+from approvals.core.history.events import (
+    OfRequest,
+    RequestApproved,
+    RequestCancelled,
+    RequestDenied,
+    RequestExpired,
+    RequestRevoked,
+)
 from approvals.core.requests import State
 from approvals.flow.telling.outbox import stir
 from approvals.store.requests import Seat
 
 if TYPE_CHECKING:
-    from approvals.core.canonical import Json
+    from collections.abc import Callable, Mapping
+
     from approvals.core.requests import Request
     from approvals.store import Tx
 
-_EVENTS = {
-    State.APPROVED: EventType.REQUEST_APPROVED,
-    State.DENIED: EventType.REQUEST_DENIED,
-    State.EXPIRED: EventType.REQUEST_EXPIRED,
-    State.CANCELLED: EventType.REQUEST_CANCELLED,
-    State.REVOKED: EventType.REQUEST_REVOKED,
+_ENDS: Final[Mapping[State, type[OfRequest]]] = {
+    State.DENIED: RequestDenied,
+    State.EXPIRED: RequestExpired,
+    State.CANCELLED: RequestCancelled,
+    State.REVOKED: RequestRevoked,
 }
 
 
-def end(tx: Tx, request: Request, *, public: dict[str, Json] | None = None) -> None:
+def approve(tx: Tx, request: Request, *, approval: str, token: str) -> None:
+    """As `end`, of a request for which this approval was issued; `token` is its digest."""
+    _end(tx, request, partial(RequestApproved, approval=approval, token=token))
+
+
+def end(tx: Tx, request: Request) -> None:
     """Store and log the state that a request has come to, and tell whoever must know."""
+    _end(tx, request, _ENDS[request.state])
+
+
+def _end(tx: Tx, request: Request, event: Callable[..., OfRequest]) -> None:
     tx.requests.put_state(request, now=tx.now, keep_open=request.state is State.APPROVED)
     log.append(
         tx,
-        Event(
-            type=_EVENTS[request.state],
+        event(
             time=tx.now,
             tenant=request.document.tenant,
             subject=request.id,
-            public={"request_digest": request.document.digest(), **(public or {})},
-            secret={},
+            request_digest=request.document.digest(),
         ),
     )
     announce(tx, request)

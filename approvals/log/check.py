@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Final
 
 from approvals.core.canonical import MAX_DEPTH, parse_object
 from approvals.core.errors import AssentError
-from approvals.core.history.events import parse_leaf, verify_opening
+from approvals.core.history.leaves import parse_leaf, verify_opening
 from approvals.core.merkle import leaf_hash
 from approvals.core.tlog.checkpoint import parse_checkpoint
 from approvals.log.times import Times
@@ -256,10 +256,11 @@ class _Walk:
             if len(self._altered) < MOST_FINDINGS:
                 self._altered.append(leaf.index)
         try:
-            event = parse_leaf(leaf.leaf)
+            told = parse_leaf(leaf.leaf)
         except AssentError as error:
             self._findings.add("leaf_malformed", place, error.message)
             return
+        event = told.event
         if self._times is not None:
             self._times.leaf(leaf.index, event)
         if event.tenant != leaf.tenant:
@@ -274,11 +275,11 @@ class _Walk:
             opening = parse_object(
                 leaf.opening.encode(), max_bytes=MAX_OPENING, max_depth=MAX_DEPTH + 2
             )
-            opened = verify_opening(leaf.leaf, opening)
+            opened = verify_opening(told, opening)
         except AssentError as error:
             self._findings.add("opening_altered", place, str(error))
         else:
-            self.unopened += len(event.sealed.keys() - opened.keys())
+            self.unopened += len(opened.erased())
 
     def _check_nodes(self) -> None:
         """3. Compare completed nodes with the stored ones, a run at a time."""

@@ -26,7 +26,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from approvals.core.errors import ProofError
-from approvals.core.history.events import Chain, parse_leaf
+from approvals.core.history.leaves import Chain, parse_leaf
 from approvals.core.merkle import leaf_hash
 from approvals.core.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from approvals.core.tlog.leaves import Leaf, StoredCheckpoint
@@ -135,12 +135,13 @@ def _require_next(tables: Tables, batch: Sequence[Staged]) -> None:
     for staged in batch:
         chain = chains.setdefault((staged.tenant, staged.subject), Chain())
         try:
-            event = parse_leaf(staged.leaf)
+            told = parse_leaf(staged.leaf)
         except ProofError as error:
             raise _out_of_line(staged, error.message) from error
+        event = told.event
         if (event.tenant, event.subject) != (staged.tenant, staged.subject):
             raise _out_of_line(staged, f"it is about {event.subject}")
-        if event.link != chain.next():
+        if told.link != chain.next():
             raise _out_of_line(staged, f"{event.subject} has {chain.count} events before it")
         chain.add(staged.leaf)
 

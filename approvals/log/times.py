@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from approvals.core.errors import ProofError
-from approvals.core.history.events import EventType, parse_leaf
+from approvals.core.history.events import ClockRepaired, Event
+from approvals.core.history.leaves import parse_leaf
 from approvals.log.follow import CHUNK
 from approvals.log.sequence import BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from approvals.core.history.events import LeafEvent
     from approvals.log.tables import Tables
 
 _APART: Final = 60
@@ -56,9 +56,9 @@ class Times:
         self._early: list[_Made] = []
         self._repairs: list[tuple[int, int]] = []
 
-    def leaf(self, index: int, event: LeafEvent) -> None:
+    def leaf(self, index: int, event: Event) -> None:
         """The next event."""
-        if event.type is EventType.CLOCK_REPAIRED:
+        if isinstance(event, ClockRepaired):
             # Times before it may be wrong.
             self._repairs.append((index, event.time))
             self._newest = event.time
@@ -88,7 +88,7 @@ class Times:
         """
         if self._early:
             for number, staged in enumerate(tables.staged(limit=BATCH)):
-                self.leaf(self._early[-1].size + number, parse_leaf(staged.leaf))
+                self.leaf(self._early[-1].size + number, parse_leaf(staged.leaf).event)
         for made in self._early:
             repaired = min(
                 (time for index, time in self._repairs if index >= made.size), default=made.newest
@@ -111,7 +111,7 @@ def wrong_times(tables: Tables, *, now: int) -> list[Wrong]:
         for start in range(place, stored.size, CHUNK):
             for leaf in tables.filed(start, min(start + CHUNK, stored.size)):
                 with contextlib.suppress(ProofError):  # which is for `assent log check` to say
-                    times.leaf(leaf.index, parse_leaf(leaf.leaf))
+                    times.leaf(leaf.index, parse_leaf(leaf.leaf).event)
         found += times.checkpoint(stored.size, stored.created)
         place = stored.size
     return [*found, *times.early(tables)]

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
-from approvals.core.history.events import Chain, seal
+from approvals.core.history.leaves import Chain, seal
 from approvals.store.ends import moment_of, require
 from approvals.store.rows.log import ChainRow, LeafRow, StagedRow, as_octets
 from approvals.store.seals import check, with_seal

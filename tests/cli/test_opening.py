@@ -12,7 +12,7 @@ from approvals import log
 from approvals.cli import local
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.errors import Conflict
-from approvals.core.history.events import Event, EventType
+from approvals.core.history.events import Event, KeyRetired
 from approvals.flow.acting.caller import Submission
 from approvals.flow.asking.answers import Allowed, Opened
 from approvals.flow.asking.submit import submit
@@ -234,9 +234,7 @@ def test_a_fork_is_refused(assent: Shell) -> None:
 
 
 def _other(number: int) -> Event:
-    return Event(
-        EventType.KEY_RETIRED, number, "default", "key_k", {"kid": "k", "retires": number}, {}
-    )
+    return KeyRetired(time=number, tenant="default", subject="key_k", kid="k", retires=number)
 
 
 def test_an_empty_database_beside_used_keys_is_refused(assent: Shell) -> None:

@@ -18,7 +18,7 @@ from approvals.core.decision.ceremony import StepUp
 from approvals.core.directory import Directory
 from approvals.core.errors import Invalid
 from approvals.core.evidence_file import EvidenceFile
-from approvals.core.history.events import EventType
+from approvals.core.history.events import CallRefused, RequestCancelled
 from approvals.core.tlog import checkpoint
 from tests.company import (
     CALL,
@@ -328,12 +328,12 @@ def test_events_told_twice_or_out_of_order_are_refused() -> None:
 
 def test_an_event_of_another_request_is_refused() -> None:
     about = {"request_digest": digest_of("another")}
-    found, note = logged([event(EventType.REQUEST_CANCELLED, NOW, about, subject="req_x")])
+    found, note = logged([event(RequestCancelled, NOW, about, subject="req_x")])
     assert failures(replace(WHOLE, events=found, checkpoint=note))["story"] == "events"
     found, note = logged(
         [
             event(
-                EventType.CALL_REFUSED,
+                CallRefused,
                 NOW,
                 {"verdict": "vrd_x"},
                 subject="vrd_x",

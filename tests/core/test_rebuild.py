@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from approvals.core.errors import ProofError
-from approvals.core.history.events import FIRST, SHAPES, Chain, Event, EventType, seal
+from approvals.core.history.events import EVENTS, ApprovalConsumed
+from approvals.core.history.leaves import FIRST, Chain, seal
 from approvals.core.history.rebuild import Became, Use, rebuild
 from approvals.core.merkle import leaf_hash
 from approvals.core.requests import State
+from tests.events import some_event
 
 SALT = bytes(32)
 OPENED = ("request.opened", "req_a")
@@ -32,9 +34,7 @@ def leaves(story: list[Told]) -> list[bytes]:
     chains: dict[str, Chain] = {}
     made = []
     for kind, subject in story:
-        shape = SHAPES[EventType(kind)]
-        public = dict.fromkeys(shape.open, f"apr_{subject[4:]}")
-        event = Event(EventType(kind), 1, "default", subject, public, dict.fromkeys(shape.sealed))
+        event = some_event(EVENTS[kind], subject, approval=f"apr_{subject[4:]}")
         chain = chains.setdefault(subject, Chain())
         made.append(seal(event, link=chain.next(), salt=SALT).leaf)
         chain.add(made[-1])
@@ -88,9 +88,7 @@ def test_what_cannot_have_happened_is_refused(story: list[Told]) -> None:
 
 
 def test_an_approval_of_another_subject_is_refused() -> None:
-    public = {"approval": "apr_b", "receipt": "r"}
-    kind = EventType.APPROVAL_CONSUMED
-    other = Event(kind, 1, "default", "vrd_c", public, {"use_id": "u"})
+    other = some_event(ApprovalConsumed, "vrd_c", approval="apr_b")
     told = [*leaves([ALLOWED]), seal(other, link=FIRST, salt=SALT).leaf]
     with pytest.raises(ProofError) as refused:
         rebuild(told)

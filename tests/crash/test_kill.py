@@ -32,7 +32,7 @@ from approvals.client import (
     ServiceError,
 )
 from approvals.core.calls import ToolCall
-from approvals.core.history.events import parse_leaf
+from approvals.core.history.leaves import parse_leaf
 from approvals.verifier import Verifier
 from tests.crash.processes import free_port, launcher
 from tests.progress import PATIENCE, Tally
@@ -208,10 +208,10 @@ def _check(running: Running, database: str, told: Acknowledged) -> None:
     report = log.check(store, vkeys=[keys.vkey])
     assert report.ok, report
     with store.read() as tx:
-        leaves = [parse_leaf(leaf.leaf) for leaf in tx.log.leaves(0, tx.log.leaf_count())]
+        events = [parse_leaf(leaf.leaf).event for leaf in tx.log.leaves(0, tx.log.leaf_count())]
         by_type: dict[str, set[object]] = {}
-        for leaf in leaves:
-            by_type.setdefault(leaf.type.value, set()).add(leaf.public.get("approval"))
+        for event in events:
+            by_type.setdefault(event.TYPE, set()).add(getattr(event, "approval", None))
         for verdict, token in told.allowed.items():
             issued = tx.approvals.of(tenant="default", txn=verdict)
             assert issued is not None

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from approvals.core.errors import Conflict
-from approvals.core.history.events import parse_leaf
+from approvals.core.history.leaves import parse_leaf
 from approvals.flow.asking.expire import expire
 from approvals.flow.integrity import rounds
 from approvals.flow.integrity.introduce import introduce
@@ -219,8 +219,8 @@ def _check_log(service: Service) -> None:
     with service.store.read() as tx:
         told: dict[str, list[object]] = {}
         for leaf in tx.log.leaves(0, tx.log.leaf_count()):
-            event = parse_leaf(leaf.leaf)
-            told.setdefault(event.type.value, []).append(event.public.get("approval"))
+            event = parse_leaf(leaf.leaf).event
+            told.setdefault(event.TYPE, []).append(getattr(event, "approval", None))
         for kind in ("call.allowed", "request.approved", "approval.consumed"):
             assert len(told.get(kind, [])) == len(set(told.get(kind, [])))
         for jti in told.get("approval.consumed", []):

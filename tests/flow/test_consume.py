@@ -7,7 +7,7 @@ import pytest
 
 from approvals.core import receipt as receipts
 from approvals.core.errors import AssentError
-from approvals.core.history.events import parse_leaf
+from approvals.core.history.leaves import parse_leaf
 from approvals.flow import status
 from approvals.flow.acting.caller import Caller
 from approvals.flow.asking import expire
@@ -41,7 +41,7 @@ def spend(running: Running, jti: str, call_hash: str, use_id: str = "u") -> str:
 
 def events(running: Running) -> list[str]:
     with running.service.store.read() as tx:
-        return [parse_leaf(each.leaf).type.value for each in tx.log.staged(limit=1000)]
+        return [parse_leaf(each.leaf).event.TYPE for each in tx.log.staged(limit=1000)]
 
 
 def test_of_many_spenders_one_gets_a_receipt(running: Running) -> None:

@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from approvals.core.history.events import EventType, parse_leaf
+from approvals.core.history.events import NoticeGivenUp
+from approvals.core.history.leaves import parse_leaf
 from approvals.core.requests import State
 from approvals.flow.operating.activate import activate
 from approvals.flow.telling.deliver import (
@@ -146,7 +147,7 @@ def test_what_can_never_be_sent_is_given_up_for_all_to_see(
     drain(mailing, channel)
     assert drain(mailing, channel) == 0
     with mailing.service.store.read() as tx:
-        errors = [opened["error"] for opened in told(tx, EventType.NOTICE_GIVEN_UP)]
+        errors = [opened.error for opened in told(tx, NoticeGivenUp)]
     assert errors == ["no_such_user", "away", "away"]
 
 
@@ -175,7 +176,7 @@ def test_a_message_that_breaks_its_channel_holds_up_no_other(
     with pytest.raises(OverflowError):
         deliver(mailing.service, channel, worker="w")
     with mailing.service.store.read() as tx:
-        errors = [opened["error"] for opened in told(tx, EventType.NOTICE_GIVEN_UP)]
+        errors = [opened.error for opened in told(tx, NoticeGivenUp)]
     assert errors == ["broken"]
 
 
@@ -206,7 +207,7 @@ def test_what_changes_after_days_has_a_day_of_its_own_to_be_told(
     drain(mailing, channel)
     with mailing.service.store.read() as tx:
         states = [
-            leaf.type.value
+            leaf.event.TYPE
             for leaf in (parse_leaf(each.leaf) for each in tx.log.staged(limit=1000))
         ]
     assert states.count("notice.given_up") == 2

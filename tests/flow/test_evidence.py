@@ -13,7 +13,7 @@ from approvals.core import b64, evidence_file
 from approvals.core.decision.ceremony import Decision
 from approvals.core.errors import Conflict, ProofError, Unavailable
 from approvals.core.evidence_file import EvidenceFile, completeness
-from approvals.core.history.events import parse_leaf
+from approvals.core.history.leaves import parse_leaf
 from approvals.core.jws import KeySet
 from approvals.core.merkle import leaf_hash
 from approvals.core.requests import State
@@ -159,7 +159,9 @@ def wrong(
 
 def without(file: dict[str, Any], *kinds: str) -> dict[str, Any]:
     """The file without its events of these types."""
-    kept = [one for one in file["events"] if parse_leaf(b64.decode(one["leaf"])).type not in kinds]
+    kept = [
+        one for one in file["events"] if parse_leaf(b64.decode(one["leaf"])).event.TYPE not in kinds
+    ]
     assert len(kept) == len(file["events"]) - len(kinds)
     return {**file, "events": kept}
 

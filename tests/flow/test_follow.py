@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from approvals.core.history.events import parse_leaf, verify_opening
+from approvals.core.history.events import RequestEscalated, RequestReminded
+from approvals.core.history.leaves import parse_leaf, verify_opening
 from approvals.core.requests import State
 from approvals.flow.operating.activate import activate
 from approvals.flow.telling import follow as follow_module
@@ -70,10 +71,14 @@ def events(running: Running) -> list[tuple[str, object, object]]:
     found: list[tuple[str, object, object]] = []
     with running.service.store.read() as tx:
         for staged in tx.log.staged(limit=1000):
-            leaf = parse_leaf(staged.leaf)
-            if leaf.type.value in {"request.escalated", "request.reminded"}:
-                opened = verify_opening(staged.leaf, orjson.loads(staged.opening))
-                found.append((leaf.type.value, opened["people"], opened.get("name")))
+            event = verify_opening(parse_leaf(staged.leaf), orjson.loads(staged.opening))
+            match event:
+                case RequestEscalated(people=people, name=name):
+                    found.append((event.TYPE, people, name))
+                case RequestReminded(people=people):
+                    found.append((event.TYPE, people, None))
+                case _:
+                    pass
     return found
 
 

@@ -9,7 +9,8 @@ from sqlalchemy import text
 
 from approvals.core import b64
 from approvals.core.errors import Unavailable
-from approvals.core.history.events import parse_leaf
+from approvals.core.history.events import KeyIntroduced, KeyRetired
+from approvals.core.history.leaves import parse_leaf
 from approvals.flow.asking.answers import Allowed
 from approvals.flow.auditing.signatures import unintroduced
 from approvals.flow.integrity.introduce import introduce, keep_introduced
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
 def told(running: Running) -> list[tuple[str, object]]:
     with running.service.store.read() as tx:
-        leaves = [parse_leaf(each.leaf) for each in tx.log.staged(limit=100)]
+        events = [parse_leaf(each.leaf).event for each in tx.log.staged(limit=100)]
     return [
-        (leaf.type.value, leaf.public["kid"]) for leaf in leaves if leaf.type.value[:4] == "key."
+        (event.TYPE, event.kid) for event in events if isinstance(event, KeyIntroduced | KeyRetired)
     ]
 
 

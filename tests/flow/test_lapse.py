@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from approvals.core import receipt as receipts
-from approvals.core.history.events import parse_leaf
+from approvals.core.history.leaves import parse_leaf
 from approvals.flow import status
 from approvals.flow.asking import expire
 from approvals.flow.granting import consume
@@ -70,5 +70,5 @@ def test_what_is_being_spent_does_not_lapse(
         assert receipt.use_id == "u"
         assert lapsing.result(10) == 0
     with store.read() as tx:
-        told = [parse_leaf(each.leaf).type.value for each in tx.log.staged(limit=1000)]
+        told = [parse_leaf(each.leaf).event.TYPE for each in tx.log.staged(limit=1000)]
     assert ("approval.consumed" in told, "approval.lapsed" in told) == (True, False)

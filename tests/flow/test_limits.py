@@ -12,7 +12,7 @@ from approvals.core import canonical
 from approvals.core.calls import ToolCall
 from approvals.core.decision.ceremony import Decision
 from approvals.core.errors import AssentError
-from approvals.core.history.events import EventType
+from approvals.core.history.events import CallRefused
 from approvals.core.requests import State
 from approvals.flow import status
 from approvals.flow.acting import sight
@@ -99,7 +99,7 @@ def notices(running: Running, answer: Answer) -> list[Notice]:
 
 def refusals_logged(running: Running) -> list[object]:
     with running.service.store.read() as tx:
-        return [opened["code"] for opened in told(tx, EventType.CALL_REFUSED)]
+        return [opened.code for opened in told(tx, CallRefused)]
 
 
 def test_an_agent_has_so_many_requests_of_one_tool_open_and_no_more(running: Running) -> None:

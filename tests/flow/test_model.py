@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 
 from approvals import log
 from approvals.core.errors import AssentError
-from approvals.core.history.events import parse_leaf
+from approvals.core.history.leaves import parse_leaf
 from approvals.flow import status
 from approvals.flow.asking import cancel, expire
 from approvals.flow.auditing.audit import audit
@@ -156,7 +156,7 @@ class Requests(RuleBasedStateMachine):
         assert audit(service) == ()
         with service.store.read() as tx:
             about = tx.log.about(tenant="default", subject=self.request)
-        told = [parse_leaf(leaf.leaf).type.value for leaf in about]
+        told = [parse_leaf(leaf.leaf).event.TYPE for leaf in about]
         assert told[0] == "request.opened"
         ends = [name for name in told if name.startswith("request.") and name != told[0]]
         assert ends == ([] if self.state == "pending" else [f"request.{self.state}"])

@@ -20,8 +20,19 @@ from approvals import log
 from approvals.core import b64, canonical
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.errors import Conflict
-from approvals.core.history import events
-from approvals.core.history.events import SHAPES, EventType, parse_leaf, verify_opening
+from approvals.core.history import leaves as leaves_
+from approvals.core.history.events import (
+    EVENTS,
+    ClockRepaired,
+    Event,
+    LogClosed,
+    LogReopened,
+    LogRestored,
+    RequestRevoked,
+    ServiceMoved,
+    shape_of,
+)
+from approvals.core.history.leaves import parse_leaf, verify_opening
 from approvals.flow.acting.caller import Provenance
 from approvals.flow.asking import cancel, expire
 from approvals.flow.asking.answers import Allowed, Denied
@@ -44,10 +55,13 @@ PROMPT = "Pay the invoice 7781 of vendor@example.com"
 MODEL = "model-x-2026"
 OUTPUT: dict[str, Json] = {"paid": True, "confirmation": "A-1"}
 CALL = ToolCall(TARGET, "transfer", {"amount": "750.00", "to": "vendor@example.com"})
-NOT_EMITTED = {EventType.REQUEST_REVOKED, EventType.LOG_CLOSED, EventType.LOG_REOPENED} | {
-    EventType.LOG_RESTORED,
-    EventType.SERVICE_MOVED,
-    EventType.CLOCK_REPAIRED,
+NOT_EMITTED: set[type[Event]] = {
+    RequestRevoked,
+    LogClosed,
+    LogReopened,
+    LogRestored,
+    ServiceMoved,
+    ClockRepaired,
 }
 """Not in the story: what happens when a database is restored, the log was altered, a clock was
 wrong, or the service moved to another address."""
@@ -152,9 +166,9 @@ def guesses(value: Any) -> Iterator[str]:
         yield value
     # The commitment's own formula, with the salts that a careless implementation would have.
     for salt in (b"", bytes(16), bytes(32)):
-        for name in {name for shape in SHAPES.values() for name in shape.sealed}:
+        for name in {name for kind in EVENTS.values() for name in shape_of(kind).sealed}:
             own = salt and hashlib.sha256(salt + name.encode()).digest()
-            raw = events._COMMITMENT + name.encode() + b"\x00" + own + encoded
+            raw = leaves_._COMMITMENT + name.encode() + b"\x00" + own + encoded
             yield b64.encode(hashlib.sha256(raw).digest())
 
 
@@ -162,7 +176,7 @@ def secrets_of(running: Running) -> list[Any]:
     """Everything that the story's leaves commit to or come of, guessed right."""
     found: list[Any] = [PROMPT, OUTPUT, CALL.args, CALL.canonical().decode()]
     for leaf, opening in leaves(running):
-        found += verify_opening(leaf, orjson.loads(opening)).values()
+        found += verify_opening(parse_leaf(leaf), orjson.loads(opening)).secret().values()
     with running.service.store.read() as tx:
         for table, columns in {
             "verdict": ("record", "answer", "person", "call_hash", "bundle"),
@@ -203,13 +217,13 @@ def test_no_leaf_says_anything_that_can_be_guessed(told: Running) -> None:
     assert {call_hash(CALL), canonical.digest(OUTPUT), digest_text(PROMPT)} <= candidates
     seen = set()
     for leaf, _ in leaves(told):
-        seen.add(parse_leaf(leaf).type)
+        seen.add(type(parse_leaf(leaf).event))
         members = json.loads(leaf)
         # The type stands there in clear, and a notice of it, which is sealed, has the same name.
         known = {members["tenant"], members["type"]}
         public = [each for each in strings(members) if each not in known]
         assert not candidates.intersection(public), members
-    assert seen == SHAPES.keys() - NOT_EMITTED
+    assert seen == set(EVENTS.values()) - NOT_EMITTED
 
 
 def test_erasing_the_openings_leaves_nothing_and_the_log_whole(told: Running) -> None:
@@ -221,7 +235,7 @@ def test_erasing_the_openings_leaves_nothing_and_the_log_whole(told: Running) ->
         size = tx.log.leaf_count()
     with service.store.read() as tx:
         raw = log.entries(tx, 0, size)
-    for value in secret - {kind.value for kind in EventType} - {"default"}:
+    for value in secret - EVENTS.keys() - {"default"}:
         assert value.encode() not in raw, value
     report_ = log.check(service.store, vkeys=[service.keys.vkey])
     assert report_.ok

@@ -13,7 +13,7 @@ from approvals import policy
 from approvals.core import canonical
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.errors import Conflict, Forbidden
-from approvals.core.history.events import EventType
+from approvals.core.history.events import CallRefused
 from approvals.core.requests import State
 from approvals.flow.acting.caller import Caller, Submission
 from approvals.flow.asking.answers import Allowed, Answer, Denied, Opened
@@ -92,7 +92,7 @@ def transfer(running: Running, caller: Caller, number: int) -> Answer:
 
 def refusals(running: Running) -> list[object]:
     with running.service.store.read() as tx:
-        return [it["code"] for it in told(tx, EventType.CALL_REFUSED)]
+        return [it.code for it in told(tx, CallRefused)]
 
 
 def test_only_so_many_denied_calls_are_kept(running: Running, later: Callable[[int], None]) -> None:
@@ -176,13 +176,13 @@ def test_an_enforcer_speaks_for_its_agents_alone(running: Running) -> None:
     assert isinstance(allowed, Allowed)
     activate(running.service, tenant="default", files=files, by="ops")
     with running.service.store.read() as tx:
-        before = len(told(tx, EventType.CALL_REFUSED))
+        before = len(told(tx, CallRefused))
     for tool, args in (("balance", {"account": "a"}), ("no-such-tool", {})):
         with pytest.raises(Forbidden) as caught:
             send(running, OTHER, tool, args)
         assert (caught.value.code, caught.value.place) == ("agent_not_served", "/agent")
     with running.service.store.read() as tx:
-        assert len(told(tx, EventType.CALL_REFUSED)) == before
+        assert len(told(tx, CallRefused)) == before
         approval = tx.approvals.of(tenant="default", txn=allowed.id)
     assert isinstance(
         send(running, OTHER, "balance", {"account": "a"}, agent="other-agent"), Allowed

@@ -14,7 +14,7 @@ from sqlmodel import SQLModel
 
 from approvals import log
 from approvals.core.errors import AssentError, Conflict, ProofError
-from approvals.core.history.events import SERVICE, Event, EventType
+from approvals.core.history.events import SERVICE, LogClosed
 from approvals.flow import status
 from approvals.flow.asking import answers
 from approvals.flow.auditing.evidence import evidence
@@ -336,7 +336,7 @@ def test_what_did_not_commit_is_not_known(running: Running) -> None:
         return store.ends.least(tenant="default", subject=SERVICE, moment=store.ends.moment)
 
     before = known()
-    event = Event(EventType.LOG_CLOSED, 1, "default", SERVICE, {"code": "a_test"}, {})
+    event = LogClosed(time=1, tenant="default", code="a_test")
 
     def fail() -> None:
         with store.begin() as tx:

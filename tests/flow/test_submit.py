@@ -16,7 +16,7 @@ from approvals.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from approvals.core.history.events import parse_leaf
+from approvals.core.history.leaves import parse_leaf
 from approvals.core.requests import State
 from approvals.flow import status
 from approvals.flow.acting.caller import Caller, Submission
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 def staged_types(running: Running) -> list[str]:
     with running.service.store.read() as tx:
-        return [parse_leaf(each.leaf).type.value for each in tx.log.staged(limit=1000)]
+        return [parse_leaf(each.leaf).event.TYPE for each in tx.log.staged(limit=1000)]
 
 
 def test_what_policy_allows_is_approved_at_once(running: Running) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from approvals.core.history.events import Event, EventType
+from approvals.core.history.events import Event, VoteApprove
 from approvals.core.tlog.checkpoint import vkey
 from approvals.log import append, sequence
 from tests.log.memory import MemoryStore
@@ -29,18 +29,17 @@ class Signer:
 
 
 def event(number: int, *, subject: str | None = None) -> Event:
-    return Event(
-        type=EventType("vote.approve"),
+    return VoteApprove(
         time=NOW + number,
         tenant="default",
         subject=subject or f"req_{number}",
-        public={"request_digest": "d", "statement": None, "evidence": None},
-        secret={
-            "approver": f"person-{number}",
-            "reason": None,
-            "step_up": "session",
-            "channel": "web",
-        },
+        request_digest="d",
+        statement=None,
+        evidence=None,
+        approver=f"person-{number}",
+        reason=None,
+        step_up="session",
+        channel="web",
     )
 
 

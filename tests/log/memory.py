@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from approvals.core.history.events import Link, seal
+from approvals.core.history.leaves import Link, seal
 from approvals.core.merkle import leaf_hash
 from approvals.core.tlog.leaves import Filed, Leaf, Staged, StoredCheckpoint
 

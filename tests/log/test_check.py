@@ -10,7 +10,8 @@ import pytest
 
 from approvals.core import b64
 from approvals.core.errors import ProofError
-from approvals.core.history.events import SERVICE, Event, EventType, parse_leaf
+from approvals.core.history.events import ClockRepaired
+from approvals.core.history.leaves import parse_leaf
 from approvals.core.merkle import leaf_hash, root
 from approvals.core.tlog.checkpoint import Checkpoint, sign_checkpoint
 from approvals.core.tlog.leaves import StoredCheckpoint
@@ -220,7 +221,7 @@ def test_an_edited_checkpoint_is_found_and_named(store: MemoryStore, size: int) 
 
 def newest(store: MemoryStore, size: int) -> int:
     """The time of the newest event that the checkpoint of this size covers."""
-    return max(parse_leaf(store.rows.leaf[index].leaf).time for index in range(size))
+    return max(parse_leaf(store.rows.leaf[index].leaf).event.time for index in range(size))
 
 
 def made_in_time(store: MemoryStore) -> None:
@@ -273,8 +274,8 @@ def test_times_that_a_repair_of_the_clock_lowered_are_right(store: MemoryStore) 
     unexplained = check(store, vkeys=[SIGNER.vkey], now=real).findings
     assert [each.place for each in unexplained] == [f"checkpoint {size}" for size in SIZES]
     with store.begin() as tx:
-        public, secret = {"recorded": NOW}, {"reason": "NTP was off"}
-        append(tx, Event(EventType.CLOCK_REPAIRED, real, "default", SERVICE, public, secret))
+        reason = "NTP was off"
+        append(tx, ClockRepaired(time=real, tenant="default", recorded=NOW, reason=reason))
     for size in list(store.rows.checkpoint):
         store.rows.edit_checkpoint(size, created=real)
     assert check(store, vkeys=[SIGNER.vkey], now=real).ok  # the repair is in line

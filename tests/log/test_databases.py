@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from approvals.core.errors import ProofError
-from approvals.core.history.events import Chain, parse_leaf
+from approvals.core.history.leaves import Chain, parse_leaf
 from approvals.core.merkle import root
 from approvals.log import append, check, checkpoint, inclusion, sequence
 from approvals.log.check import CHUNK
@@ -144,9 +144,9 @@ def chained(store: Store) -> dict[str, int]:
     chains: dict[str, Chain] = {}
     with store.read() as tx:
         for leaf in tx.log.leaves(0, 100_000):
-            event_ = parse_leaf(leaf.leaf)
-            chain = chains.setdefault(event_.subject, Chain())
-            assert event_.link == chain.next()
+            told = parse_leaf(leaf.leaf)
+            chain = chains.setdefault(told.event.subject, Chain())
+            assert told.link == chain.next()
             chain.add(leaf.leaf)
         assert chains == {name: tx.chains.chain(tenant="default", subject=name) for name in chains}
     return {name: chain.count for name, chain in chains.items()}
@@ -195,7 +195,7 @@ def test_an_event_that_is_no_leaf_keeps_its_transaction_from_committing(store: S
     def write() -> None:
         with store.begin() as tx:
             append(tx, event(1))
-            append(tx, replace(event(2), public={}))
+            append(tx, replace(event(2), subject="vrd_2"))
 
     with pytest.raises(ProofError):
         write()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from approvals.core.errors import NotFound, ProofError
-from approvals.core.history.events import parse_leaf
+from approvals.core.history.leaves import parse_leaf
 from approvals.core.merkle import (
     leaf_hash,
     node_hash,
@@ -249,5 +249,5 @@ def test_equal_events_have_leaves_that_tell_nothing_of_it() -> None:
     stage(store, [7, 7])
     sequence(store, signer, now=NOW)
     first, second = (parse_leaf(store.rows.leaf[index].leaf) for index in (0, 1))
-    assert first.public == second.public
+    assert first.event == second.event
     assert first.sealed["approver"] != second.sealed["approver"]

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from approvals.cli.application import run
 from approvals.core.errors import Conflict, Unavailable
-from approvals.core.history.events import EventType
+from approvals.core.history.events import ClockRepaired
 from approvals.flow.integrity.rounds import sequence
 from approvals.flow.operating.repair import repair_clock
 from approvals.store import clock as clocks
@@ -255,7 +255,7 @@ def test_what_a_clock_that_was_ahead_recorded_is_repaired_and_logged(
     assert run(["log", "check", "--json"]) == 0
     put(again, 1)
     with again.read() as tx:
-        assert EventType.CLOCK_REPAIRED.value.encode() in b"".join(
+        assert ClockRepaired.TYPE.encode() in b"".join(
             staged.leaf for staged in tx.log.staged(limit=100)
         )
     again.close()

@@ -13,8 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from approvals.core import b64, canonical
-from approvals.core.history.events import SHAPES, Chain, Event, EventType, seal
+from approvals.core.history.events import (
+    EVENTS,
+    ApprovalConsumed,
+    ApprovalLapsed,
+    CallAllowed,
+    Event,
+    RequestApproved,
+    RequestOpened,
+    VoteApprove,
+    shape_of,
+)
+from approvals.core.history.leaves import Chain, seal
 from approvals.core.merkle import leaf_hash
+from tests.events import some_event
 
 FILE = Path(__file__).parent / "events.json"
 OCCASION = "mq4d2vbn7s3kxw5cz6ae2yulfi"
@@ -25,20 +37,14 @@ def digest_of(text: str) -> str:
     return b64.encode(sha256(text.encode()).digest())
 
 
-def event(kind: EventType, subject: str, time: int) -> Event:
-    """An event of this type with a value for each of its members."""
-    shape = SHAPES[kind]
-    return Event(
-        kind,
-        time,
-        "default",
-        subject,
-        {
-            name: f"apr_{subject[4:]}" if name == "approval" else digest_of(name)
-            for name in shape.open
-        },
-        {name: [f"the {name}", "⟦é⟧", 7, None] for name in shape.sealed},
-    )
+def event(kind: type[Event], subject: str, time: int) -> Event:
+    """An event of this kind with a value for each of its members."""
+    digests = {
+        name: f"apr_{subject[4:]}" if name == "approval" else digest_of(name)
+        for name, types in shape_of(kind).open.items()
+        if str in types
+    }
+    return some_event(kind, subject, time=time, **digests)
 
 
 def linked(events: list[Event]) -> list[dict[str, Any]]:
@@ -55,14 +61,14 @@ def linked(events: list[Event]) -> list[dict[str, Any]]:
             {
                 "salt": b64.encode(salt),
                 "event": {
-                    "type": one.type.value,
+                    "type": one.TYPE,
                     "time": one.time,
                     "tenant": one.tenant,
                     "subject": one.subject,
                     "seq": link.seq,
                     "previous": None if link.previous is None else b64.encode(link.previous),
-                    "open": dict(sorted(one.public.items())),
-                    "sealed": dict(sorted(one.secret.items())),
+                    "open": dict(sorted(one.public().items())),
+                    "sealed": dict(sorted(one.secret().items())),
                 },
                 "leaf": sealed.leaf.decode(),
                 "leaf_hash": b64.encode(leaf_hash(sealed.leaf)),
@@ -76,18 +82,16 @@ def document() -> dict[str, Any]:
     """The whole file."""
     request, verdict = f"req_{OCCASION}", f"vrd_{OCCASION[::-1]}"
     story = [
-        event(EventType.REQUEST_OPENED, request, 1_800_000_000),
-        event(EventType.CALL_ALLOWED, verdict, 1_800_000_001),
-        event(EventType.VOTE_APPROVE, request, 1_800_000_002),
-        event(EventType.REQUEST_APPROVED, request, 1_800_000_003),
-        event(EventType.APPROVAL_CONSUMED, request, 1_800_000_004),
-        event(EventType.APPROVAL_LAPSED, verdict, 1_800_000_005),
+        event(RequestOpened, request, 1_800_000_000),
+        event(CallAllowed, verdict, 1_800_000_001),
+        event(VoteApprove, request, 1_800_000_002),
+        event(RequestApproved, request, 1_800_000_003),
+        event(ApprovalConsumed, request, 1_800_000_004),
+        event(ApprovalLapsed, verdict, 1_800_000_005),
     ]
     kinds = [
-        event(
-            kind, shape.subjects[0] + (OCCASION if shape.subjects[0].endswith("_") else ""), number
-        )
-        for number, (kind, shape) in enumerate(sorted(SHAPES.items()))
+        event(kind, kind.ABOUT[0] + (OCCASION if kind.ABOUT[0].endswith("_") else ""), number)
+        for number, (_, kind) in enumerate(sorted(EVENTS.items()))
     ]
     chain = linked(story)
     vote = json.loads(chain[2]["leaf"])
@@ -116,6 +120,7 @@ def document() -> dict[str, Any]:
                 ("a secret in the open", changed(approver="ada")),
                 ("a commitment less", changed(sealed={})),
                 ("about another kind of subject", changed(subject=verdict)),
+                ("a member of another kind", changed(statement=1)),
                 ("a first event that follows one", changed(seq=0)),
                 ("a later event that follows none", changed(previous=None)),
                 ("a number below 0", changed(seq=-1)),

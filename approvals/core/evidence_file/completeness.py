@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from approvals.core import b64, canonical, documents, jws, merkle
 from approvals.core.errors import EvidenceError, ProofError
-from approvals.core.history.events import parse_leaf
+from approvals.core.history.leaves import Chain, parse_leaf
 from approvals.core.tlog.checkpoint import parse_checkpoint
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from approvals.core.canonical import Json
     from approvals.core.evidence_file.document import EvidenceFile
-    from approvals.core.history.events import Chain, LeafEvent
+    from approvals.core.history.events import Event
     from approvals.core.tlog.checkpoint import Checkpoint
     from approvals.core.tlog.published import FetchedLog
 
@@ -115,7 +115,7 @@ class LogSearch:
 
     size: int
     within: tuple[tuple[int, bytes], ...]
-    later: tuple[tuple[int, LeafEvent], ...]
+    later: tuple[tuple[int, Event], ...]
 
 
 def search(
@@ -141,13 +141,13 @@ def search(
     mark = b'"subject":' + canonical.encode(subject)
     roots = merkle.Accumulator()
     within: list[tuple[int, bytes]] = []
-    later: list[tuple[int, LeafEvent]] = []
+    later: list[tuple[int, Event]] = []
     for index, leaf in enumerate(log.leaves):
         if index == tree.size and roots.root() != tree.root:
             break
         roots.add(merkle.leaf_hash(leaf))
         if mark in leaf:  # a leaf is in canonical form, so this finds each one
-            event = parse_leaf(leaf)
+            event = parse_leaf(leaf).event
             if (event.tenant, event.subject) != (tenant, subject):
                 continue
             if index < tree.size:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from approvals.core import merkle
 from approvals.core.errors import EvidenceError, ProofError
 from approvals.core.evidence_file.story import ToldEvent
-from approvals.core.history.events import Chain, parse_leaf, verify_opening
+from approvals.core.history.leaves import Chain, parse_leaf, verify_opening
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,8 +50,8 @@ def verify_events(events: Sequence[LoggedEvent], tree: checkpoint.Checkpoint) ->
                 proof=event.proof,
                 root=tree.root,
             )
-            opened = verify_opening(event.leaf, event.opening)
             read = parse_leaf(event.leaf)
+            opened = verify_opening(read, event.opening)
         except ProofError as error:
             raise ProofError(error.message, code=error.code, place=place) from error
         if read.link != chain.next():
@@ -61,8 +61,8 @@ def verify_events(events: Sequence[LoggedEvent], tree: checkpoint.Checkpoint) ->
                 place=f"{place}.leaf",
             )
         chain.add(event.leaf)
-        told.append(ToldEvent(place=place, event=read, opened=opened))
-        unshown += [f"{place}.{name}" for name in sorted(read.sealed.keys() - opened.keys())]
+        told.append(ToldEvent(place=place, event=opened))
+        unshown += [f"{place}.{name}" for name in opened.erased()]
     indexes = [event.index for event in events]
     if indexes != sorted(set(indexes)):
         raise EvidenceError("not in the order of the log, or one twice", place="events")

@@ -16,17 +16,39 @@ from approvals.core.approval import Basis
 from approvals.core.calls import call_hash
 from approvals.core.decision.ceremony import Decision
 from approvals.core.errors import EvidenceError
-from approvals.core.history.events import EventType
+from approvals.core.history.events import (
+    ERASED,
+    ApprovalConsumed,
+    ApprovalLapsed,
+    ApprovalRefused,
+    CallAllowed,
+    CallRefused,
+    Event,
+    OfApproval,
+    OfCall,
+    OfRequest,
+    OutcomeReported,
+    RequestApproved,
+    RequestCancelled,
+    RequestDenied,
+    RequestEscalated,
+    RequestExpired,
+    RequestOpened,
+    RequestReminded,
+    RequestRepeated,
+    RequestRevoked,
+    VoteApprove,
+    Voted,
+    VoteDeny,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from approvals.core.approval import Approval
     from approvals.core.calls import ToolCall
-    from approvals.core.canonical import Json
     from approvals.core.decision.vote import Vote
     from approvals.core.evidence_file.document import EvidenceFile
-    from approvals.core.history.events import LeafEvent
     from approvals.core.receipt import Receipt
 
 
@@ -35,18 +57,13 @@ class ToldEvent:
     """An event of the log with as much of it as was opened; `place` is where the file has it."""
 
     place: str
-    event: LeafEvent
-    opened: Mapping[str, Json]
+    event: Event
 
-    def must_say(self, **wanted: Json) -> None:
-        """Each of these stands in the event, in the open or opened, or was erased from it."""
+    def must_say(self, **wanted: object) -> None:
+        """Each of these members of the event has this value, or was erased."""
         for name, value in wanted.items():
-            if name in self.event.sealed:
-                if name in self.opened and self.opened[name] != value:
-                    raise EvidenceError(
-                        "the log tells it differently", place=f"{self.place}.{name}"
-                    )
-            elif name not in self.event.public or self.event.public[name] != value:
+            said = getattr(self.event, name)
+            if said is not ERASED and said != value:
                 raise EvidenceError("the log tells it differently", place=f"{self.place}.{name}")
 
     def unopened(self, **places: str) -> list[str]:
@@ -54,7 +71,7 @@ class ToldEvent:
 
         `places` gives for the name of a commitment where the file has its value.
         """
-        return [place for name, place in places.items() if name not in self.opened]
+        return [place for name, place in places.items() if getattr(self.event, name) is ERASED]
 
     def must_be_at(self, time: int) -> None:
         """The event happened at this time."""
@@ -82,37 +99,35 @@ def verify_story(
 
     Raises `EvidenceError`, placed at the event or at what the log does not tell.
     """
-    _must_be_complete(file, Counter(one.event.type for one in told), approval)
+    _must_be_complete(file, Counter(type(one.event) for one in told), approval)
     _must_be_one_tenants(file, told, approval)
     votes = iter(enumerate(file.votes))
     hashed = call_hash(call)
     unshown: list[str] = []
     asked = None if file.request is None else file.request.digest()
     for one in told:
-        public = one.event.public
-        if one.event.subject != file.subject:
+        event = one.event
+        if event.subject != file.subject:
             raise EvidenceError("an event of something else", place=one.place)
-        match one.event.type:
-            case EventType.CALL_ALLOWED:
-                one.must_say(target=call.target, tool=call.tool, call_hash=hashed)
-            case EventType.CALL_REFUSED:
-                one.must_say(target=call.target, tool=call.tool, call_hash=hashed)
+        if isinstance(event, OfCall):
+            one.must_say(target=call.target, tool=call.tool, call_hash=hashed)
+        match event:
+            case CallRefused():
                 unshown += one.unopened(call_hash="call")
-            case EventType.REQUEST_OPENED | EventType.REQUEST_REPEATED:
-                one.must_say(target=call.target, tool=call.tool, call_hash=hashed)
+            case RequestOpened() | RequestRepeated():
                 _asked(one, file)
-            case EventType.VOTE_APPROVE | EventType.VOTE_DENY:
+            case Voted():
                 index, vote = next(votes)
                 unshown += _voted(one, vote, index)
-            case EventType.OUTCOME_REPORTED:
+            case OutcomeReported():
                 unshown += one.unopened(status="outcome.status", output_hash="outcome.output_hash")
             case _:
                 pass
-        if asked is not None and "request_digest" in public:
+        if asked is not None and isinstance(event, RequestOpened | RequestRepeated | OfRequest):
             one.must_say(request_digest=asked)
         if approval is not None:
             _approved(one, file, approval, receipt)
-    return Story(", ".join(one.event.type.value for one in told), tuple(unshown))
+    return Story(", ".join(one.event.TYPE for one in told), tuple(unshown))
 
 
 def _must_be_one_tenants(
@@ -127,50 +142,27 @@ def _must_be_one_tenants(
         raise EvidenceError("of several tenants, or none", place="events")
 
 
-_OF_AN_APPROVAL = frozenset(
-    {
-        EventType.CALL_ALLOWED,
-        EventType.REQUEST_APPROVED,
-        EventType.APPROVAL_CONSUMED,
-        EventType.APPROVAL_REFUSED,
-        EventType.APPROVAL_LAPSED,
-        EventType.OUTCOME_REPORTED,
-    }
-)
-_ANY_NUMBER = frozenset(
-    {
-        EventType.REQUEST_REPEATED,
-        EventType.REQUEST_ESCALATED,
-        EventType.REQUEST_REMINDED,
-        EventType.APPROVAL_REFUSED,
-    }
-)
-_AT_MOST_ONCE = frozenset(
-    {
-        EventType.REQUEST_EXPIRED,
-        EventType.REQUEST_CANCELLED,
-        EventType.REQUEST_REVOKED,
-        EventType.APPROVAL_LAPSED,
-    }
-)
+_OF_AN_APPROVAL = (CallAllowed, RequestApproved, OfApproval)
+_ANY_NUMBER = (RequestRepeated, RequestEscalated, RequestReminded, ApprovalRefused)
+_AT_MOST_ONCE = (RequestExpired, RequestCancelled, RequestRevoked, ApprovalLapsed)
 
 
 def _must_be_complete(
-    file: EvidenceFile, kinds: Counter[EventType], approval: Approval | None
+    file: EvidenceFile, kinds: Counter[type[Event]], approval: Approval | None
 ) -> None:
     """Every fact has its event, as many times as it happened, and there is no event besides."""
     asked = file.request is not None
     denials = sum(vote.decision is Decision.DENY for vote in file.votes)
-    expected = {
-        EventType.CALL_ALLOWED: int(approval is not None and approval.basis is Basis.POLICY),
-        EventType.CALL_REFUSED: int(approval is None and not asked),
-        EventType.REQUEST_OPENED: int(asked),
-        EventType.VOTE_APPROVE: len(file.votes) - denials,
-        EventType.VOTE_DENY: denials,
-        EventType.REQUEST_APPROVED: int(approval is not None and asked),
-        EventType.REQUEST_DENIED: int(denials > 0),
-        EventType.APPROVAL_CONSUMED: int(file.receipt is not None),
-        EventType.OUTCOME_REPORTED: int(file.outcome is not None),
+    expected: dict[type[Event], int] = {
+        CallAllowed: int(approval is not None and approval.basis is Basis.POLICY),
+        CallRefused: int(approval is None and not asked),
+        RequestOpened: int(asked),
+        VoteApprove: len(file.votes) - denials,
+        VoteDeny: denials,
+        RequestApproved: int(approval is not None and asked),
+        RequestDenied: int(denials > 0),
+        ApprovalConsumed: int(file.receipt is not None),
+        OutcomeReported: int(file.outcome is not None),
     }
     for kind in {*expected, *kinds}:
         count = kinds[kind]
@@ -178,12 +170,12 @@ def _must_be_complete(
             continue
         if count != expected.get(kind, 0):
             raise EvidenceError(
-                f"{kind.value}: {count} in the log, {expected.get(kind, 0)} in the file",
+                f"{kind.TYPE}: {count} in the log, {expected.get(kind, 0)} in the file",
                 place="events",
             )
     # What comes of an approval cannot come of nothing.
     if approval is None and (
-        file.receipt or file.outcome or any(kinds[it] for it in _OF_AN_APPROVAL)
+        file.receipt or file.outcome or any(issubclass(kind, _OF_AN_APPROVAL) for kind in kinds)
     ):
         raise EvidenceError("used without an approval", place="approval")
     if file.outcome is not None and file.receipt is None:
@@ -201,7 +193,7 @@ def _asked(one: ToldEvent, file: EvidenceFile) -> None:
         task=request.task,
         request_digest=request.digest(),
     )
-    if one.event.type is EventType.REQUEST_OPENED:
+    if isinstance(one.event, RequestOpened):
         one.must_say(bundle=request.bundle)
         one.must_be_at(request.created)
 
@@ -210,26 +202,26 @@ def _approved(
     one: ToldEvent, file: EvidenceFile, approval: Approval, receipt: Receipt | None
 ) -> None:
     """What the log says of an approval that was issued, and of what came of it."""
-    if one.event.type in _OF_AN_APPROVAL:
+    if isinstance(one.event, _OF_AN_APPROVAL):
         one.must_say(approval=approval.jti)
-    match one.event.type:
-        case EventType.CALL_ALLOWED:
+    match one.event:
+        case CallAllowed():
             one.must_be_at(approval.issued)
             one.must_say(
                 enforcer=approval.audience,
                 agent=approval.agent,
                 user=approval.user,
                 bundle=approval.bundle,
-                rules=list(approval.rules),
+                rules=approval.rules,
                 token=canonical.digest(file.approval),
             )
-        case EventType.REQUEST_APPROVED:
+        case RequestApproved():
             one.must_be_at(approval.issued)
             one.must_say(token=canonical.digest(file.approval))
-        case EventType.APPROVAL_CONSUMED if receipt is not None:
+        case ApprovalConsumed() if receipt is not None:
             one.must_be_at(receipt.consumed)
             one.must_say(use_id=receipt.use_id, receipt=canonical.digest(file.receipt))
-        case EventType.OUTCOME_REPORTED if file.outcome is not None:
+        case OutcomeReported() if file.outcome is not None:
             one.must_be_at(file.outcome.reported)
             one.must_say(status=file.outcome.status, output_hash=file.outcome.output_hash)
         case _:
@@ -237,8 +229,8 @@ def _approved(
 
 
 def _voted(one: ToldEvent, vote: Vote, index: int) -> list[str]:
-    wanted = EventType.VOTE_DENY if vote.decision is Decision.DENY else EventType.VOTE_APPROVE
-    if one.event.type is not wanted:
+    wanted = VoteDeny if vote.decision is Decision.DENY else VoteApprove
+    if type(one.event) is not wanted:
         raise EvidenceError("the log has another decision", place=f"votes[{index}].decision")
     one.must_say(
         step_up=vote.step_up.value,

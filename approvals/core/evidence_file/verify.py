@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from approvals.core.canonical import Json
     from approvals.core.directory import Directory
-    from approvals.core.history.events import Chain
+    from approvals.core.history.leaves import Chain
     from approvals.core.receipt import Receipt
     from approvals.core.requests import RequestDocument
     from approvals.core.tlog.published import FetchedLog
@@ -359,7 +359,7 @@ class _Audit:
             tenant=self._tenant(),
             tree=_known(self._tree),
         )
-        later = tuple(f"leaf {index} ({event.type.value})" for index, event in found.later)
+        later = tuple(f"leaf {index} ({event.TYPE})" for index, event in found.later)
         return Held(
             f"the log's own {found.size} leaves have these events and "
             f"{len(later) or 'no'} later ones",

@@ -15,7 +15,22 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from approvals.core.approval import APPROVAL
 from approvals.core.errors import ProofError
-from approvals.core.history.events import Chain, EventType, LeafEvent, parse_leaf
+from approvals.core.history.events import (
+    ApprovalConsumed,
+    ApprovalLapsed,
+    CallAllowed,
+    Event,
+    OutcomeReported,
+    RequestApproved,
+    RequestCancelled,
+    RequestDenied,
+    RequestExpired,
+    RequestOpened,
+    RequestRevoked,
+    VoteApprove,
+    VoteDeny,
+)
+from approvals.core.history.leaves import Chain, LeafEvent, parse_leaf
 from approvals.core.requests import State
 
 if TYPE_CHECKING:
@@ -32,26 +47,24 @@ class Use(StrEnum):
 
 Became: TypeAlias = State | Use
 
-# What an event does: the leaf's member that names a request or an approval, the states that this
-# may be in before (None: it was never heard of), and the one that it is in after.
-_STEPS: Final[Mapping[EventType, tuple[tuple[str, frozenset[Became | None], Became], ...]]] = {
-    EventType.CALL_ALLOWED: (("approval", frozenset({None}), Use.LIVE),),
-    EventType.REQUEST_OPENED: (("subject", frozenset({None}), State.PENDING),),
-    EventType.VOTE_APPROVE: (("subject", frozenset({State.PENDING}), State.PENDING),),
-    EventType.VOTE_DENY: (("subject", frozenset({State.PENDING}), State.PENDING),),
-    EventType.REQUEST_APPROVED: (
+# What an event does: its member that names a request or an approval, the states that this may be in
+# before (None: it was never heard of), and the one that it is in after.
+_STEPS: Final[Mapping[type[Event], tuple[tuple[str, frozenset[Became | None], Became], ...]]] = {
+    CallAllowed: (("approval", frozenset({None}), Use.LIVE),),
+    RequestOpened: (("subject", frozenset({None}), State.PENDING),),
+    VoteApprove: (("subject", frozenset({State.PENDING}), State.PENDING),),
+    VoteDeny: (("subject", frozenset({State.PENDING}), State.PENDING),),
+    RequestApproved: (
         ("subject", frozenset({State.PENDING}), State.APPROVED),
         ("approval", frozenset({None}), Use.LIVE),
     ),
-    EventType.REQUEST_DENIED: (("subject", frozenset({State.PENDING}), State.DENIED),),
-    EventType.REQUEST_EXPIRED: (("subject", frozenset({State.PENDING}), State.EXPIRED),),
-    EventType.REQUEST_CANCELLED: (("subject", frozenset({State.PENDING}), State.CANCELLED),),
-    EventType.REQUEST_REVOKED: (
-        ("subject", frozenset({State.PENDING, State.APPROVED}), State.REVOKED),
-    ),
-    EventType.APPROVAL_CONSUMED: (("approval", frozenset({Use.LIVE}), Use.SPENT),),
-    EventType.APPROVAL_LAPSED: (("approval", frozenset({Use.LIVE}), Use.LAPSED),),
-    EventType.OUTCOME_REPORTED: (("approval", frozenset({Use.SPENT}), Use.SPENT),),
+    RequestDenied: (("subject", frozenset({State.PENDING}), State.DENIED),),
+    RequestExpired: (("subject", frozenset({State.PENDING}), State.EXPIRED),),
+    RequestCancelled: (("subject", frozenset({State.PENDING}), State.CANCELLED),),
+    RequestRevoked: (("subject", frozenset({State.PENDING, State.APPROVED}), State.REVOKED),),
+    ApprovalConsumed: (("approval", frozenset({Use.LIVE}), Use.SPENT),),
+    ApprovalLapsed: (("approval", frozenset({Use.LIVE}), Use.LAPSED),),
+    OutcomeReported: (("approval", frozenset({Use.SPENT}), Use.SPENT),),
 }
 
 
@@ -83,9 +96,9 @@ def rebuild(leaves: Iterable[bytes]) -> Rebuilt:
     became: dict[str, Became] = {}
     chains: dict[str, Chain] = {}
     for number, leaf in enumerate(leaves):
-        event = parse_leaf(leaf)
-        chain = chains.setdefault(f"{event.tenant}/{event.subject}", Chain())
-        _step(became, chain, event, leaf, place=f"leaf {number}")
+        told = parse_leaf(leaf)
+        chain = chains.setdefault(f"{told.event.tenant}/{told.event.subject}", Chain())
+        _step(became, chain, told, leaf, place=f"leaf {number}")
     return Rebuilt(became, {key: (chain.count, chain.head) for key, chain in chains.items()})
 
 
@@ -93,7 +106,7 @@ def rebuild(leaves: Iterable[bytes]) -> Rebuilt:
 class Followed:
     """The events of one subject, what became of what they name, and the last one's leaf hash."""
 
-    events: tuple[LeafEvent, ...]
+    told: tuple[LeafEvent, ...]
     became: dict[str, Became]
     head: bytes | None
 
@@ -102,35 +115,32 @@ def follow(leaves: Iterable[bytes]) -> Followed:
     """What became of one subject, after its leaves in this order; raises as `rebuild` does."""
     became: dict[str, Became] = {}
     chain = Chain()
-    events = []
+    read = []
     for number, leaf in enumerate(leaves):
-        event = parse_leaf(leaf)
-        _step(became, chain, event, leaf, place=f"{event.subject}, event {number}")
-        events.append(event)
-    return Followed(tuple(events), became, chain.head)
+        told = parse_leaf(leaf)
+        _step(became, chain, told, leaf, place=f"{told.event.subject}, event {number}")
+        read.append(told)
+    return Followed(tuple(read), became, chain.head)
 
 
 def _step(
-    became: dict[str, Became], chain: Chain, event: LeafEvent, leaf: bytes, *, place: str
+    became: dict[str, Became], chain: Chain, told: LeafEvent, leaf: bytes, *, place: str
 ) -> None:
     """Take in one event, which must be able to happen after those before it."""
-    if event.link != chain.next():
+    event = told.event
+    if told.link != chain.next():
         raise ProofError(
-            f"{event.type.value} is number {event.link.seq} of {event.subject}, "
+            f"{event.TYPE} is number {told.link.seq} of {event.subject}, "
             f"and does not follow the {chain.count} events before it",
             code="chain",
             place=place,
         )
     chain.add(leaf)
-    for member, before, after in _STEPS.get(event.type, ()):
-        name = event.subject if member == "subject" else event.public.get(member)
-        if (
-            not isinstance(name, str)
-            or name not in _of(event.subject)
-            or became.get(name) not in before
-        ):
+    for member, before, after in _STEPS.get(type(event), ()):
+        name = getattr(event, member)
+        if name not in _of(event.subject) or became.get(name) not in before:
             raise ProofError(
-                f"{event.type.value} cannot follow what the log told before of {name}",
+                f"{event.TYPE} cannot follow what the log told before of {name}",
                 code="impossible",
                 place=place,
             )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from approvals import log
 from approvals.core.approval import REQUEST
-from approvals.core.history.events import Event, EventType
+from approvals.core.history.events import ApprovalLapsed
 from approvals.core.requests import State
 from approvals.core.requests import expire as expire_request
 from approvals.flow.locks import held
@@ -124,13 +124,8 @@ def lapse(tx: Tx, jtis: list[str], *, now: int | None = None) -> int:
 def _record(tx: Tx, approval: IssuedApproval) -> None:
     log.append(
         tx,
-        Event(
-            type=EventType.APPROVAL_LAPSED,
-            time=tx.now,
-            tenant=approval.tenant,
-            subject=approval.txn,
-            public={"approval": approval.jti},
-            secret={},
+        ApprovalLapsed(
+            time=tx.now, tenant=approval.tenant, subject=approval.txn, approval=approval.jti
         ),
     )
     if approval.txn.startswith(REQUEST):

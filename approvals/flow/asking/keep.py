@@ -5,20 +5,28 @@ All of it is written in the transaction that answers the call.
 
 from __future__ import annotations
 
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, assert_never
 
 from approvals import log
 from approvals.core import b64, canonical
-from approvals.core.approval import APPROVAL
-from approvals.core.history.events import Event, EventType
+from approvals.core.approval import APPROVAL, REQUEST
+from approvals.core.history.events import (
+    CallAllowed,
+    CallRefused,
+    Event,
+    RequestOpened,
+    RequestRepeated,
+)
 from approvals.flow.asking import answers
 from approvals.flow.asking.answers import Allowed, Answer, Denied, Opened
 from approvals.store.counters import buckets_of_call, buckets_of_denial
 from approvals.store.verdicts import VerdictRecord
 
 if TYPE_CHECKING:
-    from approvals.core.canonical import Json
+    from collections.abc import Callable
+
     from approvals.flow.asking.submitted import Submitted
 
 
@@ -77,53 +85,45 @@ def remember(it: Submitted, answer: Answer) -> None:
             created=it.tx.now,
         )
     )
-    kind, public, more = _event(it, answer)
     log.append(
         it.tx,
-        Event(
-            type=kind,
+        _event(it, answer)(
             time=it.tx.now,
             tenant=it.caller.tenant,
             subject=answer.id,
-            public={"verdict": it.verdict, **public},
-            secret={
-                "enforcer": it.caller.enforcer,
-                "agent": submission.agent,
-                "user": submission.user,
-                "task": submission.task,
-                "target": submission.call.target,
-                "tool": submission.call.tool,
-                "call_hash": hashed,
-                "bundle": version,
-                "rules": list(it.weighed.verdict.rules),
-                "record": b64.encode(sha256(record.encode()).digest()),
-                "model": provenance.model,
-                "prompt_hash": provenance.prompt_hash,
-                "context_refs": list(provenance.context_refs),
-                "idempotency": None if key is None else [key, submission.body_digest],
-                "answer": canonical.digest(told),
-                **more,
-            },
+            verdict=it.verdict,
+            enforcer=it.caller.enforcer,
+            agent=submission.agent,
+            user=submission.user,
+            task=submission.task,
+            target=submission.call.target,
+            tool=submission.call.tool,
+            call_hash=hashed,
+            bundle=version,
+            rules=it.weighed.verdict.rules,
+            record=b64.encode(sha256(record.encode()).digest()),
+            model=provenance.model,
+            prompt_hash=provenance.prompt_hash,
+            context_refs=provenance.context_refs,
+            idempotency=None if key is None else (key, submission.body_digest),
+            answer=canonical.digest(told),
         ),
     )
 
 
-def _event(it: Submitted, answer: Answer) -> tuple[EventType, dict[str, Json], dict[str, Json]]:
-    """What kind of event an answer is, and what it has besides: in the open, and sealed."""
+def _event(it: Submitted, answer: Answer) -> Callable[..., Event]:
+    """The kind of event that an answer is, with what only that kind has."""
     match answer:
         case Allowed():
-            issued: dict[str, Json] = {
-                "approval": APPROVAL + it.occasion,
-                "token": canonical.digest(answer.approval),
-            }
-            return EventType.CALL_ALLOWED, issued, {}
+            token = canonical.digest(answer.approval)
+            return partial(CallAllowed, approval=APPROVAL + it.occasion, token=token)
         case Denied():
-            return EventType.CALL_REFUSED, {}, {"code": answer.code}
+            return partial(CallRefused, code=answer.code)
         case Opened():
-            fresh = answer.id == f"req_{it.occasion}"
-            asked: dict[str, Json] = {"request_digest": answer.status.digest}
-            if not fresh:
-                return EventType.REQUEST_REPEATED, asked, {}
-            return EventType.REQUEST_OPENED, asked, {"explanation": it.submission.explanation}
+            digest = answer.status.digest
+            if answer.id == REQUEST + it.occasion:
+                explanation = it.submission.explanation
+                return partial(RequestOpened, request_digest=digest, explanation=explanation)
+            return partial(RequestRepeated, request_digest=digest)
         case _:
             assert_never(answer)

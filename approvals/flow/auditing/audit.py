@@ -28,8 +28,8 @@ from approvals import log
 from approvals.core import b64
 from approvals.core.decision.occasion import Purpose
 from approvals.core.errors import ProofError
-from approvals.core.history.events import SERVICE, EventType
-from approvals.core.history.rebuild import Followed, follow
+from approvals.core.history.events import SERVICE, Event, PasskeyUsed, SessionStarted
+from approvals.core.history.rebuild import follow
 from approvals.flow.auditing.compare import differing, of_document, of_token, texts_of_document
 from approvals.flow.auditing.contents import Expected, Uses, expect, used
 from approvals.flow.auditing.tally import recount
@@ -43,7 +43,6 @@ from approvals.store.records import place
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from approvals.core.canonical import Json
     from approvals.flow.service import Service
     from approvals.store import Tx
     from approvals.store.records import Key, Record
@@ -100,13 +99,16 @@ class _Audit:
         for subject, leaves in self.tx.records.subjects():
             try:
                 followed = follow(leaf for leaf, _ in leaves)
-                opened = tuple(read_opening(opening) for _, opening in leaves)
-            except (ProofError, ValueError, KeyError, TypeError) as error:
+                events = tuple(
+                    read_opening(told, opening).event
+                    for told, (_, opening) in zip(followed.told, leaves, strict=True)
+                )
+            except (ProofError, ValueError, KeyError, TypeError, AttributeError) as error:
                 code = error.code if isinstance(error, ProofError) else "opening_altered"
                 self.found(code, subject, str(error))
                 continue
-            self._uses(followed, opened)
-            expect(expected, followed, opened, uses=self.uses)
+            self._uses(events)
+            expect(expected, followed, events, uses=self.uses)
             waiting += 1
             if waiting >= BATCH:
                 self._compare(expected)
@@ -119,11 +121,11 @@ class _Audit:
                     "row_unlogged", table, f"{beyond} rows that no event in the log tells of"
                 )
 
-    def _uses(self, followed: Followed, opened: tuple[dict[str, Json], ...]) -> None:
+    def _uses(self, events: tuple[Event, ...]) -> None:
         # Uses have subjects of their own, whose names come before those of people.
-        for event, secret in zip(followed.events, opened, strict=True):
-            if event.type is EventType.PASSKEY_USED:
-                used(self.uses, event, secret)
+        for event in events:
+            if isinstance(event, PasskeyUsed):
+                used(self.uses, event)
 
     def _compare(self, expected: Expected) -> None:
         self.nameless += expected.nameless
@@ -205,7 +207,7 @@ class _Audit:
             histories = self.tx.chains.unheld(tenant=tenant, subjects=subjects)
             for subject, record in subjects.items():
                 kinds = [_type(leaf) for leaf in histories[subject].leaves]
-                if record.table == "session" and kinds != [EventType.SESSION_STARTED.value]:
+                if record.table == "session" and kinds != [SessionStarted.TYPE]:
                     ended = "it was signed out" if kinds else "nobody signed in"
                     self.found("row_differs", record.place, f"the log tells that {ended}")
                 elif record.table == "handle" and not kinds:
@@ -240,7 +242,7 @@ class _Audit:
             followed = follow(told.leaves)
         except ProofError:
             return  # found above
-        epoch = last_restore(followed.events, head=followed.head)
+        epoch = last_restore(followed.told, head=followed.head)
         for table in ("session", "ceremony", "link_code"):
             for record in self.tx.records.every(table):
                 ended = record.values.get("state", "open") != "open"
@@ -257,10 +259,12 @@ class _Audit:
         told = self.tx.chains.unheld(tenant=tenant, subjects=[subject])[subject]
         try:
             followed = follow(told.leaves)
-            opened = [read_opening(each) for each in told.openings]
-        except (ProofError, ValueError, KeyError, TypeError):
+            events = [
+                read_opening(each, opening)
+                for each, opening in zip(followed.told, told.openings, strict=True)
+            ]
+        except (ProofError, ValueError, KeyError, TypeError, AttributeError):
             return True  # found above
-        events = list(zip(followed.events, opened, strict=True))
         if record.table == "link_code":
             return bool(open_code(events, channel=values["channel"]) == values["code_hash"])
         return still_enrols(events, values["id"], after=values["after"], head=followed.head)

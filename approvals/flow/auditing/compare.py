@@ -16,14 +16,15 @@ from approvals.core import b64, canonical
 from approvals.core import display as displays
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.errors import AssentError
+from approvals.core.history.events import ERASED
 from approvals.flow.knowing.subjects import subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-UNTOLD: Final = object()
-"""The value of a column that nobody can tell any more."""
+UNTOLD: Final = ERASED
+"""The value of a column that nobody can tell any more, as of an event's member that was erased."""
 
 Columns: TypeAlias = dict[str, object]
 

@@ -10,37 +10,57 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from approvals.core.approval import REQUEST, VERDICT
 from approvals.core.decision.occasion import Purpose
-from approvals.core.history.events import EventType
+from approvals.core.history.events import (
+    BUNDLES,
+    PERSON,
+    AccountLinked,
+    AccountUnlinked,
+    ApprovalConsumed,
+    BundleActivated,
+    CallAllowed,
+    CallRefused,
+    Erased,
+    Event,
+    InvitationEnded,
+    OfAccount,
+    OfCall,
+    OutcomeReported,
+    PasskeyEnrolled,
+    PasskeyRevoked,
+    PasskeyUsed,
+    PersonInvited,
+    RequestApproved,
+    RequestCancelled,
+    RequestDenied,
+    RequestExpired,
+    RequestOpened,
+    RequestRepeated,
+    RequestRevoked,
+    VoteApprove,
+    Voted,
+)
 from approvals.core.history.rebuild import Use
 from approvals.core.requests import State
 from approvals.flow.auditing.compare import UNTOLD, Columns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from approvals.core.canonical import Json
-    from approvals.core.history.events import LeafEvent
     from approvals.core.history.rebuild import Became, Followed
     from approvals.store.records import Key
 
 
-_OUTCOMES: Final = {
-    EventType.CALL_ALLOWED: "allow",
-    EventType.CALL_REFUSED: "deny",
-    EventType.REQUEST_OPENED: "escalate",
-    EventType.REQUEST_REPEATED: "escalate",
+_OUTCOMES: Final[Mapping[type[Event], str]] = {
+    CallAllowed: "allow",
+    CallRefused: "deny",
+    RequestOpened: "escalate",
+    RequestRepeated: "escalate",
 }
-_VOTES: Final = {EventType.VOTE_APPROVE: "approve", EventType.VOTE_DENY: "deny"}
-_ENDS: Final = {
-    EventType.REQUEST_APPROVED,
-    EventType.REQUEST_DENIED,
-    EventType.REQUEST_EXPIRED,
-    EventType.REQUEST_CANCELLED,
-    EventType.REQUEST_REVOKED,
-}
+_ENDS: Final = (RequestApproved, RequestDenied, RequestExpired, RequestCancelled, RequestRevoked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,230 +102,240 @@ class Expected:
 def expect(
     expected: Expected,
     followed: Followed,
-    opened: tuple[dict[str, Json], ...],
+    events: Sequence[Event],
     *,
     uses: Mapping[object, Uses],
 ) -> None:
-    """Add the rows that one subject's events tell of; there is at least one event."""
-    tenant, subject = followed.events[0].tenant, followed.events[0].subject
-    expected.add("chain", (tenant, subject), {"count": len(followed.events), "head": followed.head})
-    events = [_Told(event, secret) for event, secret in zip(followed.events, opened, strict=True)]
-    if subject.startswith(("req_", "vrd_")):
+    """Add the rows that one subject's events tell of; there is at least one event.
+
+    `events` are those of `followed`, with what is known of their sealed values.
+    """
+    tenant, subject = events[0].tenant, events[0].subject
+    expected.add("chain", (tenant, subject), {"count": len(events), "head": followed.head})
+    if subject.startswith((REQUEST, VERDICT)):
         _occasion(expected, subject, events, followed.became)
-    elif subject.startswith("psn_"):
+    elif subject.startswith(PERSON):
         _person(expected, events, uses)
-    elif subject == "bundles":
-        _bundles(expected, events)
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """An event and its secret values, as far as they are opened."""
-
-    event: LeafEvent
-    secret: Mapping[str, Json]
-
-    def __getitem__(self, name: str) -> Any:
-        """A secret value, or that it cannot be told."""
-        return self.secret.get(name, UNTOLD)
+    elif subject == BUNDLES:
+        _bundles(expected, [event for event in events if isinstance(event, BundleActivated)])
 
 
 def _occasion(
-    expected: Expected, subject: str, events: list[_Told], became: Mapping[str, Became]
+    expected: Expected, subject: str, events: Sequence[Event], became: Mapping[str, Became]
 ) -> None:
     votes = 0
-    for told in events:
-        event = told.event
-        if event.type in _OUTCOMES:
-            _verdict(expected, told)
-        if event.type is EventType.REQUEST_OPENED:
-            _request(expected, subject, told, events, became)
-        elif event.type in _VOTES:
-            columns: Columns = {
-                "tenant": event.tenant,
-                "position": votes + 1,
-                "decision": _VOTES[event.type],
-                "statement": event.public["statement"],
-                "evidence": event.public["evidence"],
-                "created": event.time,
-                **{name: told[name] for name in ("step_up", "channel", "reason")},
-            }
-            votes += 1
-            expected.add("vote", (subject, told["approver"]), columns)
-        elif event.type is EventType.APPROVAL_CONSUMED:
-            spend: Columns = {
-                "tenant": event.tenant,
-                "receipt": event.public["receipt"],
-                "use_id": told["use_id"],
-                "created": event.time,
-            }
-            expected.add("spend", (event.public["approval"],), spend)
-        elif event.type is EventType.OUTCOME_REPORTED:
-            outcome: Columns = {
-                "tenant": event.tenant,
-                "status": told["status"],
-                "output_hash": told["output_hash"],
-                "created": event.time,
-            }
-            expected.add("outcome", (event.public["approval"],), outcome)
-        if event.type in {EventType.CALL_ALLOWED, EventType.REQUEST_APPROVED}:
-            jti = event.public["approval"]
+    for event in events:
+        if isinstance(event, OfCall):
+            _verdict(expected, event)
+        match event:
+            case RequestOpened():
+                _request(expected, event, events, became)
+            case Voted():
+                votes += 1
+                _vote(expected, event, position=votes)
+            case ApprovalConsumed():
+                spend: Columns = {
+                    "tenant": event.tenant,
+                    "receipt": event.receipt,
+                    "use_id": event.use_id,
+                    "created": event.time,
+                }
+                expected.add("spend", (event.approval,), spend)
+            case OutcomeReported():
+                outcome: Columns = {
+                    "tenant": event.tenant,
+                    "status": event.status,
+                    "output_hash": event.output_hash,
+                    "created": event.time,
+                }
+                expected.add("outcome", (event.approval,), outcome)
+            case _:
+                pass
+        if isinstance(event, CallAllowed | RequestApproved):
             approval: Columns = {
                 "tenant": event.tenant,
                 "txn": subject,
-                "token": event.public["token"],
-                "state": "lapsed" if became[str(jti)] is Use.LAPSED else "live",
+                "token": event.token,
+                "state": "lapsed" if became[event.approval] is Use.LAPSED else "live",
                 "created": event.time,
             }
-            expected.add("approval", (jti,), approval)
+            expected.add("approval", (event.approval,), approval)
 
 
-def _verdict(expected: Expected, told: _Told) -> None:
-    event = told.event
-    same = ("enforcer", "agent", "target", "tool", "call_hash", "bundle", "record", "answer")
+def _vote(expected: Expected, event: Voted, *, position: int) -> None:
     columns: Columns = {
         "tenant": event.tenant,
-        "person": told["user"],
-        "outcome": _OUTCOMES[event.type],
+        "position": position,
+        "decision": "approve" if isinstance(event, VoteApprove) else "deny",
+        "statement": event.statement,
+        "evidence": event.evidence,
+        "step_up": event.step_up,
+        "channel": event.channel,
+        "reason": event.reason,
         "created": event.time,
-        **{name: told[name] for name in same},
     }
-    verdict = event.public["verdict"]
-    expected.add("verdict", (verdict,), columns)
-    asked = told["idempotency"]
-    if asked is UNTOLD:
-        expected.nameless["idempotency"] += 1
-    elif asked is not None:
-        key, digest = asked
-        answered: Columns = {"body_digest": digest, "verdict": verdict, "created": event.time}
-        expected.add("idempotency", (event.tenant, told["enforcer"], key), answered)
+    expected.add("vote", (event.subject, event.approver), columns)
+
+
+def _verdict(expected: Expected, event: OfCall) -> None:
+    columns: Columns = {
+        "tenant": event.tenant,
+        "enforcer": event.enforcer,
+        "agent": event.agent,
+        "person": event.user,
+        "target": event.target,
+        "tool": event.tool,
+        "call_hash": event.call_hash,
+        "bundle": event.bundle,
+        "record": event.record,
+        "answer": event.answer,
+        "outcome": _OUTCOMES[type(event)],
+        "created": event.time,
+    }
+    expected.add("verdict", (event.verdict,), columns)
+    match event.idempotency:
+        case Erased():
+            expected.nameless["idempotency"] += 1
+        case (key, digest):
+            answered: Columns = {
+                "body_digest": digest,
+                "verdict": event.verdict,
+                "created": event.time,
+            }
+            expected.add("idempotency", (event.tenant, event.enforcer, key), answered)
+        case _:
+            pass
 
 
 def _request(
     expected: Expected,
-    subject: str,
-    told: _Told,
-    events: list[_Told],
+    event: RequestOpened,
+    events: Sequence[Event],
     became: Mapping[str, Became],
 ) -> None:
-    event, state = told.event, became[subject]
-    decided = [each.event.time for each in events if each.event.type in _ENDS]
+    state = became[event.subject]
+    decided = [each.time for each in events if isinstance(each, _ENDS)]
     columns: Columns = {
         "tenant": event.tenant,
-        "person": told["user"],
+        "enforcer": event.enforcer,
+        "agent": event.agent,
+        "person": event.user,
+        "target": event.target,
+        "tool": event.tool,
+        "call_hash": event.call_hash,
         "state": state.value,
-        "digest": event.public["request_digest"],
+        "digest": event.request_digest,
         "created": event.time,
         "decided": None if state is State.PENDING else decided[-1],
-        "repeats": sum(each.event.type is EventType.REQUEST_REPEATED for each in events),
-        **{name: told[name] for name in ("enforcer", "agent", "target", "tool", "call_hash")},
+        "repeats": sum(isinstance(each, RequestRepeated) for each in events),
     }
-    expected.add("request", (subject,), columns)
+    expected.add("request", (event.subject,), columns)
     texts: Columns = {
         "tenant": event.tenant,
-        "document": event.public["request_digest"],
-        "call": told["call_hash"],
-        "explanation": told["explanation"],
+        "document": event.request_digest,
+        "call": event.call_hash,
+        "explanation": event.explanation,
     }
-    expected.add("request_text", (subject,), texts)
+    expected.add("request_text", (event.subject,), texts)
 
 
-def _person(expected: Expected, events: list[_Told], uses: Mapping[object, Uses]) -> None:
+def _person(expected: Expected, events: Sequence[Event], uses: Mapping[object, Uses]) -> None:
     _invitations(expected, events)
     _passkeys(expected, events, uses)
-    accounts: dict[object, _Told] = {}
-    for told in events:
-        if told.event.type is EventType.ACCOUNT_LINKED:
-            accounts[_account(told)] = told
-        elif told.event.type is EventType.ACCOUNT_UNLINKED:
-            accounts.pop(_account(told), None)
-    for told in accounts.values():
+    accounts: dict[tuple[object, ...], AccountLinked] = {}
+    for event in events:
+        if isinstance(event, AccountLinked):
+            accounts[_account(event)] = event
+        elif isinstance(event, AccountUnlinked):
+            accounts.pop(_account(event), None)
+    for key, event in accounts.items():
         columns: Columns = {
-            "tenant": told.event.tenant,
-            "person": told["person"],
-            "created": told.event.time,
+            "tenant": event.tenant,
+            "person": event.person,
+            "created": event.time,
         }
-        expected.add("account", _account(told), columns)
+        expected.add("account", key, columns)
 
 
-def _invitations(expected: Expected, events: list[_Told]) -> None:
+def _invitations(expected: Expected, events: Sequence[Event]) -> None:
     states: dict[object, str] = {}
     newest: object = None
-    for told in events:
-        if told.event.type is EventType.PERSON_INVITED:
-            states.setdefault(newest, "replaced")
-            newest = told["invitation"]
-        elif told.event.type is EventType.PASSKEY_ENROLLED:
-            states.setdefault(told["invitation"], "used")
-        elif told.event.type is EventType.INVITATION_ENDED:
-            states.setdefault(told["invitation"], "replaced")
-    for told in events:
-        if told.event.type is EventType.PERSON_INVITED:
+    for event in events:
+        match event:
+            case PersonInvited(invitation=invitation):
+                states.setdefault(newest, "replaced")
+                newest = invitation
+            case PasskeyEnrolled(invitation=invitation):
+                states.setdefault(invitation, "used")
+            case InvitationEnded(invitation=invitation):
+                states.setdefault(invitation, "replaced")
+            case _:
+                pass
+    for event in events:
+        if isinstance(event, PersonInvited):
             columns: Columns = {
-                "tenant": told.event.tenant,
-                "person": told["person"],
-                "replaces": told["replaces"],
-                "created": told.event.time,
+                "tenant": event.tenant,
+                "person": event.person,
+                "replaces": event.replaces,
+                "created": event.time,
                 # One that nobody used may have ended when its person left, or after a restore.
-                "state": states.get(told["invitation"], UNTOLD),
+                "state": states.get(event.invitation, UNTOLD),
             }
-            expected.add("invitation", (told["invitation"],), columns)
+            expected.add("invitation", (event.invitation,), columns)
 
 
-def _passkeys(expected: Expected, events: list[_Told], uses: Mapping[object, Uses]) -> None:
-    ended = {
-        told["credential"]: told.event.time
-        for told in events
-        if told.event.type is EventType.PASSKEY_REVOKED
-    }
-    same = ("person", "public_key", "aaguid", "backup_eligible", "step_up", "attestation")
-    for told in events:
-        if told.event.type is EventType.PASSKEY_ENROLLED:
-            credential = told["credential"]
+def _passkeys(expected: Expected, events: Sequence[Event], uses: Mapping[object, Uses]) -> None:
+    ended = {event.credential: event.time for event in events if isinstance(event, PasskeyRevoked)}
+    for event in events:
+        if isinstance(event, PasskeyEnrolled):
+            credential = event.credential
             if credential not in ended:
                 # Without their handle nobody signs in; with another, it is not they who do.
-                whose = told.event.tenant, told["person"]
-                expected.add("handle", whose, {"handle": told.event.subject})
+                expected.add("handle", (event.tenant, event.person), {"handle": event.subject})
             columns: Columns = {
-                "tenant": told.event.tenant,
-                "created": told.event.time,
+                "tenant": event.tenant,
+                "person": event.person,
+                "public_key": event.public_key,
+                "aaguid": event.aaguid,
+                "backup_eligible": event.backup_eligible,
+                "step_up": event.step_up,
+                "attestation": event.attestation,
+                "created": event.time,
                 "state": "revoked" if credential in ended else "active",
                 "ended": ended.get(credential),
-                **{name: told[name] for name in same},
                 **uses.get(credential, Uses()).columns(),
             }
             expected.add("passkey", (credential,), columns)
 
 
-def _account(told: _Told) -> tuple[object, ...]:
-    return told["channel"], told["team"], told["account"]
+def _account(event: OfAccount) -> tuple[object, ...]:
+    return event.channel, event.team, event.account
 
 
-def _bundles(expected: Expected, events: list[_Told]) -> None:
+def _bundles(expected: Expected, events: Sequence[BundleActivated]) -> None:
     excluded: dict[object, set[object]] = {}
-    for number, told in enumerate(events):
-        version, tenant = told["bundle"], told.event.tenant
+    for number, event in enumerate(events):
+        version, tenant = event.bundle, event.tenant
         if version not in excluded:
-            bundle: Columns = {"files": version, "created": told.event.time}
+            bundle: Columns = {"files": version, "created": event.time}
             expected.add("bundle", (tenant, version), bundle)
         everybody = excluded.setdefault(version, set())
-        everybody.add(told["by"])
+        everybody.add(event.by)
         activation: Columns = {
             "version": version,
-            "activated_by": told["by"],
+            "activated_by": event.by,
             "excluded": UNTOLD if UNTOLD in everybody else sorted(str(each) for each in everybody),
-            "created": told.event.time,
+            "created": event.time,
         }
         expected.add("activation", (tenant, number), activation)
 
 
-def used(uses: dict[object, Uses], event: LeafEvent, secret: Mapping[str, Json]) -> None:
+def used(uses: dict[object, Uses], event: PasskeyUsed) -> None:
     """Add a use of a passkey to those before it."""
-    credential = secret.get("credential")
-    before = uses.get(credential, Uses())
-    match secret:
-        case {"purpose": str(purpose), "sign_count": int(count), "unseen": int(unseen)}:
-            uses[credential] = Uses(
+    before = uses.get(event.credential, Uses())
+    match event:
+        case PasskeyUsed(purpose=str(purpose), sign_count=int(count), unseen=int(unseen)):
+            uses[event.credential] = Uses(
                 uses=before.uses + 1,
                 decisions=before.decisions + (purpose == Purpose.DECIDE.value),
                 unseen=before.unseen + unseen,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from approvals import log
 from approvals.core import b64, canonical
 from approvals.core.errors import AssentError
-from approvals.core.history.events import EventType, parse_leaf
+from approvals.core.history.events import CallAllowed, KeyIntroduced, RequestApproved
+from approvals.core.history.leaves import parse_leaf
 
 if TYPE_CHECKING:
     from approvals.flow.service import Service
@@ -35,15 +36,16 @@ def unintroduced(service: Service) -> tuple[log.Finding, ...]:
                 waiting = []
             start += CHUNK
             for leaf in leaves:
-                event = parse_leaf(leaf)
-                if event.type is EventType.KEY_INTRODUCED:
-                    introduced.add(str(event.public.get("kid")))
-                jti = event.public.get("approval")
-                signs = event.type in {EventType.CALL_ALLOWED, EventType.REQUEST_APPROVED}
-                if signs and isinstance(jti, str) and kids.get(jti, "") not in introduced:
-                    found.append(
-                        _finding(jti, "signed by a key of which the log does not tell before it")
-                    )
+                match parse_leaf(leaf).event:
+                    case KeyIntroduced(kid=kid):
+                        introduced.add(kid)
+                    case CallAllowed(approval=jti) | RequestApproved(approval=jti) if (
+                        kids.get(jti, "") not in introduced
+                    ):
+                        told = "signed by a key of which the log does not tell before it"
+                        found.append(_finding(jti, told))
+                    case _:
+                        pass
     found += [
         _finding(key.kid, "the log does not tell of this key; the service mends that when it runs")
         for key in service.keys.approval_keys

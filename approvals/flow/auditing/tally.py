@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from approvals.core.history.events import EventType, parse_leaf, verify_opening
+from approvals.core.history.events import CallRefused, Event, OfCall
+from approvals.core.history.leaves import parse_leaf, verify_opening
 from approvals.flow.asking.weigh import is_call_of_the_agent
 from approvals.policy.verdict import DenyCode
 from approvals.store.counters import (
@@ -27,18 +28,9 @@ from approvals.store.counters import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from approvals.core.history.events import LeafEvent
     from approvals.store import Tx
 
 CHUNK: Final = 1024
-_SUBMITTED: Final = frozenset(
-    {
-        EventType.CALL_ALLOWED,
-        EventType.CALL_REFUSED,
-        EventType.REQUEST_OPENED,
-        EventType.REQUEST_REPEATED,
-    }
-)
 
 
 def recount(tx: Tx) -> dict[Bucket, int]:
@@ -49,15 +41,11 @@ def recount(tx: Tx) -> dict[Bucket, int]:
     """
     counts: Counter[Bucket] = Counter()
     for leaf, opening in _lately(tx):
-        event = parse_leaf(leaf)
-        if event.type in _SUBMITTED:
-            said = {
-                name: str(value)
-                for name, value in verify_opening(leaf, orjson.loads(opening)).items()
-            }
+        told = parse_leaf(leaf)
+        if isinstance(told.event, OfCall):
             counts.update(
                 bucket
-                for bucket in _buckets(event, said)
+                for bucket in _buckets(verify_opening(told, orjson.loads(opening)))
                 if is_in_force(bucket.span, bucket.start, now=tx.now)
             )
     return dict(counts)
@@ -75,24 +63,27 @@ def _lately(tx: Tx) -> Iterator[tuple[bytes, str]]:
         leaves = tx.log.leaves(max(0, end - CHUNK), end)
         for leaf in leaves:
             yield leaf.leaf, leaf.opening
-        if leaves and all(parse_leaf(leaf.leaf).time < oldest for leaf in leaves):
+        if leaves and all(parse_leaf(leaf.leaf).event.time < oldest for leaf in leaves):
             return
         end -= CHUNK
 
 
-def _buckets(event: LeafEvent, said: dict[str, str]) -> Iterator[Bucket]:
-    if not said.keys() >= {"enforcer", "agent", "tool"}:
-        return  # what it was about has been erased
-    refused = event.type is EventType.CALL_REFUSED
-    if not refused or is_call_of_the_agent(said["code"]):
-        yield from buckets_of_call(
-            tenant=event.tenant, agent=said["agent"], tool=said["tool"], now=event.time
-        )
-    if refused:
-        known = said["code"] != DenyCode.NO_AGENT
-        yield from buckets_of_denial(
-            tenant=event.tenant,
-            enforcer=said["enforcer"],
-            agent=said["agent"] if known else "",
-            now=event.time,
-        )
+def _buckets(event: Event) -> Iterator[Bucket]:
+    match event:
+        case CallRefused(enforcer=str(enforcer), agent=str(agent), tool=str(tool), code=str(code)):
+            if is_call_of_the_agent(code):
+                yield from buckets_of_call(
+                    tenant=event.tenant, agent=agent, tool=tool, now=event.time
+                )
+            yield from buckets_of_denial(
+                tenant=event.tenant,
+                enforcer=enforcer,
+                agent="" if code == DenyCode.NO_AGENT else agent,
+                now=event.time,
+            )
+        case CallRefused():
+            return  # what it was about has been erased
+        case OfCall(agent=str(agent), tool=str(tool)):
+            yield from buckets_of_call(tenant=event.tenant, agent=agent, tool=tool, now=event.time)
+        case _:
+            return

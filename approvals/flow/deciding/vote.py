@@ -30,7 +30,7 @@ from approvals.core.decision.occasion import Purpose
 from approvals.core.decision.quorum import assign
 from approvals.core.decision.vote import Vote
 from approvals.core.errors import Conflict, EvidenceError, Invalid, TransitionError
-from approvals.core.history.events import Event, EventType
+from approvals.core.history.events import VoteApprove, VoteDeny
 from approvals.core.requests import State, cast, revoke
 from approvals.flow.acting.sight import needs_whole, to_look, visible_to
 from approvals.flow.granting.issue import issue
@@ -41,7 +41,7 @@ from approvals.flow.people import passkeys
 from approvals.flow.people.challenges import give_decision, stale, take
 from approvals.flow.people.proof import record_use
 from approvals.flow.status import effective_state
-from approvals.flow.transition import announce, end
+from approvals.flow.transition import announce, approve, end
 
 if TYPE_CHECKING:
     from approvals.core.requests import Request
@@ -295,40 +295,29 @@ def _approve(service: Service, tx: Tx, stored: StoredRequest, request: Request) 
         rules=tuple(sorted({requirement.rule for requirement in requirements})),
         votes=counted(assign(requirements, request.votes) or ()),
     )
-    end(
+    approve(
         tx,
         request,
-        public={
-            "approval": APPROVAL + request.id.removeprefix(REQUEST),
-            "token": canonical.digest(token),
-        },
+        approval=APPROVAL + request.id.removeprefix(REQUEST),
+        token=canonical.digest(token),
     )
 
 
 def _log_vote(tx: Tx, request: Request, vote: Vote) -> None:
+    event = VoteApprove if vote.decision is Decision.APPROVE else VoteDeny
+    statement, evidence = vote.statement, vote.evidence
     log.append(
         tx,
-        Event(
-            type=EventType.VOTE_APPROVE
-            if vote.decision is Decision.APPROVE
-            else EventType.VOTE_DENY,
+        event(
             time=tx.now,
             tenant=request.document.tenant,
             subject=request.id,
-            public={
-                "request_digest": request.document.digest(),
-                "statement": None
-                if vote.statement is None
-                else canonical.digest(vote.statement.document()),
-                "evidence": None
-                if vote.evidence is None
-                else canonical.digest(vote.evidence.document()),
-            },
-            secret={
-                "approver": vote.approver,
-                "reason": vote.reason,
-                "step_up": vote.step_up.value,
-                "channel": vote.channel,
-            },
+            request_digest=request.document.digest(),
+            statement=None if statement is None else canonical.digest(statement.document()),
+            evidence=None if evidence is None else canonical.digest(evidence.document()),
+            approver=vote.approver,
+            reason=vote.reason,
+            step_up=vote.step_up.value,
+            channel=vote.channel,
         ),
     )

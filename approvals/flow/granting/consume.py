@@ -12,7 +12,7 @@ from approvals import log
 from approvals.core import canonical
 from approvals.core import receipt as receipts
 from approvals.core.errors import Conflict, Invalid, NotFound
-from approvals.core.history.events import Event, EventType
+from approvals.core.history.events import ApprovalConsumed, ApprovalRefused
 from approvals.flow.acting import access
 from approvals.flow.granting.recheck import still_allowed
 from approvals.flow.integrity.gate import require_open
@@ -131,12 +131,16 @@ def _receipt(service: Service, tx: Tx, approval: IssuedApproval, use_id: str) ->
 
 
 def _log_spent(tx: Tx, approval: IssuedApproval, spend: Spend) -> None:
-    _append(
+    log.append(
         tx,
-        approval,
-        EventType.APPROVAL_CONSUMED,
-        public={"receipt": canonical.digest(spend.receipt)},
-        secret={"use_id": spend.use_id},
+        ApprovalConsumed(
+            time=tx.now,
+            tenant=approval.tenant,
+            subject=approval.txn,
+            approval=approval.jti,
+            receipt=canonical.digest(spend.receipt),
+            use_id=spend.use_id,
+        ),
     )
     if approval.txn.startswith("req_"):
         tx.requests.close(approval.txn)
@@ -149,27 +153,15 @@ def _refuse(tx: Tx, approval: IssuedApproval, reason: str, told: Subject) -> Non
     if reason == "revoked":
         # Or the same call would find this dead approval, and nobody be asked, until it lapses.
         tx.requests.close(approval.txn)
-    logged = sum(event.type is EventType.APPROVAL_REFUSED for event in told.events)
+    logged = sum(isinstance(each.event, ApprovalRefused) for each in told.told)
     if logged < KEPT_REFUSALS:
-        _append(tx, approval, EventType.APPROVAL_REFUSED, public={}, secret={"code": reason})
-
-
-def _append(
-    tx: Tx,
-    approval: IssuedApproval,
-    kind: EventType,
-    *,
-    public: dict[str, str],
-    secret: dict[str, str],
-) -> None:
-    log.append(
-        tx,
-        Event(
-            type=kind,
-            time=tx.now,
-            tenant=approval.tenant,
-            subject=approval.txn,
-            public={"approval": approval.jti, **public},
-            secret={**secret},
-        ),
-    )
+        log.append(
+            tx,
+            ApprovalRefused(
+                time=tx.now,
+                tenant=approval.tenant,
+                subject=approval.txn,
+                approval=approval.jti,
+                code=reason,
+            ),
+        )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from approvals import log
 from approvals.core.errors import Conflict, Invalid, NotFound
-from approvals.core.history.events import Event, EventType
+from approvals.core.history.events import OutcomeReported
 from approvals.flow.acting import access
 from approvals.flow.knowing.logged import verify_use
 from approvals.flow.locks import held
@@ -59,13 +59,13 @@ def report(
             return
         log.append(
             tx,
-            Event(
-                type=EventType.OUTCOME_REPORTED,
+            OutcomeReported(
                 time=tx.now,
                 tenant=caller.tenant,
                 subject=approval.txn,
-                public={"approval": jti},
-                secret={"status": status, "output_hash": output_hash},
+                approval=jti,
+                status=status,
+                output_hash=output_hash,
             ),
         )
         stored = tx.requests.get(tenant=caller.tenant, request_id=approval.txn)

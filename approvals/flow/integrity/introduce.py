@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from approvals import log
-from approvals.core.history.events import KEY, Event, EventType, parse_leaf
+from approvals.core.history.events import KEY, Event, KeyIntroduced, KeyRetired
+from approvals.core.history.leaves import parse_leaf
 from approvals.flow.service import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from approvals.core.canonical import Json
     from approvals.flow.service import Service
     from approvals.keys.keyring import ApprovalKey
     from approvals.store import Tx
@@ -42,24 +42,34 @@ def tell(tx: Tx, keys: Sequence[ApprovalKey]) -> int:
     told = 0
     for key in keys:
         subject = KEY + key.kid
-        known = {
-            parse_leaf(leaf).type for leaf in tx.log.told(tenant=DEFAULT_TENANT, subject=subject)
-        }
-        facts: list[tuple[EventType, dict[str, Json]]] = [
-            (
-                EventType.KEY_INTRODUCED,
-                {"kid": key.kid, "alg": key.signing.alg, "activates": key.activates},
-            )
-        ]
-        if key.retires is not None:
-            facts.append((EventType.KEY_RETIRED, {"kid": key.kid, "retires": key.retires}))
-        for kind, public in facts:
-            if kind not in known:
-                log.append(
-                    tx, Event(kind, tx.now, DEFAULT_TENANT, subject, public=public, secret={})
-                )
+        leaves = tx.log.told(tenant=DEFAULT_TENANT, subject=subject)
+        known = {type(parse_leaf(leaf).event) for leaf in leaves}
+        for event in _history(key, now=tx.now):
+            if type(event) not in known:
+                log.append(tx, event)
                 told += 1
     return told
+
+
+def _history(key: ApprovalKey, *, now: int) -> list[Event]:
+    """What the log has to tell of a key by now."""
+    subject, kid = KEY + key.kid, key.kid
+    made: list[Event] = [
+        KeyIntroduced(
+            time=now,
+            tenant=DEFAULT_TENANT,
+            subject=subject,
+            kid=kid,
+            alg=key.signing.alg,
+            activates=key.activates,
+        )
+    ]
+    if key.retires is not None:
+        retired = KeyRetired(
+            time=now, tenant=DEFAULT_TENANT, subject=subject, kid=kid, retires=key.retires
+        )
+        made.append(retired)
+    return made
 
 
 def keep_introduced(service: Service) -> int:

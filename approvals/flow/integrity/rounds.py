@@ -18,7 +18,7 @@ import structlog
 
 from approvals import log
 from approvals.core.errors import AssentError, ProofError, Unavailable
-from approvals.core.history.events import SERVICE, Event, EventType
+from approvals.core.history.events import SERVICE, LogClosed
 from approvals.flow.integrity.gate import ANOTHER_DATABASE, are_gone, closed
 from approvals.flow.knowing.reading import WINDOW
 from approvals.flow.service import DEFAULT_TENANT
@@ -195,14 +195,4 @@ def _close(service: Service, error: ProofError) -> None:
 def _record(service: Service, error: ProofError, *, telling: bool) -> None:
     with service.store.begin() as tx:
         if tx.standing.close(code=error.code, reason=str(error), now=tx.now) and telling:
-            log.append(
-                tx,
-                Event(
-                    type=EventType.LOG_CLOSED,
-                    time=tx.now,
-                    tenant=DEFAULT_TENANT,
-                    subject=SERVICE,
-                    public={"code": error.code},
-                    secret={},
-                ),
-            )
+            log.append(tx, LogClosed(time=tx.now, tenant=DEFAULT_TENANT, code=error.code))

@@ -15,17 +15,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from approvals.core.history.events import SERVICE, EventType
+from approvals.core.history.events import SERVICE, LogClosed, LogReopened, LogRestored
 from approvals.flow.knowing.logged import events_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from approvals.core.history.events import Chain, LeafEvent
+    from approvals.core.history.leaves import Chain, LeafEvent
     from approvals.store import Tx
     from approvals.store.standing import Standing
-
-_OPENS = frozenset({EventType.LOG_REOPENED, EventType.LOG_RESTORED})
 
 
 @dataclass(slots=True)
@@ -64,10 +62,10 @@ class Closings:
         if (known.count, known.head) != (end.count, end.head):
             subject = events_of(tx, tenant=tenant, subject=SERVICE)
             known = _Known(
-                len(subject.events),
+                len(subject.told),
                 subject.head,
-                _closing(subject.events),
-                last_restore(subject.events, head=subject.head),
+                _closing(subject.told),
+                last_restore(subject.told, head=subject.head),
             )
             if known.count == end.count:  # or one was added just now
                 self._known = known
@@ -84,22 +82,22 @@ class _Known:
     epoch: bytes | None
 
 
-def _closing(events: Sequence[LeafEvent]) -> str | None:
+def _closing(history: Sequence[LeafEvent]) -> str | None:
     code: str | None = None
-    for event in events:
-        if event.type is EventType.LOG_CLOSED:
-            code = str(event.public["code"])
-        elif event.type in _OPENS:
+    for told in history:
+        if isinstance(told.event, LogClosed):
+            code = told.event.code
+        elif isinstance(told.event, LogReopened | LogRestored):
             code = None
     return code
 
 
-def last_restore(events: Sequence[LeafEvent], *, head: bytes | None) -> bytes | None:
+def last_restore(history: Sequence[LeafEvent], *, head: bytes | None) -> bytes | None:
     """The leaf hash of the last restore among the service's events; `head` is that of the last."""
-    hashes = [*(event.link.previous for event in events[1:]), head]
+    hashes = [*(told.link.previous for told in history[1:]), head]
     restores = (
         leaf_hash
-        for event, leaf_hash in zip(events, hashes, strict=False)
-        if event.type is EventType.LOG_RESTORED
+        for told, leaf_hash in zip(history, hashes, strict=False)
+        if isinstance(told.event, LogRestored)
     )
     return next(reversed([*restores]), None)

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from approvals.core.history.events import EventType
+from approvals.core.history.events import ApprovalRefused, CallRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from approvals.core.tlog.leaves import Staged
 
-REFUSALS: Final = frozenset({EventType.CALL_REFUSED.value, EventType.APPROVAL_REFUSED.value})
+REFUSALS: Final = frozenset({CallRefused.TYPE, ApprovalRefused.TYPE})
 
 
 class Counts:

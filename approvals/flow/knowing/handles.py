@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from approvals.core.errors import Unavailable
-from approvals.core.history.events import PERSON, EventType
-from approvals.flow.knowing.logged import LINKS, enrolled, events_of, open_invitation
+from approvals.core.history.events import PERSON, AccountLinked, AccountUnlinked, OfPerson
+from approvals.flow.knowing.logged import enrolled, events_of, open_invitation
 from approvals.flow.knowing.subjects import subject_of
 from approvals.store.seals import ROW_ALTERED
 
 if TYPE_CHECKING:
-    from approvals.core.canonical import Json
     from approvals.flow.knowing.logged import Subject
     from approvals.store import Tx
 
@@ -47,18 +46,18 @@ def verify_handles(tx: Tx, *, tenant: str, staying: frozenset[str] = frozenset()
 
 def _holder(subject: Subject) -> str | None:
     """Who has something by these events; None: nobody has anything."""
-    told = [*subject.opened()]
-    passkeys = enrolled(told)
-    accounts: dict[tuple[Json, ...], Json] = {}
-    for event, opened in told:
-        if event.type in LINKS:
-            account = tuple(opened.get(name) for name in ("channel", "team", "account"))
-            if event.type is EventType.ACCOUNT_LINKED:
-                accounts[account] = opened.get("person")
-            else:
-                accounts.pop(account, None)
-    people = [person for person, _ in passkeys.values()]
+    history = [*subject.opened()]
+    accounts: dict[tuple[object, ...], object] = {}
+    for told in history:
+        match told.event:
+            case AccountLinked(channel=channel, team=team, account=account, person=person):
+                accounts[channel, team, account] = person
+            case AccountUnlinked(channel=channel, team=team, account=account):
+                accounts.pop((channel, team, account), None)
+            case _:
+                pass
+    people = [person for person, _ in enrolled(history).values()]
     people += accounts.values()
-    if open_invitation(told) is not None:
-        people += [opened.get("person") for _, opened in told]
+    if open_invitation(history) is not None:
+        people += [told.event.person for told in history if isinstance(told.event, OfPerson)]
     return str(people[0]) if people else None

@@ -15,21 +15,35 @@ reads.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import orjson
 
 from approvals.core import b64, canonical
 from approvals.core.decision.ceremony import Decision
 from approvals.core.errors import ProofError
-from approvals.core.history.events import EventType, LeafEvent, verify_opened
+from approvals.core.history.events import (
+    AccountLinked,
+    CodeGiven,
+    InvitationEnded,
+    OfAccount,
+    OutcomeReported,
+    PasskeyEnrolled,
+    PasskeyRevoked,
+    PersonInvited,
+    SessionStarted,
+    VoteApprove,
+    Voted,
+    VoteDeny,
+)
+from approvals.core.history.leaves import LeafEvent, verify_opening
 from approvals.core.history.rebuild import Became, Use, follow
 from approvals.flow.knowing.subjects import session_subject, subject_of
 from approvals.store.seals import altered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from approvals.core.canonical import Json
     from approvals.core.decision.vote import Vote
@@ -40,33 +54,30 @@ if TYPE_CHECKING:
     from approvals.store.passkeys import Passkey
     from approvals.store.requests import StoredRequest
 
-LINKS = {EventType.ACCOUNT_LINKED, EventType.ACCOUNT_UNLINKED}
-_DECISIONS = {EventType.VOTE_APPROVE: Decision.APPROVE, EventType.VOTE_DENY: Decision.DENY}
-
 
 @dataclass(frozen=True, slots=True)
 class Subject:
     """The events of a subject, what opens their secrets, and what became of what they name."""
 
-    events: tuple[LeafEvent, ...]
+    told: tuple[LeafEvent, ...]
     openings: tuple[str, ...]
     became: dict[str, Became]
     head: bytes | None
 
-    def opened(self) -> Iterator[tuple[LeafEvent, dict[str, Json]]]:
-        """Each event with all of its secret values, which are those that it committed to.
+    def opened(self) -> Iterator[LeafEvent]:
+        """Each event with all of its sealed values, which are those that it committed to.
 
         Raises:
             Unavailable: a value is another one, or is missing (`row_altered`).
         """
-        for event, opening in zip(self.events, self.openings, strict=True):
+        for told, opening in zip(self.told, self.openings, strict=True):
             try:
-                values = verify_opened(event.sealed, orjson.loads(opening))
+                event = verify_opening(told, orjson.loads(opening))
             except (ValueError, AttributeError, ProofError) as error:
-                raise altered("leaf", event.subject, event.link.seq) from error
-            if values.keys() != event.sealed.keys():
-                raise altered("leaf", event.subject, event.link.seq)
-            yield event, values
+                raise altered("leaf", told.event.subject, told.link.seq) from error
+            if event.erased():
+                raise altered("leaf", event.subject, told.link.seq)
+            yield replace(told, event=event)
 
 
 def events_of(tx: Tx, *, tenant: str, subject: str) -> Subject:
@@ -83,9 +94,9 @@ def _read(stored: Told, tenant: str, subject: str) -> Subject:
         followed = follow(stored.leaves)
     except ProofError as error:
         raise altered("chain", tenant, subject, error.code) from error
-    if (len(followed.events), followed.head) != (stored.count, stored.head):
+    if (len(followed.told), followed.head) != (stored.count, stored.head):
         raise altered("chain", tenant, subject)
-    return Subject(followed.events, stored.openings, followed.became, followed.head)
+    return Subject(followed.told, stored.openings, followed.became, followed.head)
 
 
 def verify_request(tx: Tx, stored: StoredRequest) -> Subject:
@@ -98,16 +109,11 @@ def verify_request(tx: Tx, stored: StoredRequest) -> Subject:
     subject = events_of(tx, tenant=request.document.tenant, subject=request.id)
     if subject.became.get(request.id) is not request.state:
         raise altered("request", request.id)
-    votes = [event for event in subject.events if event.type in _DECISIONS]
+    votes = [told.event for told in subject.told if isinstance(told.event, Voted)]
     if len(votes) != len(request.votes):
         raise altered("vote", request.id)
     for event, vote in zip(votes, request.votes, strict=True):
-        if (
-            _DECISIONS[event.type],
-            event.time,
-            event.public["statement"],
-            event.public["evidence"],
-        ) != _vote(vote):
+        if (type(event), event.time, event.statement, event.evidence) != _vote(vote):
             raise altered("vote", request.id, vote.approver)
     return subject
 
@@ -122,7 +128,7 @@ def verify_use(tx: Tx, approval: IssuedApproval, spend: Spend | None) -> Subject
     held = Use.SPENT.value if spend is not None else approval.state
     if subject.became.get(approval.jti) != held:
         raise altered("approval", approval.jti)
-    reported = any(event.type is EventType.OUTCOME_REPORTED for event in subject.events)
+    reported = any(isinstance(told.event, OutcomeReported) for told in subject.told)
     outcome = tx.approvals.outcome(tenant=approval.tenant, jti=approval.jti)
     if reported is not (outcome is not None):
         raise altered("outcome", approval.jti)
@@ -163,17 +169,17 @@ def _subject_of(tx: Tx, tenant: str, person: str) -> str:
     return subject_of(handle)
 
 
-def enrolled(
-    told: Iterable[tuple[LeafEvent, Mapping[str, Json]]],
-) -> dict[object, tuple[Json, Json]]:
+def enrolled(history: Iterable[LeafEvent]) -> dict[object, tuple[object, object]]:
     """(person, public key) by the id of each credential that was enrolled and has not ended."""
-    active: dict[object, tuple[Json, Json]] = {}
-    for event, opened in told:
-        credential = opened.get("credential")
-        if event.type is EventType.PASSKEY_ENROLLED:
-            active[credential] = opened.get("person"), opened.get("public_key")
-        elif event.type is EventType.PASSKEY_REVOKED:
-            active.pop(credential, None)
+    active: dict[object, tuple[object, object]] = {}
+    for told in history:
+        match told.event:
+            case PasskeyEnrolled(credential=credential, person=person, public_key=key):
+                active[credential] = person, key
+            case PasskeyRevoked(credential=credential):
+                active.pop(credential, None)
+            case _:
+                pass
     return active
 
 
@@ -189,18 +195,20 @@ def verify_invitation(tx: Tx, token_hash: str, *, tenant: str, person: str) -> N
         raise altered("invitation", token_hash)
 
 
-def open_invitation(told: Iterable[tuple[LeafEvent, Mapping[str, Json]]]) -> Json:
+def open_invitation(history: Iterable[LeafEvent]) -> object:
     """The hash of the token of the invitation that is open by its person's events, if any."""
-    newest: Json = None
-    for event, opened in told:
-        if event.type is EventType.PERSON_INVITED:
-            newest = opened.get("invitation")
-        elif event.type in _INVITATION_ENDS and opened.get("invitation") == newest:
-            newest = None
+    newest: object = None
+    for told in history:
+        match told.event:
+            case PersonInvited(invitation=invitation):
+                newest = invitation
+            case PasskeyEnrolled(invitation=ended) | InvitationEnded(invitation=ended) if (
+                ended == newest
+            ):
+                newest = None
+            case _:
+                pass
     return newest
-
-
-_INVITATION_ENDS: Final = {EventType.PASSKEY_ENROLLED, EventType.INVITATION_ENDED}
 
 
 def verify_enrolment(
@@ -218,7 +226,7 @@ def verify_enrolment(
 
 
 def still_enrols(
-    told: Iterable[tuple[LeafEvent, Mapping[str, Json]]],
+    history: Iterable[LeafEvent],
     ceremony_id: str,
     *,
     after: bytes | None,
@@ -229,11 +237,11 @@ def still_enrols(
     `head` is the leaf hash of the last of them.
     """
     given = False
-    for event, opened in told:
-        given = given or (after is not None and event.link.previous == after)
+    for told in history:
+        given = given or (after is not None and told.link.previous == after)
         if given and (
-            event.type is EventType.PASSKEY_REVOKED
-            or (event.type is EventType.PASSKEY_ENROLLED and opened.get("ceremony") == ceremony_id)
+            isinstance(told.event, PasskeyRevoked)
+            or (isinstance(told.event, PasskeyEnrolled) and told.event.ceremony == ceremony_id)
         ):
             return False
     return given or (after is not None and after == head)
@@ -251,14 +259,15 @@ def verify_code(tx: Tx, code_hash: str, *, channel: str, tenant: str, person: st
         raise altered("link_code", code_hash)
 
 
-def open_code(told: Iterable[tuple[LeafEvent, Mapping[str, Json]]], *, channel: str) -> Json:
+def open_code(history: Iterable[LeafEvent], *, channel: str) -> object:
     """The hash of the code that links an account on a channel by its person's events, if any."""
-    newest: Json = None
-    for event, opened in told:
-        if event.type is EventType.CODE_GIVEN and opened.get("channel") == channel:
-            newest = opened.get("code")
-        elif event.type is EventType.PASSKEY_REVOKED or (
-            event.type is EventType.ACCOUNT_LINKED and opened.get("code") == newest
+    newest: object = None
+    for told in history:
+        event = told.event
+        if isinstance(event, CodeGiven) and event.channel == channel:
+            newest = event.code
+        elif isinstance(event, PasskeyRevoked) or (
+            isinstance(event, AccountLinked) and event.code == newest
         ):
             newest = None
     return newest
@@ -273,11 +282,14 @@ def verify_account(tx: Tx, account: Account) -> None:
     whose = _subject_of(tx, account.tenant, account.person)
     subject = events_of(tx, tenant=account.tenant, subject=whose)
     linked = False
-    for event, opened in subject.opened():
-        if event.type in LINKS and (account.channel, account.team, account.account) == tuple(
-            opened.get(name) for name in ("channel", "team", "account")
+    for told in subject.opened():
+        event = told.event
+        if isinstance(event, OfAccount) and (event.channel, event.team, event.account) == (
+            account.channel,
+            account.team,
+            account.account,
         ):
-            linked = event.type is EventType.ACCOUNT_LINKED
+            linked = isinstance(event, AccountLinked)
     if not linked:
         raise altered("account", account.channel, account.team, account.account)
 
@@ -289,7 +301,7 @@ def verify_session(tx: Tx, token_hash: str, *, tenant: str) -> None:
         Unavailable: it was not signed in, or has been signed out (`row_altered`).
     """
     subject = events_of(tx, tenant=tenant, subject=session_subject(token_hash))
-    if [event.type for event in subject.events] != [EventType.SESSION_STARTED]:
+    if [type(told.event) for told in subject.told] != [SessionStarted]:
         raise altered("session", token_hash)
 
 
@@ -299,21 +311,27 @@ def verify_unanswered(tx: Tx, ceremony_id: str, *, tenant: str) -> None:
     Raises:
         Unavailable: it has been answered (`row_altered`).
     """
-    if events_of(tx, tenant=tenant, subject=ceremony_id).events:
+    if events_of(tx, tenant=tenant, subject=ceremony_id).told:
         raise altered("ceremony", ceremony_id)
 
 
-def _vote(vote: Vote) -> tuple[Decision, int, str | None, str | None]:
+def _vote(vote: Vote) -> tuple[type[Voted], int, str | None, str | None]:
     statement, evidence = vote.statement, vote.evidence
     return (
-        vote.decision,
+        VoteApprove if vote.decision is Decision.APPROVE else VoteDeny,
         vote.time,
         None if statement is None else canonical.digest(statement.document()),
         None if evidence is None else canonical.digest(evidence.document()),
     )
 
 
-def opened(opening: str) -> dict[str, Json]:
-    """Read an opening: the secret values of an event by name, without those that were erased."""
+def opened(told: LeafEvent, opening: str) -> LeafEvent:
+    """An event with the sealed values that its opening has, which are not verified here.
+
+    Raises:
+        ProofError: its type does not have them so (`event`).
+        ValueError, KeyError, TypeError, AttributeError: it is no opening.
+    """
     members: dict[str, dict[str, Json]] = orjson.loads(opening)
-    return {name: member["value"] for name, member in members.items()}
+    values = {name: member["value"] for name, member in members.items()}
+    return replace(told, event=told.with_values(values))

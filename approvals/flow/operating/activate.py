@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from approvals import log
 from approvals.core.addresses import hooks as hook_address
 from approvals.core.errors import BundleError, Invalid
-from approvals.core.history.events import BUNDLES, Event, EventType
+from approvals.core.history.events import BundleActivated
 from approvals.flow.integrity.gate import require_trusted
 from approvals.flow.people.retire import offboard
 from approvals.policy import shortfalls
@@ -54,17 +54,12 @@ def activate(service: Service, *, tenant: str, files: Mapping[str, str], by: str
         )
         log.append(
             tx,
-            Event(
-                type=EventType.BUNDLE_ACTIVATED,
+            BundleActivated(
                 time=tx.now,
                 tenant=tenant,
-                subject=BUNDLES,
-                public={},
-                secret={
-                    "bundle": bundle.version,
-                    "former": None if before is None else before.version,
-                    "by": by,
-                },
+                bundle=bundle.version,
+                former=None if before is None else before.version,
+                by=by,
             ),
         )
         offboard(tx, bundle, tenant=tenant)

@@ -24,7 +24,7 @@ from sqlalchemy import make_url
 
 from approvals import log
 from approvals.core.errors import AssentError, ProofError
-from approvals.core.history.events import SERVICE, Event, EventType
+from approvals.core.history.events import ServiceMoved
 from approvals.core.tlog.checkpoint import parse_checkpoint
 from approvals.flow.integrity.gate import ANOTHER_DATABASE, REMEDIES
 from approvals.flow.service import DEFAULT_TENANT, Service
@@ -207,17 +207,8 @@ def _check_address(service: Service, *, former: str | None, passkeys: int, move:
     with service.store.begin() as tx:
         tx.standing.put_url(url)
         if former is not None:
-            log.append(
-                tx,
-                Event(
-                    type=EventType.SERVICE_MOVED,
-                    time=tx.now,
-                    tenant=DEFAULT_TENANT,
-                    subject=SERVICE,
-                    public={"from": former, "to": url},
-                    secret={},
-                ),
-            )
+            moved = ServiceMoved(time=tx.now, tenant=DEFAULT_TENANT, old_url=former, new_url=url)
+            log.append(tx, moved)
 
 
 def _check_clock(service: Service, tx: Tx, now: int) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from approvals import log
 from approvals.core.errors import Conflict
-from approvals.core.history.events import SERVICE, Event, EventType
+from approvals.core.history.events import ClockRepaired
 from approvals.flow.service import DEFAULT_TENANT
 
 if TYPE_CHECKING:
@@ -51,14 +51,7 @@ def repair_clock(service: Service, *, reason: str) -> Repair:
             tx.log.put_time(each.size, min(each.right, tx.now))
         log.append(
             tx,
-            Event(
-                type=EventType.CLOCK_REPAIRED,
-                time=tx.now,
-                tenant=DEFAULT_TENANT,
-                subject=SERVICE,
-                public={"recorded": recorded},
-                secret={"reason": reason},
-            ),
+            ClockRepaired(time=tx.now, tenant=DEFAULT_TENANT, recorded=recorded, reason=reason),
         )
         repaired = Repair(recorded, tx.now)
     service.store.forget_clock()

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from approvals import log
 from approvals.core import b64
 from approvals.core.errors import Conflict, NotFound, ProofError
-from approvals.core.history.events import SERVICE, Event, EventType
+from approvals.core.history.events import SERVICE, LogReopened, LogRestored
 from approvals.core.merkle import EMPTY_ROOT
 from approvals.core.requests import expire, revoke
 from approvals.flow.asking.expire import lapse
@@ -41,7 +41,6 @@ from approvals.keys.mark import Marked
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from approvals.core.canonical import Json
     from approvals.flow.service import Service
     from approvals.store import Tx
     from approvals.store.holdings import Held
@@ -141,11 +140,16 @@ def accept(service: Service, *, reason: str, ending: Ending | None = None) -> Lo
         tx.standing.open()
         _end_access(service, tx, ending or Ending())
         _end_everything(tx)
-        _append(
+        log.append(
             tx,
-            EventType.LOG_RESTORED,
-            {"size": lost.size, "root": b64.encode(root), "signed": lost.signed},
-            reason,
+            LogRestored(
+                time=tx.now,
+                tenant=DEFAULT_TENANT,
+                size=lost.size,
+                root=b64.encode(root),
+                signed=lost.signed,
+                reason=reason,
+            ),
         )
         tell(tx, service.keys.approval_keys)  # those that were made since the backup
     # If this is interrupted here, the database is refused as before: it has another identity.
@@ -175,7 +179,10 @@ def reopen(service: Service, *, reason: str) -> log.Report:
                     "another process found something while the log was checked: run this again",
                     code="found_meanwhile",
                 )
-            _append(tx, EventType.LOG_REOPENED, {"code": found.code}, reason)
+            reopened = LogReopened(
+                time=tx.now, tenant=DEFAULT_TENANT, code=found.code, reason=reason
+            )
+            log.append(tx, reopened)
     return report
 
 
@@ -269,17 +276,3 @@ def _end_access(service: Service, tx: Tx, ending: Ending) -> None:
         retire(tx, bundle, tenant=tenant, person=person, reason=Reason.RESTORED)
         for account in tx.accounts.leave(tenant=tenant, person=person):
             log_unlinked(tx, bundle, account)
-
-
-def _append(tx: Tx, kind: EventType, public: dict[str, Json], reason: str) -> None:
-    log.append(
-        tx,
-        Event(
-            type=kind,
-            time=tx.now,
-            tenant=DEFAULT_TENANT,
-            subject=SERVICE,
-            public=public,
-            secret={"reason": reason},
-        ),
-    )

@@ -50,7 +50,7 @@ class Unended:
                     found.approvals.add(name)
             if subject.startswith(PERSON):
                 openings = tuple(opening for _, opening in leaves)
-                events = Subject(followed.events, openings, followed.became, followed.head)
+                events = Subject(followed.told, openings, followed.became, followed.head)
                 invitation = open_invitation(events.opened())
                 if invitation is not None:
                     found.invitations.add(str(invitation))

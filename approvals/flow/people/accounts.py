@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from approvals import log
-from approvals.core.history.events import Event, EventType
+from approvals.core.history.events import AccountLinked, AccountUnlinked, CodeGiven, OfAccount
 from approvals.flow.knowing.subjects import person_subject
 from approvals.flow.telling.outbox import NoticeKind, tell
 
 if TYPE_CHECKING:
-    from approvals.core.canonical import Json
+    from collections.abc import Callable
+
     from approvals.policy.bundle import Bundle
     from approvals.store import Tx
     from approvals.store.accounts import Account
@@ -20,25 +22,25 @@ def log_code(tx: Tx, *, code_hash: str, tenant: str, channel: str, person: str) 
     """Log that a person was given the code with this hash; those before it end."""
     log.append(
         tx,
-        Event(
-            type=EventType.CODE_GIVEN,
+        CodeGiven(
             time=tx.now,
             tenant=tenant,
             subject=person_subject(tx, tenant=tenant, person=person),
-            public={},
-            secret={"person": person, "channel": channel, "code": code_hash},
+            person=person,
+            channel=channel,
+            code=code_hash,
         ),
     )
 
 
 def log_linked(tx: Tx, account: Account, *, code_hash: str) -> None:
     """Log that the account became its person's, by the code with this hash."""
-    _log(tx, EventType.ACCOUNT_LINKED, account, {"code": code_hash})
+    log.append(tx, _event(tx, partial(AccountLinked, code=code_hash), account))
 
 
 def log_unlinked(tx: Tx, bundle: Bundle, account: Account) -> None:
     """Log that the account is not its person's any more, and tell a person of the bundle."""
-    _log(tx, EventType.ACCOUNT_UNLINKED, account, {})
+    log.append(tx, _event(tx, AccountUnlinked, account))
     tell(
         tx,
         bundle,
@@ -49,21 +51,13 @@ def log_unlinked(tx: Tx, bundle: Bundle, account: Account) -> None:
     )
 
 
-def _log(tx: Tx, kind: EventType, account: Account, more: dict[str, Json]) -> None:
-    log.append(
-        tx,
-        Event(
-            type=kind,
-            time=tx.now,
-            tenant=account.tenant,
-            subject=person_subject(tx, tenant=account.tenant, person=account.person),
-            public={},
-            secret={
-                "person": account.person,
-                "channel": account.channel,
-                "team": account.team,
-                "account": account.account,
-                **more,
-            },
-        ),
+def _event(tx: Tx, kind: Callable[..., OfAccount], account: Account) -> OfAccount:
+    return kind(
+        time=tx.now,
+        tenant=account.tenant,
+        subject=person_subject(tx, tenant=account.tenant, person=account.person),
+        person=account.person,
+        channel=account.channel,
+        team=account.team,
+        account=account.account,
     )

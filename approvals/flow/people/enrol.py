@@ -23,7 +23,7 @@ from approvals import log
 from approvals.core import b64, canonical
 from approvals.core.decision.occasion import Purpose
 from approvals.core.errors import AssentError, Conflict, NotFound
-from approvals.core.history.events import Event, EventType
+from approvals.core.history.events import PasskeyEnrolled, PersonInvited
 from approvals.flow.acting.session import verify_present
 from approvals.flow.integrity.gate import require_open, require_trusted
 from approvals.flow.knowing.logged import verify_enrolment, verify_invitation
@@ -117,17 +117,13 @@ def invite(
         )
         log.append(
             tx,
-            Event(
-                type=EventType.PERSON_INVITED,
+            PersonInvited(
                 time=tx.now,
                 tenant=tenant,
                 subject=person_subject(tx, tenant=tenant, person=person),
-                public={},
-                secret={
-                    "person": person,
-                    "replaces": bool(replaces),
-                    "invitation": token_hash(token),
-                },
+                person=person,
+                replaces=bool(replaces),
+                invitation=token_hash(token),
             ),
         )
         ended = None
@@ -341,26 +337,22 @@ def _enrol(
     tx.passkeys.enrol(passkey)
     log.append(
         tx,
-        Event(
-            type=EventType.PASSKEY_ENROLLED,
+        PasskeyEnrolled(
             time=tx.now,
             tenant=taken.tenant,
             subject=person_subject(tx, tenant=taken.tenant, person=person),
-            public={},
-            secret={
-                "person": person,
-                "credential": passkey.credential_id,
-                "public_key": b64.encode(made.public_key),
-                "backup_eligible": made.backup_eligible,
-                "aaguid": b64.encode(made.aaguid),
-                "step_up": made.step_up.value,
-                "attestation": None
-                if made.attestation is None
-                else canonical.digest(orjson.loads(made.attestation)),
-                "not_hardware": made.not_hardware,
-                "invitation": taken.subject,
-                "ceremony": taken.id,
-            },
+            person=person,
+            credential=passkey.credential_id,
+            public_key=b64.encode(made.public_key),
+            backup_eligible=made.backup_eligible,
+            aaguid=b64.encode(made.aaguid),
+            step_up=made.step_up.value,
+            attestation=None
+            if made.attestation is None
+            else canonical.digest(orjson.loads(made.attestation)),
+            not_hardware=made.not_hardware,
+            invitation=taken.subject,
+            ceremony=taken.id,
         ),
     )
     tell(

@@ -12,7 +12,7 @@ from approvals import log
 from approvals.core import b64
 from approvals.core.decision.occasion import Purpose
 from approvals.core.errors import EvidenceError
-from approvals.core.history.events import Event, EventType
+from approvals.core.history.events import PasskeyUsed
 from approvals.flow.acting.session import verify_present
 from approvals.flow.knowing.logged import verify_passkeys, verify_unanswered
 from approvals.flow.people import passkeys
@@ -114,18 +114,14 @@ def record_use(
     )
     log.append(
         tx,
-        Event(
-            type=EventType.PASSKEY_USED,
+        PasskeyUsed(
             time=tx.now,
             tenant=used.tenant,
             subject=ceremony_id,
-            public={},
-            secret={
-                "person": used.person,
-                "credential": used.credential_id,
-                "purpose": purpose.value,
-                "sign_count": sign_count,
-                "unseen": unseen,
-            },
+            person=used.person,
+            credential=used.credential_id,
+            purpose=purpose.value,
+            sign_count=sign_count,
+            unseen=unseen,
         ),
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from approvals import log
 from approvals.core.decision.occasion import Purpose
 from approvals.core.errors import NotFound
-from approvals.core.history.events import Event, EventType
+from approvals.core.history.events import InvitationEnded, PasskeyRevoked, SessionEnded
 from approvals.flow.knowing.handles import verify_handles
 from approvals.flow.knowing.subjects import person_subject, session_subject
 from approvals.flow.people import passkeys, proof
@@ -71,17 +71,13 @@ def retire(
     for passkey in ended:
         log.append(
             tx,
-            Event(
-                type=EventType.PASSKEY_REVOKED,
+            PasskeyRevoked(
                 time=passkey.ended or tx.now,
                 tenant=tenant,
                 subject=subject,
-                public={},
-                secret={
-                    "person": person,
-                    "credential": passkey.credential_id,
-                    "reason": reason.value,
-                },
+                person=person,
+                credential=passkey.credential_id,
+                reason=reason.value,
             ),
         )
     if ended:
@@ -100,13 +96,8 @@ def session_ended(tx: Tx, token_hash: str, *, tenant: str, person: str) -> None:
     """Log that a browser is signed out, so that its row cannot be put back."""
     log.append(
         tx,
-        Event(
-            type=EventType.SESSION_ENDED,
-            time=tx.now,
-            tenant=tenant,
-            subject=session_subject(token_hash),
-            public={},
-            secret={"person": person},
+        SessionEnded(
+            time=tx.now, tenant=tenant, subject=session_subject(token_hash), person=person
         ),
     )
 
@@ -122,13 +113,12 @@ def end_invitations(
     for of, invited, hashed in ended:
         log.append(
             tx,
-            Event(
-                type=EventType.INVITATION_ENDED,
+            InvitationEnded(
                 time=tx.now,
                 tenant=of,
                 subject=person_subject(tx, tenant=of, person=invited),
-                public={},
-                secret={"person": invited, "invitation": hashed},
+                person=invited,
+                invitation=hashed,
             ),
         )
     return frozenset(hashed for *_, hashed in ended)

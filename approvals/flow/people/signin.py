@@ -8,7 +8,7 @@ from approvals import log
 from approvals.core import b64
 from approvals.core.decision.occasion import Purpose
 from approvals.core.errors import Unauthenticated
-from approvals.core.history.events import Event, EventType
+from approvals.core.history.events import SessionStarted
 from approvals.flow.acting.session import Browser, Session, find
 from approvals.flow.integrity.gate import require_open
 from approvals.flow.knowing.subjects import session_subject
@@ -95,13 +95,8 @@ def open_session(service: Service, tx: Tx, *, tenant: str, person: str) -> str:
     )
     log.append(
         tx,
-        Event(
-            type=EventType.SESSION_STARTED,
-            time=tx.now,
-            tenant=tenant,
-            subject=session_subject(token_hash(token)),
-            public={},
-            secret={"person": person},
+        SessionStarted(
+            time=tx.now, tenant=tenant, subject=session_subject(token_hash(token)), person=person
         ),
     )
     return token

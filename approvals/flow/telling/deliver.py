@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 from approvals import log
 from approvals.core import display
 from approvals.core.errors import AssentError
-from approvals.core.history.events import Event, EventType
+from approvals.core.history.events import NoticeGivenUp
 from approvals.core.requests import State
 from approvals.flow.service import new_occasion
 from approvals.flow.status import effective_state
@@ -250,17 +250,13 @@ def _log_given_up(tx: Tx, notice: Notice, code: str, *, done: bool) -> None:
         return
     log.append(
         tx,
-        Event(
-            type=EventType.NOTICE_GIVEN_UP,
+        NoticeGivenUp(
             time=tx.now,
             tenant=notice.tenant,
             subject=notice.id,
-            public={},
-            secret={
-                "person": notice.person,
-                "channel": notice.channel,
-                "kind": notice.kind,
-                "error": code,
-            },
+            person=notice.person,
+            channel=notice.channel,
+            kind=notice.kind,
+            error=code,
         ),
     )

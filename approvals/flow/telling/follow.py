@@ -19,15 +19,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from approvals import log
-from approvals.core.history.events import Event, EventType
+from approvals.core.history.events import RequestEscalated, RequestReminded
 from approvals.core.requests import State, progress
 from approvals.flow.status import effective_state
 from approvals.flow.telling.outbox import Caps, NoticeKind, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable
 
-    from approvals.core.canonical import Json
     from approvals.core.decision.requirement import Requirement
     from approvals.core.requests import Request
     from approvals.flow.service import Service
@@ -166,22 +165,29 @@ class _Following:
             caps=self.caps,
         )
 
-    def log(
-        self,
-        kind: EventType,
-        people: Collection[str],
-        *,
-        secret: Mapping[str, Json] | None = None,
-    ) -> None:
+    def log_escalated(self, people: Collection[str], *, rule: str, name: str) -> None:
         log.append(
             self.tx,
-            Event(
-                type=kind,
+            RequestEscalated(
                 time=self.tx.now,
                 tenant=self.request.document.tenant,
                 subject=self.request.id,
-                public={"request_digest": self.request.document.digest()},
-                secret={"people": [*sorted(people)], **(secret or {})},
+                request_digest=self.request.document.digest(),
+                rule=rule,
+                name=name,
+                people=tuple(sorted(people)),
+            ),
+        )
+
+    def log_reminded(self, people: Collection[str]) -> None:
+        log.append(
+            self.tx,
+            RequestReminded(
+                time=self.tx.now,
+                tenant=self.request.document.tenant,
+                subject=self.request.id,
+                request_digest=self.request.document.digest(),
+                people=tuple(sorted(people)),
             ),
         )
 
@@ -211,11 +217,7 @@ def _follow(service: Service, tx: Tx, stored: StoredRequest) -> bool:
 def _escalate(it: _Following, step: _Step, requirement: Requirement) -> None:
     people = _named(it.bundle, requirement, step.name)
     it.tell(NoticeKind.REQUEST, people)
-    it.log(
-        EventType.REQUEST_ESCALATED,
-        people,
-        secret={"rule": requirement.rule, "name": step.name},
-    )
+    it.log_escalated(people, rule=requirement.rule, name=step.name)
 
 
 def _remind(it: _Following, wanting: Iterable[Requirement]) -> None:
@@ -232,7 +234,7 @@ def _remind(it: _Following, wanting: Iterable[Requirement]) -> None:
     it.tell(NoticeKind.REMINDER, silent)
     it.tell(NoticeKind.REQUEST, spared)
     if silent or spared:
-        it.log(EventType.REQUEST_REMINDED, silent | spared)
+        it.log_reminded(silent | spared)
 
 
 def _named(bundle: Bundle, requirement: Requirement, name: str) -> frozenset[str]:

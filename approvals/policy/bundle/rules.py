@@ -18,7 +18,7 @@ import cedarpy
 from cedarpy import pst
 
 from approvals.core import names, unseen
-from approvals.core.history.events import MAX_LEAF
+from approvals.core.history.leaves import MAX_LEAF
 from approvals.core.registry import Rule
 from approvals.policy.bundle import monotone
 from approvals.policy.bundle.asks import ASKING, WrittenRule, read_asks

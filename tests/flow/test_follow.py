@@ -102,7 +102,7 @@ def test_who_is_kept_for_later_is_told_later_and_once(
     later(1)
     assert follow(running.service) == 1
     assert told(running, request) == {"request": {"ada", "ben", "uma", "dora"}}
-    assert events(running) == [("request.escalated", ["dora"], "managers")]
+    assert events(running) == [("request.escalated", ("dora",), "managers")]
     assert follow(running.service) == 0
     later(200)
     assert follow(running.service) == 0
@@ -123,7 +123,7 @@ def test_half_way_those_who_are_silent_are_reminded_once(
         "request": {"ada", "ben", "uma"},
         "reminder": {"ben", "uma"},
     }
-    assert events(running) == [("request.reminded", ["ben", "uma"], None)]
+    assert events(running) == [("request.reminded", ("ben", "uma"), None)]
     later(100)
     assert follow(running.service) == 0
 
@@ -219,7 +219,7 @@ def test_a_step_is_logged_once_also_where_nobody_has_a_channel(
     later(60)
     assert follow(running.service) == 0
     assert told(running, request) == {}
-    assert events(running) == [("request.escalated", ["cleo"], "managers")]
+    assert events(running) == [("request.escalated", ("cleo",), "managers")]
 
 
 def test_a_group_that_left_the_bundle_meanwhile_does_not_leave_a_request_alone(

@@ -5,7 +5,7 @@ BIN := .venv/bin
 DEMO_READY := .venv/.demo-ready
 DEV_READY := .venv/.dev-ready
 INPUTS := pyproject.toml .ci/environment
-PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
+PYTEST_ARGS ?= -n 4 --dist loadfile --no-loadscope-reorder
 
 # What is drawn by a seed in make test, and complete in make faults.
 SAMPLED := tests/faults tests/crash tests/web/test_everywhere.py tests/slack/test_callbacks.py \

@@ -13,7 +13,7 @@ from approvals.core.errors import Unavailable
 from approvals.flow import loops
 from approvals.workers.jobs import Jobs
 from tests.api.running import open_company
-from tests.progress import until
+from tests.progress import PATIENCE, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,9 @@ URL = "http://localhost:8420"
 @pytest.fixture
 def company(tmp_path: Path, database_url: str) -> Iterator[Running]:
     running = open_company(tmp_path / "home", url=URL, database=database_url)
+    # On a busy machine neither the listener nor a trial is as quick as a probe wants it.
+    running.app.state.api.readiness._patience = PATIENCE
+    until(lambda: running.service.store.health.listening)
     yield running
     running.service.store.close()
 

@@ -191,11 +191,6 @@ class Bundles:
         """
         self._anchor(tenant, shared=True)
 
-    def tenants(self) -> list[str]:
-        """Every tenant that a bundle was activated for, in order."""
-        found = select(ActivationRow.tenant).where(ActivationRow.number == 0)
-        return sorted(self._session.exec(found))
-
     def hold_alone(self, tenant: str) -> None:
         """Wait for every transaction that holds the bundle, and let none begin to."""
         self._anchor(tenant, shared=False)

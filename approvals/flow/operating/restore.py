@@ -23,6 +23,7 @@ from approvals import log
 from approvals.core import b64
 from approvals.core.errors import Conflict, NotFound, ProofError
 from approvals.core.history.events import SERVICE, LogReopened, LogRestored
+from approvals.core.history.leaves import parse_leaf
 from approvals.core.merkle import EMPTY_ROOT
 from approvals.core.requests import expire, revoke
 from approvals.flow.asking.expire import lapse
@@ -41,6 +42,7 @@ from approvals.keys.mark import Marked
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from approvals.core.tlog.leaves import StoredCheckpoint
     from approvals.flow.service import Service
     from approvals.store import Tx
     from approvals.store.holdings import Held
@@ -131,10 +133,10 @@ def accept(service: Service, *, reason: str, ending: Ending | None = None) -> Lo
     with service.store.begin() as tx:
         if not tx.log.lead():
             raise Conflict("another process sequences the log just now; run this again")
-        for tenant in tx.bundles.tenants():
+        last = tx.log.latest_checkpoint()
+        for tenant in _tenants(tx, last):
             tx.bundles.hold_alone(tenant)  # nobody is given anything in the epoch that ends
             verify_handles(tx, tenant=tenant)
-        last = tx.log.latest_checkpoint()
         root = EMPTY_ROOT if last is None else last.root
         identity = tx.standing.renew()
         tx.standing.open()
@@ -214,6 +216,31 @@ def checked(
     if report.ok:
         report = replace(report, findings=(*audit(service), *unintroduced(service)))
     return report
+
+
+def _tenants(tx: Tx, last: StoredCheckpoint | None) -> list[str]:
+    """Every tenant of whom an event is told, by the leaves and not by what they are filed under.
+
+    What ends is looked for by what leaves are filed under, so that is held against each leaf.
+
+    Raises:
+        ProofError: a leaf is missing, altered, or filed under another subject than its own
+            (`log_incomplete`, `log_altered`).
+    """
+    follower = log.Follower(tx.log)
+    told = {tenant for tenant, *_ in follower.read(tx.log, 0 if last is None else last.size)}
+    if last is not None:
+        follower.verify(last.root)
+    for staged in tx.log.staged(limit=tx.log.staged_count()):
+        event = parse_leaf(staged.leaf).event
+        if (event.tenant, event.subject) != (staged.tenant, staged.subject):
+            raise ProofError(
+                "it is filed under another subject than the one that it is about",
+                code="log_altered",
+                place=f"staged event {staged.id}",
+            )
+        told.add(event.tenant)
+    return sorted(told)
 
 
 def _end_everything(tx: Tx) -> None:

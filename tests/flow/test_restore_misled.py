@@ -1,0 +1,55 @@
+"""A restore that is told, by rows that no signature covers, that there is nothing to end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from approvals.core.errors import AssentError
+from approvals.flow.integrity.rounds import sequence
+from approvals.flow.knowing.subjects import subject_of
+from approvals.flow.operating.activate import activate
+from approvals.flow.operating.restore import Ending, accept
+from approvals.store.rows.calls import ActivationRow
+from approvals.store.rows.log import LeafRow
+from approvals.store.rows.people import HandleRow
+from tests.flow.put_back import another_process
+from tests.intruder import Intruder, table_of
+from tests.service import bundle_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.service import Running
+
+ACTIVATION, HANDLE, LEAF = table_of(ActivationRow), table_of(HandleRow), table_of(LeafRow)
+
+
+@pytest.fixture
+def intruder(running: Running) -> Iterator[Intruder]:
+    made = Intruder.at(running.service.settings.database_url)
+    yield made
+    made.engine.dispose()
+
+
+@pytest.mark.parametrize("hidden", ["tenant", "subject", "activation"])
+def test_a_restore_looks_for_handles_by_the_leaves_themselves(
+    running: Running, intruder: Intruder, hidden: str
+) -> None:
+    """Where her handle is away, what she has would end under another subject, and come back."""
+    jwk = running.enforcer_key.public_jwk()
+    activate(running.service, tenant="default", files=bundle_files(jwk), by="ben")
+    sequence(running.service)
+    (handle,) = (row for row in intruder.rows(HANDLE) if row["person"] == "ada")
+    intruder.delete(HANDLE, handle)
+    if hidden == "activation":
+        (first,) = (row for row in intruder.rows(ACTIVATION) if row["number"] == 0)
+        intruder.delete(ACTIVATION, first)
+    else:
+        for row in intruder.rows(LEAF):
+            if row["subject"] == subject_of(handle["handle"]):
+                intruder.edit(LEAF, row, **{hidden: "elsewhere"})
+    with another_process(running) as shell, pytest.raises(AssentError) as refused:
+        accept(shell, reason="the disk failed", ending=Ending(everybody=True))
+    assert refused.value.code == ("row_altered" if hidden == "activation" else "log_altered")

@@ -61,9 +61,14 @@ def octets(value: str, place: str) -> bytes:
         refuse(place, "not canonical base64url without padding")
 
 
+def is_digest(value: str) -> bool:
+    """Whether this is a SHA-256 digest as it is written."""
+    return _DIGEST.fullmatch(value) is not None
+
+
 def digest(value: str, place: str) -> str:
     """A SHA-256 digest as it is written, once it is one."""
-    if _DIGEST.fullmatch(value) is None:
+    if not is_digest(value):
         refuse(place, "not a SHA-256 digest in canonical base64url")
     return value
 

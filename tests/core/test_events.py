@@ -171,6 +171,13 @@ def test_another_opening_is_refused(opening: dict[str, Any]) -> None:
     }
 
 
+def test_what_commits_to_nothing_opens_to_nothing() -> None:
+    empty = LeafEvent(LEAF.event, LINK, {**LEAF.sealed, "approver": ""})
+    for salt in ("", b64.encode(bytes(16)), opened()["approver"]["salt"]):
+        with pytest.raises(ProofError):
+            leaves.verify_opening(empty, {"approver": {"salt": salt, "value": "bob"}})
+
+
 def test_bytes_do_not_move_between_salt_and_value() -> None:
     """A commitment over salt and value without a fixed length could be opened in two ways."""
     salt = b64.decode(opened()["approver"]["salt"])
@@ -218,6 +225,8 @@ def leaf(**changes: Any) -> bytes:
         leaf(request_digest=None),
         leaf(sealed=None),
         leaf(sealed={"approver": 1}),
+        leaf(sealed={**LEAF.sealed, "approver": ""}),
+        leaf(sealed={**LEAF.sealed, "approver": LEAF.sealed["approver"] + "="}),
         *(
             canonical.encode(
                 {name: v for name, v in json.loads(SEALED.leaf).items() if name != out}
@@ -253,6 +262,8 @@ def test_every_member_of_an_event_is_declared_open_or_sealed(kind: type[Event]) 
     ("event", "place"),
     [
         (replace(EVENT, approver=ERASED), "approver"),
+        (replace(EVENT, approver=None), "approver"),  # type: ignore[arg-type]
+        (replace(EVENT, statement=1), "statement"),  # type: ignore[arg-type]
         (replace(EVENT, subject="vrd_1"), "subject"),
         (replace(EVENT, subject="req_"), "subject"),
         (
@@ -318,6 +329,6 @@ def test_a_salt_is_long_enough_and_a_leaf_is_not_too_long() -> None:
 
 
 def test_what_is_not_json_is_not_sealed() -> None:
-    reason: Any = object()
-    with pytest.raises(AdmissionError):
-        leaves.seal(replace(EVENT, reason=reason), link=LINK, salt=SALT)
+    for reason in ("\ud800", "x" * 100 + "\udfff"):
+        with pytest.raises(AdmissionError):
+            leaves.seal(replace(EVENT, reason=reason), link=LINK, salt=SALT)

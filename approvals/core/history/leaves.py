@@ -23,6 +23,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, cast
 
 from approvals.core import b64, canonical
+from approvals.core.documents import is_digest
 from approvals.core.errors import AdmissionError, ProofError
 from approvals.core.history.events import event_of, is_about, shape_of
 from approvals.core.merkle import leaf_hash
@@ -82,20 +83,7 @@ class LeafEvent:
         Raises:
             ProofError: code event; the place is the member that its type does not have so.
         """
-        event = self.event
-        try:
-            return event_of(
-                event.TYPE,
-                time=event.time,
-                tenant=event.tenant,
-                subject=event.subject,
-                public=event.public(),
-                secret=values,
-            )
-        except ValueError as error:
-            raise ProofError(
-                f"not as {event.TYPE} has it", code="event", place=str(error)
-            ) from error
+        return _with_values(self.event, values)
 
 
 def seal(event: Event, *, link: Link, salt: bytes) -> Sealed:
@@ -103,7 +91,7 @@ def seal(event: Event, *, link: Link, salt: bytes) -> Sealed:
 
     Raises:
         ProofError: code event; the event is about another kind of subject, a sealed member is
-            erased, or it cannot be a leaf.
+            erased, a member is of a type that nobody reads there, or it cannot be a leaf.
         AdmissionError: a value in it is not JSON.
     """
     if len(salt) < _SALT_BYTES:
@@ -111,9 +99,11 @@ def seal(event: Event, *, link: Link, salt: bytes) -> Sealed:
     wrong = [*event.erased()] if is_about(event) else ["subject"]
     if wrong:
         raise ProofError(f"not as {event.TYPE} has it", code="event", place=wrong[0])
+    secret = event.secret()
+    _with_values(event, secret)  # what could not be read again is not written
     opening: dict[str, Json] = {}
     sealed: dict[str, Json] = {}
-    for name, value in event.secret().items():
+    for name, value in secret.items():
         own_salt = hmac.digest(salt, name.encode("utf-8"), "sha256")
         opening[name] = {"salt": b64.encode(own_salt), "value": value}
         sealed[name] = _commitment(name, own_salt, value)
@@ -181,10 +171,24 @@ def _event(
     return event if is_about(event) else None
 
 
+def _with_values(event: Event, values: Mapping[str, Json]) -> Event:
+    try:
+        return event_of(
+            event.TYPE,
+            time=event.time,
+            tenant=event.tenant,
+            subject=event.subject,
+            public=event.public(),
+            secret=values,
+        )
+    except ValueError as error:
+        raise ProofError(f"not as {event.TYPE} has it", code="event", place=str(error)) from error
+
+
 def _commits(event: Event, sealed: Mapping[str, Json]) -> bool:
     """Whether there is a commitment to each sealed member, and to nothing else."""
     return sealed.keys() == shape_of(type(event)).sealed.keys() and all(
-        isinstance(text, str) for text in sealed.values()
+        isinstance(text, str) and is_digest(text) for text in sealed.values()
     )
 
 
@@ -245,8 +249,10 @@ def _reopened(name: str, opened: dict[str, Json]) -> bytes:
         commitment = _commitment(name, own_salt, opened["value"])
     except (ValueError, AdmissionError) as error:
         raise ProofError("the opening cannot be read", code="opening", place=name) from error
-    # A salt of another length would let bytes move between salt and value.
-    return commitment.encode("ascii") if len(own_salt) == sha256().digest_size else b""
+    if len(own_salt) != sha256().digest_size:
+        # Bytes could move between salt and value.
+        raise ProofError("a salt has 32 bytes", code="opening", place=name)
+    return commitment.encode("ascii")
 
 
 def _commitment(name: str, own_salt: bytes, value: Json) -> str:

@@ -6,7 +6,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import bindparam, delete, func, insert, or_, text, update
+from sqlalchemy import and_, bindparam, delete, func, insert, or_, text, update
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
@@ -177,8 +177,13 @@ class Leaves:
         self._session.execute(later.values(created=now))
 
     def put_time(self, size: int, created: int) -> None:
-        """Correct the time at which the checkpoint of this size says that it was made."""
-        row = update(CheckpointRow).where(col(CheckpointRow.size) == size)
+        """Correct the time at which the checkpoint of this size says that it was made.
+
+        None before it was made later.
+        """
+        made = col(CheckpointRow.size)
+        later = and_(made < size, col(CheckpointRow.created) > created)
+        row = update(CheckpointRow).where(or_(made == size, later))
         self._session.execute(row.values(created=created))
 
     def lead(self) -> bool:

@@ -19,9 +19,12 @@ from sqlalchemy import (
     Text,
     bindparam,
     cast,
+    delete,
+    exists,
     insert,
     literal_column,
     null,
+    or_,
     union,
     union_all,
     update,
@@ -142,6 +145,28 @@ class Chains:
             self._session.connection().execute(_ADVANCE, values)
         else:
             self._session.connection().execute(_STAGE_AND_ADVANCE, values)
+
+    def mend(self, ends: Mapping[tuple[str, str], Chain]) -> None:
+        """Let chains, by (tenant, subject), end as these, whatever their rows say."""
+        for tenant, subject in ends:
+            self._session.connection().execute(
+                delete(ChainRow).where(
+                    col(ChainRow.tenant) == tenant, col(ChainRow.subject) == subject
+                )
+            )
+            end = ends[tenant, subject]
+            values = {"tenant": tenant, "subject": subject, "count": end.count, "head": end.head}
+            insert_row(self._session, ChainRow, with_seal(self._session, ChainRow, values))
+
+    def forget_empty(self) -> None:
+        """Delete the chains of subjects of which the log has no event."""
+        told = (
+            exists().where(
+                col(row.tenant) == col(ChainRow.tenant), col(row.subject) == col(ChainRow.subject)
+            )
+            for row in (LeafRow, StagedRow)
+        )
+        self._session.connection().execute(delete(ChainRow).where(~or_(*told)))
 
     def chain(self, *, tenant: str, subject: str) -> Chain:
         """How far a subject's events go.

@@ -14,7 +14,7 @@ from approvals.flow.operating.restore import Ending, accept
 from approvals.store.rows.calls import ActivationRow
 from approvals.store.rows.log import LeafRow
 from approvals.store.rows.people import HandleRow
-from tests.flow.put_back import another_process
+from tests.flow.put_back import CHAIN, STAGED, another_process, found
 from tests.intruder import Intruder, table_of
 from tests.service import bundle_files
 
@@ -53,3 +53,25 @@ def test_a_restore_looks_for_handles_by_the_leaves_themselves(
     with another_process(running) as shell, pytest.raises(AssentError) as refused:
         accept(shell, reason="the disk failed", ending=Ending(everybody=True))
     assert refused.value.code == ("row_altered" if hidden == "activation" else "log_altered")
+
+
+@pytest.mark.parametrize("whose", ["psn_", "req_", "ses_", "in line"])
+def test_a_restore_goes_on_where_the_log_ends_whatever_the_chains_say(
+    running: Running, intruder: Intruder, whose: str
+) -> None:
+    """Otherwise the first event after it would never be the next one, and nothing granted again."""
+    sequence(running.service)
+    running.opened("20.00")
+    running.sign_in("ben")
+    if whose == "in line":
+        (row,) = (row for row in intruder.rows(STAGED) if row["subject"].startswith("ses_"))
+        intruder.delete(STAGED, row)
+    else:
+        sequence(running.service)
+        for row in intruder.rows(CHAIN):
+            if row["subject"].startswith(whose):
+                intruder.delete(CHAIN, row)
+    with another_process(running) as shell:
+        accept(shell, reason="the disk failed", ending=Ending(everybody=True))
+        sequence(shell)
+        assert found(shell) is None

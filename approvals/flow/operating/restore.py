@@ -32,7 +32,7 @@ from approvals.flow.auditing.signatures import unintroduced
 from approvals.flow.integrity.gate import recorded
 from approvals.flow.integrity.introduce import tell
 from approvals.flow.knowing.handles import verify_handles
-from approvals.flow.operating.unended import Unended
+from approvals.flow.operating.unended import Unended, mend_chains
 from approvals.flow.people.accounts import log_unlinked
 from approvals.flow.people.retire import Reason, end_invitations, retire, session_ended
 from approvals.flow.service import DEFAULT_TENANT
@@ -134,7 +134,9 @@ def accept(service: Service, *, reason: str, ending: Ending | None = None) -> Lo
         if not tx.log.lead():
             raise Conflict("another process sequences the log just now; run this again")
         last = tx.log.latest_checkpoint()
-        for tenant in _tenants(tx, last):
+        tenants = _tenants(tx, last)
+        mend_chains(tx)  # before any event is added to one
+        for tenant in tenants:
             tx.bundles.hold_alone(tenant)  # nobody is given anything in the epoch that ends
             verify_handles(tx, tenant=tenant)
         root = EMPTY_ROOT if last is None else last.root

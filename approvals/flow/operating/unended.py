@@ -1,4 +1,4 @@
-"""What is open by the log: what a restore has to end, whether or not its row is there.
+"""What the log tells a restore: what it has to end, and where each subject's events end.
 
 Pending requests, unspent approvals and open invitations are ended through their rows. One whose row
 is missing at that moment would be open again once the row is put back, and one whose row says that
@@ -9,18 +9,21 @@ the log tells, and is refused where they differ.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from approvals.core.errors import ProofError
 from approvals.core.history.events import PERSON
+from approvals.core.history.leaves import Chain
 from approvals.core.history.rebuild import Use, follow
 from approvals.core.requests import State
 from approvals.flow.knowing.logged import Subject, open_invitation
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from approvals.store import Tx
+
+BATCH: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +85,34 @@ class Unended:
                     code="log_altered",
                     place=f"{table} {key}",
                 )
+
+
+def mend_chains(tx: Tx) -> None:
+    """Let the chain of each subject end where the log has its last event.
+
+    Otherwise an event that follows a chain which was altered, or which lost events that were in
+    line, would never get its place, and nothing after it either.
+
+    Raises:
+        ProofError: events do not follow one another (`chain`, `impossible`).
+    """
+    told: dict[tuple[str, str], Chain] = {}
+    for _, leaves in tx.records.subjects():
+        followed = follow(leaf for leaf, _ in leaves)
+        event = followed.told[0].event
+        told[event.tenant, event.subject] = Chain(len(leaves), followed.head)
+        if len(told) == BATCH:
+            _mend(tx, told)
+            told = {}
+    _mend(tx, told)
+    tx.chains.forget_empty()
+
+
+def _mend(tx: Tx, told: Mapping[tuple[str, str], Chain]) -> None:
+    records = tx.records.some("chain", told)
+    right = {
+        key: Chain(record.values["count"], record.values["head"])
+        for key, record in records.items()
+        if record.sound
+    }
+    tx.chains.mend({key: end for key, end in told.items() if right.get(key) != end})

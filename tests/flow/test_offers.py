@@ -32,6 +32,8 @@ from tests.softkey import SoftKey
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sqlalchemy import Table
+
     from approvals.flow.people.challenges import Ceremony
     from approvals.flow.service import Service
     from approvals.store.rows.sealed import SealedRow
@@ -276,7 +278,7 @@ def test_a_restore_is_refused_while_the_handle_of_a_person_is_not_there(
 
 
 @pytest.mark.parametrize("row", [RequestRow, ApprovalRow, InvitationRow])
-def test_a_restore_is_refused_while_a_row_that_it_has_to_end_is_away(
+def test_a_restore_ends_what_has_no_row_and_comes_back(
     running: Running, intruder: Intruder, row: type[SealedRow]
 ) -> None:
     table = table_of(row)
@@ -291,11 +293,40 @@ def test_a_restore_is_refused_while_a_row_that_it_has_to_end_is_away(
     (away,) = (each for each in intruder.rows(table) if each not in before and is_open(each))
     intruder.delete(table, away)
     with another_process(running) as shell:
+        accept(shell, reason="the disk failed", ending=Ending())
+        assert "row_missing" in found(shell)
+        intruder.insert(table, away)
+        assert found(shell) == {"row_differs"}
+
+
+@pytest.mark.parametrize("row", [RequestRow, InvitationRow])
+def test_a_restore_is_refused_while_a_row_says_that_what_ended_is_open(
+    running: Running, intruder: Intruder, row: type[SealedRow]
+) -> None:
+    table = table_of(row)
+    before = intruder.rows(table)
+    if row is InvitationRow:
+        invited(running.service, "cleo")
+    else:
+        name = running.opened("20.00")
+    (was,) = (each for each in intruder.rows(table) if each not in before and is_open(each))
+    if row is InvitationRow:
+        invited(running.service, "cleo")
+    else:
+        running.decide("ada", name, "deny")
+    (now,) = (each for each in intruder.rows(table) if ended_as(table, each, was))
+    sequence(running.service)
+    intruder.edit(table, now, **was)
+    with another_process(running) as shell:
         with pytest.raises(ProofError, match="put this row back") as refused:
             accept(shell, reason="the disk failed", ending=Ending())
         assert refused.value.code == "log_altered"
-        intruder.insert(table, away)
+        intruder.edit(table, was, **now)
         accept(shell, reason="the disk failed", ending=Ending())
+
+
+def ended_as(table: Table, one: Values, other: Values) -> bool:
+    return all(one[key.name] == other[key.name] for key in table.primary_key.columns)
 
 
 def is_open(row: Values) -> bool:

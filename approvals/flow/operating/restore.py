@@ -7,8 +7,8 @@ What holds:
    cancelled, denied or used since then is unknown. So everything that could be used a second time
    ends: pending requests, unspent approvals, invitations, challenges, sessions and codes. It ends
    also where its row is missing at that moment and is put back later: challenges, sessions and
-   codes name the epoch that ends, and for the rest, and for people's handles, rows are compared
-   with the log. Where they differ, `accept` is refused.
+   codes name the epoch that ends, and the rest is ended by its events. Without somebody's handle
+   their events cannot be found, and `accept` is refused.
 3. A passkey or chat account that ended since then is there again, and nothing tells which one. So
    `accept` takes a decision for everybody who has any: whose end, or that all stay.
 4. All of it is events of the log, which is told again of signing keys that it does not know.
@@ -122,8 +122,8 @@ def accept(service: Service, *, reason: str, ending: Ending | None = None) -> Lo
         Conflict: somebody has a passkey or a chat account, and nothing says whether it ends
             (`passkeys_undecided`).
         NotFound: somebody whose passkeys are to end has nothing (`unknown_person`).
-        ProofError: the database's log is not whole, or not signed by these keys; or a row that is
-            to end is missing or altered (`log_altered`). The message has the remedy.
+        ProofError: the database's log is not whole, or not signed by these keys; or a row says
+            that something is open that ended (`log_altered`). The message has the remedy.
         Unavailable: somebody's handle is missing or altered (`row_altered`), likewise.
         Conflict: another process sequences the log just now.
     """
@@ -263,7 +263,7 @@ def _end_everything(tx: Tx) -> None:
     while tx.people.outlived(now=EVER):
         tx.people.forget_outlived(now=EVER, limit=BATCH)
     invitations = end_invitations(tx)
-    told.verify_ended(requests=requests, approvals=approvals, invitations=invitations)
+    told.end_others(tx, requests=requests, approvals=approvals, invitations=invitations)
 
 
 def _stays(held: Held) -> bool:

@@ -1,9 +1,10 @@
 """What the log tells a restore: what it has to end, and where each subject's events end.
 
 Pending requests, unspent approvals and open invitations are ended through their rows. One whose row
-is missing at that moment would be open again once the row is put back, and one whose row says that
-it is open although it ended would be ended twice. So the restore compares what it ends with what
-the log tells, and is refused where they differ.
+is missing at that moment would be open again once the row is put back. So it is ended by its event
+alone, against which each row is held when it is used: nobody keeps every later backup from being
+restored by taking one row out. One whose row says that it is open although it ended would be ended
+twice, so there the restore is refused.
 """
 
 from __future__ import annotations
@@ -11,15 +12,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from approvals import log
 from approvals.core.errors import ProofError
-from approvals.core.history.events import PERSON
+from approvals.core.history.events import (
+    PERSON,
+    ApprovalLapsed,
+    CallAllowed,
+    Event,
+    InvitationEnded,
+    PersonInvited,
+    RequestApproved,
+    RequestOpened,
+    RequestRevoked,
+)
 from approvals.core.history.leaves import Chain
 from approvals.core.history.rebuild import Use, follow
 from approvals.core.requests import State
 from approvals.flow.knowing.logged import Subject, open_invitation
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from approvals.store import Tx
 
@@ -28,11 +40,14 @@ BATCH: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Unended:
-    """Pending requests, unspent approvals, and the hashes of open invitations' tokens."""
+    """What is open by the log, and the event that would end it.
 
-    requests: set[str] = field(default_factory=set)
-    approvals: set[str] = field(default_factory=set)
-    invitations: set[str] = field(default_factory=set)
+    By the id of the request or approval, and by the hash of the invitation's token.
+    """
+
+    requests: dict[str, Event] = field(default_factory=dict)
+    approvals: dict[str, Event] = field(default_factory=dict)
+    invitations: dict[str, Event] = field(default_factory=dict)
 
     @classmethod
     def told(cls, tx: Tx) -> Unended:
@@ -46,45 +61,66 @@ class Unended:
         found = cls()
         for subject, leaves in tx.records.subjects():
             followed = follow(leaf for leaf, _ in leaves)
-            for name, became in followed.became.items():
-                if became is State.PENDING:
-                    found.requests.add(name)
-                elif became is Use.LIVE:
-                    found.approvals.add(name)
+            for event in (told.event for told in followed.told):
+                if isinstance(event, RequestOpened) and (
+                    followed.became[event.subject] is State.PENDING
+                ):
+                    found.requests[event.subject] = _ending(
+                        tx, RequestRevoked, event, request_digest=event.request_digest
+                    )
+                elif isinstance(event, CallAllowed | RequestApproved) and (
+                    followed.became[event.approval] is Use.LIVE
+                ):
+                    found.approvals[event.approval] = _ending(
+                        tx, ApprovalLapsed, event, approval=event.approval
+                    )
             if subject.startswith(PERSON):
                 openings = tuple(opening for _, opening in leaves)
-                events = Subject(followed.told, openings, followed.became, followed.head)
-                invitation = open_invitation(events.opened())
-                if invitation is not None:
-                    found.invitations.add(str(invitation))
+                read = Subject(followed.told, openings, followed.became, followed.head)
+                history = [*read.opened()]
+                invitation = open_invitation(history)
+                for event in (told.event for told in history):
+                    if isinstance(event, PersonInvited) and event.invitation == invitation:
+                        found.invitations[str(invitation)] = _ending(
+                            tx,
+                            InvitationEnded,
+                            event,
+                            person=event.person,
+                            invitation=event.invitation,
+                        )
         return found
 
-    def verify_ended(
+    def end_others(
         self,
+        tx: Tx,
         *,
         requests: Collection[str],
         approvals: Collection[str],
         invitations: Collection[str],
     ) -> None:
-        """Hold what was ended against what the log told to be open.
+        """End by its event what has no row that says that it is open; these were ended.
 
         Raises:
-            ProofError: something is open by the log and has no row that says so, or the other way
-                round (`log_altered`).
+            ProofError: one of them is not open by the log (`log_altered`).
         """
         for table, told, ended in (
             ("request", self.requests, requests),
             ("approval", self.approvals, approvals),
             ("invitation", self.invitations, invitations),
         ):
-            for key in sorted(told ^ set(ended)):
-                said = "is open" if key in told else "is not open"
+            for key in sorted(set(ended) - told.keys()):
                 raise ProofError(
-                    f"by the log it {said}, and the database says otherwise: put this row back "
-                    "from the backup, or restore another backup, and run this again",
+                    "by the log it is not open, and the database says that it is: put this row "
+                    "back from the backup or delete it, and run this again",
                     code="log_altered",
                     place=f"{table} {key}",
                 )
+            for key in sorted(told.keys() - set(ended)):
+                log.append(tx, told[key])
+
+
+def _ending(tx: Tx, kind: Callable[..., Event], event: Event, **members: object) -> Event:
+    return kind(time=tx.now, tenant=event.tenant, subject=event.subject, **members)
 
 
 def mend_chains(tx: Tx) -> None:

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from approvals.core.errors import AssentError
+from approvals.core.errors import AssentError, Unavailable
 from approvals.flow.integrity.rounds import sequence
 from approvals.flow.knowing.subjects import subject_of
 from approvals.flow.operating.activate import activate
-from approvals.flow.operating.restore import Ending, accept
+from approvals.flow.operating.restore import Ending, accept, checked
 from approvals.store.rows.calls import ActivationRow
 from approvals.store.rows.log import LeafRow
 from approvals.store.rows.people import HandleRow
+from tests.flow.lives import WITHOUT_ADA
 from tests.flow.put_back import CHAIN, STAGED, another_process, found
 from tests.intruder import Intruder, table_of
 from tests.service import bundle_files
@@ -75,3 +76,22 @@ def test_a_restore_goes_on_where_the_log_ends_whatever_the_chains_say(
         accept(shell, reason="the disk failed", ending=Ending(everybody=True))
         sequence(shell)
         assert found(shell) is None
+
+
+def test_where_an_opening_of_somebody_who_left_is_missing_the_row_is_named(
+    running: Running, intruder: Intruder
+) -> None:
+    """The check of the log does not name it: what was erased is no fault there."""
+    here, jwk = running.service, running.enforcer_key.public_jwk()
+    (handle,) = (row for row in intruder.rows(HANDLE) if row["person"] == "ada")
+    subject = subject_of(handle["handle"])
+    without = bundle_files(jwk, **WITHOUT_ADA)
+    activate(here, tenant="default", files=without, by="ops")
+    sequence(here)
+    row = next(row for row in intruder.rows(LEAF) if row["subject"] == subject)
+    intruder.edit(LEAF, row, opening="{}")
+    assert checked(here).ok
+    with pytest.raises(Unavailable, match=f"event 0 of {subject} is missing.*from the backup"):
+        activate(here, tenant="default", files=bundle_files(jwk), by="ops")
+    intruder.edit(LEAF, row, opening=row["opening"])
+    activate(here, tenant="default", files=bundle_files(jwk), by="ops")

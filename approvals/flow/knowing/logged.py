@@ -22,7 +22,7 @@ import orjson
 
 from approvals.core import b64, canonical
 from approvals.core.decision.ceremony import Decision
-from approvals.core.errors import ProofError
+from approvals.core.errors import ProofError, Unavailable
 from approvals.core.history.events import (
     AccountLinked,
     CodeGiven,
@@ -40,7 +40,7 @@ from approvals.core.history.events import (
 from approvals.core.history.leaves import LeafEvent, verify_opening
 from approvals.core.history.rebuild import Became, Use, follow
 from approvals.flow.knowing.subjects import session_subject, subject_of
-from approvals.store.seals import altered
+from approvals.store.seals import ROW_ALTERED, altered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -76,7 +76,13 @@ class Subject:
             except (ValueError, AttributeError, ProofError) as error:
                 raise altered("leaf", told.event.subject, told.link.seq) from error
             if event.erased():
-                raise altered("leaf", event.subject, told.link.seq)
+                # The check of the log finds nothing: values may be erased, of what nobody has.
+                raise Unavailable(
+                    f"what opens event {told.link.seq} of {event.subject} is missing, and without "
+                    "it nobody can tell what somebody has: put the column opening of this row of "
+                    "the table leaf back from the backup",
+                    code=ROW_ALTERED,
+                )
             yield replace(told, event=event)
 
 

@@ -61,7 +61,7 @@ LOG_KEY = Ed25519PrivateKey.generate()
 VKEY = checkpoint.vkey(ORIGIN, LOG_KEY.public_key())
 COMPANY = Company()
 DIRECTORY = directories.sign(COMPANY.directory, key=COMPANY.key)
-SHOWN = display.document(None, CALL)
+SHOWN = display.shown(None, CALL).document()
 REQUEST = f"req_{OCCASION}"
 JTI = f"apr_{OCCASION}"
 SUBMITTED: dict[str, Any] = {
@@ -176,7 +176,7 @@ def evidence(
     spent: bool = True,
 ) -> EvidenceFile:
     """The file of a call that two people approved, which then ran; or of one that was denied."""
-    document = COMPANY.request(asked, display_digest=display.digest(SHOWN), task="task-1")
+    document = COMPANY.request(asked, display_digest=canonical.digest(SHOWN), task="task-1")
     about = {"request_digest": document.digest()}
     votes = [COMPANY.vote("ada", document)]
     if denied:

@@ -9,8 +9,10 @@ import orjson
 from sqlalchemy import or_, update
 from sqlmodel import col, select
 
+from approvals.core.calls import ToolCall
 from approvals.core.decision.ceremony import Decision, Evidence, Statement, StepUp
 from approvals.core.decision.vote import Vote
+from approvals.core.display import Shown
 from approvals.core.requests import Request, RequestDocument, State
 from approvals.store.rows.calls import RequestRow, RequestTextRow, SeatRow, VoteRow
 from approvals.store.seals import add, add_all, add_new, altered, change
@@ -26,16 +28,12 @@ LOOKED_BACK: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class StoredRequest:
-    """A request with what was pinned beside it when it was opened.
-
-    `call` is the canonical text of the call, `display` the canonical text of the shown document.
-    """
+    """A request with what was pinned beside it when it was opened: its call, and what is shown."""
 
     request: Request
     enforcer: str
-    target: str
-    call: str
-    display: str
+    call: ToolCall
+    shown: Shown
     explanation: str | None
     repeats: int
     decided: int | None
@@ -64,14 +62,16 @@ class Requests:
         self,
         stored: StoredRequest,
         *,
-        tool: str,
-        gist: Iterable[str],
+        call: str,
+        display: str,
         open_key: str,
         seats: Iterable[Seat],
         follow_at: int | None = None,
     ) -> bool:
         """Open a request unless one with its `open_key` is open. True if this one now is.
 
+        `call` and `display` are the canonical texts of its call and of what is shown of it, made
+        before the transaction, since an agent chooses how long they are.
         `follow_at` is when somebody is to be told next if nothing happens.
         """
         request = stored.request
@@ -82,14 +82,14 @@ class Requests:
             "enforcer": stored.enforcer,
             "agent": document.agent,
             "person": document.user,
-            "target": stored.target,
-            "tool": tool,
+            "target": stored.call.target,
+            "tool": stored.call.tool,
             "call_hash": document.call_hash,
             "state": request.state.value,
             "open_key": open_key,
             "repeats": 0,
             "digest": document.digest(),
-            "gist": _text([*gist]),
+            "gist": _text([*stored.shown.gist()]),
             "created": document.created,
             "expires": document.expires,
             "decided": None,
@@ -101,8 +101,8 @@ class Requests:
             "request": request.id,
             "tenant": document.tenant,
             "document": _text(document.document()),
-            "call": stored.call,
-            "display": stored.display,
+            "call": call,
+            "display": display,
             "explanation": stored.explanation,
         }
         add(self._session, RequestTextRow, texts)
@@ -281,13 +281,17 @@ class Requests:
                 votes=tuple(_vote(vote) for vote in votes),
             ),
             enforcer=row.enforcer,
-            target=row.target,
-            call=texts.call,
-            display=texts.display,
+            call=_call(texts.call),
+            shown=Shown.from_document(orjson.loads(texts.display)),
             explanation=texts.explanation,
             repeats=row.repeats,
             decided=row.decided,
         )
+
+
+def _call(text: str) -> ToolCall:
+    call = orjson.loads(text)
+    return ToolCall(call["target"], call["tool"], call["args"])
 
 
 def _vote(row: VoteRow) -> Vote:

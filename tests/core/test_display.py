@@ -15,15 +15,10 @@ from hypothesis import strategies as st
 
 from approvals.core import b64, canonical
 from approvals.core.calls import ToolCall, call_hash
-from approvals.core.display import (
-    digest,
-    document,
-    fingerprint,
-    mixed_scripts,
-    original,
-    visible,
-)
-from approvals.core.display.document import MOST_FLAGS
+from approvals.core.display import Shown, fingerprint, mixed_scripts, original, visible
+from approvals.core.display import shown as shown_of
+from approvals.core.display.drawn import MOST_FLAGS
+from approvals.core.errors import Invalid
 from approvals.core.registry import Field, FieldKind, Tool
 
 VECTORS: dict[str, Any] = json.loads(
@@ -50,6 +45,13 @@ def tool(*fields: Field, title: str = "Send") -> Tool:
 
 def call(args: dict[str, Any], name: str = "send") -> ToolCall:
     return ToolCall(TARGET, name, args)
+
+
+def document(of: Tool | None, called: ToolCall) -> dict[str, Any]:
+    """The document of a call, which is read back as what was shown."""
+    made = shown_of(of, called)
+    assert Shown.from_document(made.document()) == made
+    return made.document()
 
 
 def shown(kind: FieldKind, value: Any, **more: Any) -> dict[str, Any]:
@@ -144,7 +146,8 @@ def test_documents(vector: dict[str, Any]) -> None:
     )
     made = document(registered, ToolCall(**vector["call"]))
     assert made == vector["document"]
-    assert digest(made) == vector["digest"] == canonical.digest(vector["document"])
+    assert shown_of(registered, ToolCall(**vector["call"])).digest() == vector["digest"]
+    assert vector["digest"] == canonical.digest(vector["document"])
 
 
 def test_money_stands_with_its_currency() -> None:
@@ -296,9 +299,11 @@ def test_without_a_registered_display_everything_is_unchecked(args: dict[str, An
 def test_the_document_depends_on_call_and_display_and_nothing_else() -> None:
     first = document(tool(), call({"a": 1, "b": 2}))
     assert first == document(tool(), call({"b": 2, "a": 1}))
-    assert digest(first) == digest(document(tool(), call({"b": 2, "a": 1})))
-    assert digest(first) != digest(document(tool(), call({"a": 1, "b": "2"})))
-    assert digest(first) != digest(document(tool(title="Sent"), call({"a": 1, "b": 2})))
+    assert canonical.digest(first) == canonical.digest(document(tool(), call({"b": 2, "a": 1})))
+    assert canonical.digest(first) != canonical.digest(document(tool(), call({"a": 1, "b": "2"})))
+    assert canonical.digest(first) != canonical.digest(
+        document(tool(title="Sent"), call({"a": 1, "b": 2}))
+    )
 
 
 def test_the_fingerprint_is_the_first_eighty_bits_of_the_call_hash() -> None:
@@ -306,3 +311,31 @@ def test_the_fingerprint_is_the_first_eighty_bits_of_the_call_hash() -> None:
     assert fingerprint(b64.encode(b"\xff" * 32)) == "ZZZZ-ZZZZ-ZZZZ-ZZZZ"
     assert fingerprint(b64.encode(bytes(range(32)))) == "000G-40R4-0M30-E209"
     assert fingerprint(call_hash(call({}))) != fingerprint(call_hash(call({"a": None})))
+
+
+DOCUMENT = document(
+    tool(Field("/to", "To", FieldKind.LIST)), call({"to": ["a@example.com"], "note": "x"})
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"typ": "assent/display/2"}, "display.typ"),
+        ({"more": 1}, "display.more"),
+        ({"title": None}, "display.title"),
+        ({"flags": [1]}, "display.flags[0]"),
+        ({"payload_length": 1}, "display.payload_length"),
+        ({"fields": [{}]}, "display.fields[0].flags"),
+        ({"fields": [{**DOCUMENT["fields"][0], "kind": "picture"}]}, "display.fields[0].kind"),
+        ({"fields": [{**DOCUMENT["fields"][0], "value": [1]}]}, "display.fields[0].value[0]"),
+        ({"fields": [{**DOCUMENT["fields"][0], "value": 1}]}, "display.fields[0].value"),
+        ({"unchecked": [{"path": "/note"}]}, "display.unchecked[0].value"),
+    ],
+)
+def test_another_document_is_not_read_as_what_was_shown(
+    changes: dict[str, Any], place: str
+) -> None:
+    with pytest.raises(Invalid) as refused:
+        Shown.from_document({**DOCUMENT, **changes})
+    assert refused.value.place == place

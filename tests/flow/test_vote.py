@@ -180,7 +180,7 @@ def test_what_is_longer_than_the_fold_must_be_opened_before_it_is_approved(
 ) -> None:
     short = running.opened(args={"memo": ""})
     view = look.request(running.service, running.sessions["ada"], short)
-    room = sight.FOLD - len(view.display["payload"]) + over
+    room = sight.FOLD - len(view.shown.payload) + over
     request = running.opened(args={"memo": "x" * room})
     session = running.sessions["ada"]
     assert look.request(running.service, session, request).needs_whole is needed
@@ -223,7 +223,7 @@ def test_prose_of_the_agent_changes_no_fact(running: Running) -> None:
     dressed = running.opened("700.00", user="cleo", explanation=hostile)
     session = running.sessions["ada"]
     one, two = (look.request(running.service, session, each) for each in (plain, dressed))
-    assert one.display == two.display
+    assert one.shown == two.shown
     assert one.fingerprint == two.fingerprint
     assert two.explanation is not None
     assert "\u202e" not in two.explanation

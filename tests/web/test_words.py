@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from approvals.core import display
+from approvals.core.display.shown import ShownField, Unchecked
+from approvals.core.registry import FieldKind
 from approvals.core.requests import State
 from approvals.flow.auditing.figures import Figure, Figures
 from approvals.flow.deciding import look
@@ -82,7 +84,7 @@ def test_the_facts_are_the_same_bytes_whatever_the_agent_says(
 
 
 def test_a_call_that_differs_does_change_the_facts(view: RequestView) -> None:
-    other = replace(view, display={**view.display, "payload": view.display["payload"] + " "})
+    other = replace(view, shown=replace(view.shown, payload=view.shown.payload + " "))
     assert without_the_claim(drawn(other)) != without_the_claim(drawn(view))
 
 
@@ -111,18 +113,16 @@ def test_no_code_point_that_works_unseen_reaches_a_page(view: RequestView) -> No
         replace(
             view,
             explanation=text,
-            title=text,
             agent=text,
             user_name=text,
-            target=f"https://{text}",
-            display={
-                **view.display,
-                "payload": text,
-                "fields": [
-                    {"label": text, "kind": "text", "value": text, "flags": [text], "path": text}
-                ],
-                "unchecked": [{"path": text, "value": text}],
-            },
+            shown=replace(
+                view.shown,
+                title=text,
+                target=f"https://{text}",
+                payload=text,
+                fields=(ShownField(text, FieldKind.TEXT, text, text, (text,)),),
+                unchecked=(Unchecked(text, text),),
+            ),
         )
     )
     assert not set(unseen) & set(page)
@@ -251,7 +251,7 @@ def test_who_may_not_decide_is_shown_the_whole(view: RequestView) -> None:
         view,
         needs_whole=True,
         opened_whole=False,
-        display={**view.display, "payload": "x" * 5000},
+        shown=replace(view.shown, payload="x" * 5000),
     )
     assert request_page(long).folded
     asked = request_page(replace(long, may_decide=False, why_not="own_request"))

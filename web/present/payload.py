@@ -6,11 +6,10 @@ through a mark, so half a mark cannot stand at an edge. Against: padding that pu
 out of sight.
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from approvals.core.display import marks
+from approvals.core.display import Shown, marks
+from approvals.core.display.shown import ShownField
 from approvals.flow.acting.sight import FOLD
 
 ITEMS = 8
@@ -67,16 +66,14 @@ def shown(part: int, whole: int, what: str) -> str:
     return f"Shown {part:,} of {whole:,} {what}"
 
 
-def fields(document: Mapping[str, Any], *, folded: bool) -> tuple[FieldView, ...]:
+def fields(what: Shown, *, folded: bool) -> tuple[FieldView, ...]:
     """The described arguments, in the order that the tool's owner chose."""
-    return tuple(_field(field, folded=folded) for field in document["fields"])
+    return tuple(_field(field, folded=folded) for field in what.fields)
 
 
-def _field(field: Mapping[str, Any], *, folded: bool) -> FieldView:
-    value: list[str] | str = field["value"]
-    is_list = isinstance(value, list)
-    values: Iterable[str] = value if isinstance(value, list) else (value,)
-    everything = tuple(values)
+def _field(field: ShownField, *, folded: bool) -> FieldView:
+    is_list = not isinstance(field.value, str)
+    everything = (field.value,) if isinstance(field.value, str) else field.value
     counted = ""
     if is_list:
         counted = "1 item" if len(everything) == 1 else f"{len(everything):,} items"
@@ -89,37 +86,37 @@ def _field(field: Mapping[str, Any], *, folded: bool) -> FieldView:
         elif kept != everything:
             said = shown(sum(map(len, kept)), sum(map(len, everything)), "characters")
     return FieldView(
-        label=field["label"],
-        kind=field["kind"],
+        label=field.label,
+        kind=field.kind.value,
         values=kept,
         is_list=is_list,
         counted=counted,
         cut=said,
         # How many there are stands beside the label already.
-        flags=tuple(flag for flag in field["flags"] if flag != counted),
+        flags=tuple(flag for flag in field.flags if flag != counted),
     )
 
 
-def unchecked(document: Mapping[str, Any], *, folded: bool) -> tuple[RawView, ...]:
+def unchecked(what: Shown, *, folded: bool) -> tuple[RawView, ...]:
     """The arguments that no display describes."""
     made = []
-    for item in document["unchecked"]:
-        value = cut(item["value"], VALUE) if folded else item["value"]
+    for item in what.unchecked:
+        value = cut(item.value, VALUE) if folded else item.value
         made.append(
             RawView(
-                path=item["path"],
+                path=item.path,
                 value=value,
-                cut=shown(len(value), len(item["value"]), "characters")
-                if len(value) < len(item["value"])
+                cut=shown(len(value), len(item.value), "characters")
+                if len(value) < len(item.value)
                 else "",
             )
         )
     return tuple(made)
 
 
-def payload(document: Mapping[str, Any], *, folded: bool) -> PayloadView:
+def payload(what: Shown, *, folded: bool) -> PayloadView:
     """The canonical payload, complete or up to the fold."""
-    everything: str = document["payload"]
+    everything = what.payload
     text = cut(everything, FOLD) if folded else everything
     found = marks.count(everything)
     whole = len(text) == len(everything)

@@ -131,7 +131,7 @@ class RequestPage:
 
 def request_page(view: RequestView) -> RequestPage:
     """The view of a request as its page says it."""
-    before, host, after = split_target(view.target)
+    before, host, after = split_target(view.shown.target)
     folded = view.needs_whole and view.may_decide and not view.opened_whole
     headline, tone = _headline(view)
     changes = () if view.previous is None else view.previous.differences
@@ -140,9 +140,9 @@ def request_page(view: RequestView) -> RequestPage:
         headline=headline,
         tone=tone,
         pending=view.state is State.PENDING,
-        title=view.title,
-        tool=view.tool,
-        flags=tuple(view.display["flags"]),
+        title=view.shown.title,
+        tool=view.shown.tool,
+        flags=view.shown.flags,
         agent=view.agent,
         agent_note=f"{view.agent_purpose} · autonomy tier {view.agent_tier}",
         user=view.user_name,
@@ -157,9 +157,9 @@ def request_page(view: RequestView) -> RequestPage:
         call_hash=view.call_hash,
         repeats="" if view.repeats == 0 else f"asked {view.repeats + 1} times",
         story=_story(view),
-        fields=fields(view.display, folded=folded),
-        unchecked=unchecked(view.display, folded=folded),
-        payload=payload(view.display, folded=folded),
+        fields=fields(view.shown, folded=folded),
+        unchecked=unchecked(view.shown, folded=folded),
+        payload=payload(view.shown, folded=folded),
         folded=folded,
         unlooked=view.may_decide and not view.looked,
         rules=tuple(_rule(requirement) for requirement in view.requirements),

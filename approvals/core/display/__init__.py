@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from approvals.core.display.characters import mixed_scripts, name, visible
-from approvals.core.display.document import digest, document, fingerprint, gist
+from approvals.core.display.drawn import fingerprint, shown
 from approvals.core.display.marks import original
+from approvals.core.display.shown import Shown
 
 __all__ = [
-    "digest",
-    "document",
+    "Shown",
     "fingerprint",
-    "gist",
     "mixed_scripts",
     "name",
     "original",
+    "shown",
     "visible",
 ]

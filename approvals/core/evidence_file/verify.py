@@ -211,7 +211,7 @@ class _Audit:
         shown = self._file.display
         if self._file.request is None and shown is None:
             return "nothing was shown"
-        if shown is None or display.digest(shown) != _known(self._request).display_digest:
+        if shown is None or canonical.digest(shown) != _known(self._request).display_digest:
             raise EvidenceError("not what the request says was shown", place="display")
         call = _known(self._call)
         payload = shown.get("payload")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import orjson
-
 from approvals.core.errors import NotFound
 from approvals.flow.acting.session import verify_present
 
@@ -41,7 +39,7 @@ def visible_to(
 
 def needs_whole(stored: StoredRequest) -> bool:
     """Whether what will run is longer than the fold, so that it must be opened before approving."""
-    return len(orjson.loads(stored.display)["payload"]) > FOLD
+    return len(stored.shown.payload) > FOLD
 
 
 def opened_whole(service: Service, session: Session, request_id: str) -> None:

@@ -225,17 +225,19 @@ def _ask(it: Submitted, verdict: Escalate) -> Opened | Denied:
 
 def _open(it: Submitted, verdict: Escalate) -> Opened:
     weighed = it.weighed
+    drawn = weighed.drawn
+    if drawn is None:
+        raise ValueError("a verdict that asks people comes with what they are shown")
     document = it.document(
         life=verdict.ttl,
         requirements=verdict.requirements,
-        display_digest=weighed.display_digest,
+        display_digest=drawn.digest,
     )
     stored = StoredRequest(
         request=Request(id=f"req_{it.occasion}", document=document),
         enforcer=it.caller.enforcer,
-        target=it.submission.call.target,
-        call=weighed.written.call,
-        display=weighed.display or "",
+        call=it.submission.call,
+        shown=drawn.shown,
         explanation=it.submission.explanation,
         repeats=0,
         decided=None,
@@ -243,9 +245,9 @@ def _open(it: Submitted, verdict: Escalate) -> Opened:
     request, bundle = stored.request, weighed.current.bundle
     if not it.tx.requests.open(
         stored,
-        tool=it.submission.call.tool,
+        call=weighed.written.call,
+        display=drawn.text,
         open_key=weighed.written.open_key,
-        gist=weighed.gist,
         seats=seats(request),
         follow_at=follow.begins(request),
     ):

@@ -32,6 +32,7 @@ from approvals.policy.verdict import USAGE_COUNTERS, Deny, DenyCode, Escalate, F
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from approvals.core.display import Shown
     from approvals.core.registry import Tool
     from approvals.flow.acting.caller import Caller, Submission
     from approvals.flow.service import CurrentBundle, Service
@@ -75,16 +76,23 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """What people are shown of a call, its canonical text, and the digest that they sign."""
+
+    shown: Shown
+    text: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Weighed:
-    """A verdict with the facts it was made of, and what people are shown, whole and in short."""
+    """A verdict with the facts it was made of, and what people are shown where it asks them."""
 
     current: CurrentBundle
     facts: Facts
     verdict: Verdict
     written: Written
-    display: str | None
-    display_digest: str | None
-    gist: tuple[str, ...]
+    drawn: Drawn | None
 
     def tool(self) -> Tool | None:
         """The called tool, if there is one."""
@@ -164,14 +172,12 @@ def weigh(submission: Submission, written: Written, sight: Sight) -> Weighed:
         excluded=sight.current.excluded,
     )
     verdict = policy.evaluate(sight.current.bundle, facts)
-    text = digest = None
-    gist: tuple[str, ...] = ()
+    drawn = None
     if isinstance(verdict, Escalate):
         tool = sight.current.bundle.tool(submission.call.target, submission.call.tool)
-        shown = display.document(tool, submission.call)
-        text, digest = canonical.encode(shown).decode(), display.digest(shown)
-        gist = display.gist(shown)
-    return Weighed(sight.current, facts, verdict, written, text, digest, gist)
+        shown = display.shown(tool, submission.call)
+        drawn = Drawn(shown, canonical.encode(shown.document()).decode(), shown.digest())
+    return Weighed(sight.current, facts, verdict, written, drawn)
 
 
 def confirm(

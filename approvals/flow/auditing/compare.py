@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import orjson
 
 from approvals.core import b64, canonical
-from approvals.core import display as displays
 from approvals.core.calls import ToolCall, call_hash
 from approvals.core.errors import AssentError
 from approvals.core.history.events import ERASED
@@ -45,7 +44,7 @@ def _octets(value: bytes) -> str:
 _COMPARED: Final[Mapping[tuple[str, str], Callable[[Any], object]]] = {
     ("request_text", "document"): _document,
     ("request_text", "call"): _call,
-    ("request_text", "display"): lambda text: displays.digest(orjson.loads(text)),
+    ("request_text", "display"): _document,
     ("verdict", "record"): lambda text: b64.encode(sha256(text.encode()).digest()),
     ("verdict", "answer"): canonical.digest,
     ("vote", "statement"): _document,

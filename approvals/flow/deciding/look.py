@@ -7,9 +7,7 @@ field of its own and touches no other.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
-
-import orjson
+from typing import TYPE_CHECKING
 
 from approvals.core import display
 from approvals.core.requests import State, progress
@@ -22,6 +20,7 @@ from approvals.flow.status import effective_state
 
 if TYPE_CHECKING:
     from approvals.core.decision.ceremony import Decision
+    from approvals.core.display import Shown
     from approvals.flow.acting.session import Present, Session
     from approvals.flow.service import Service
     from approvals.policy.bundle.bundle import Bundle
@@ -118,11 +117,8 @@ class RequestView:
     agent_owner: str
     user: str
     user_name: str
-    target: str
-    tool: str
-    title: str
+    shown: Shown
     risk: tuple[str, ...]
-    display: dict[str, Any]
     fingerprint: str
     call_hash: str
     bundle: str
@@ -183,9 +179,7 @@ def request(service: Service, session: Session, request_id: str) -> RequestView:
         verify_request(tx, stored)
         document = stored.request.document
         bundle = service.bundle(tx, who.tenant, document.bundle)
-        shown = orjson.loads(stored.display)
-        call = orjson.loads(stored.call)
-        tool = bundle.tool(call["target"], call["tool"])
+        tool = bundle.tool(stored.call.target, stored.call.tool)
         agent = bundle.agents[document.agent]
         why_not = _why_not(tx, stored, who)
         return RequestView(
@@ -200,11 +194,8 @@ def request(service: Service, session: Session, request_id: str) -> RequestView:
             agent_owner=_name(bundle, agent.owner),
             user=document.user,
             user_name=_name(bundle, document.user),
-            target=shown["target"],
-            tool=shown["tool"],
-            title=shown["title"],
+            shown=stored.shown,
             risk=() if tool is None else tool.groups,
-            display=shown,
             fingerprint=display.fingerprint(document.call_hash),
             call_hash=document.call_hash,
             bundle=document.bundle,
@@ -292,11 +283,10 @@ def _lately(tx: Tx, stored: StoredRequest, who: Present, bundle: Bundle) -> tupl
 def _previous(tx: Tx, stored: StoredRequest, who: Present) -> PreviousView | None:
     """The last call like this one, out of those that this person may see: it shows arguments."""
     document = stored.request.document
-    call = orjson.loads(stored.call)
     last = tx.requests.last_approved(
         tenant=document.tenant,
-        target=call["target"],
-        tool=call["tool"],
+        target=stored.call.target,
+        tool=stored.call.tool,
         agent=document.agent,
         before=document.created,
         person=who.person,
@@ -306,7 +296,7 @@ def _previous(tx: Tx, stored: StoredRequest, who: Present) -> PreviousView | Non
     return PreviousView(
         id=last.id,
         decided=last.decided,
-        differences=differences(orjson.loads(last.call)["args"], call["args"]),
+        differences=differences(last.call.args, stored.call.args),
     )
 
 

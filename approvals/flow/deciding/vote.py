@@ -18,7 +18,7 @@ import orjson
 from approvals import log
 from approvals.core import b64, canonical, sizes
 from approvals.core.approval import APPROVAL, REQUEST, Basis, counted
-from approvals.core.calls import ToolCall, call_hash
+from approvals.core.calls import call_hash
 from approvals.core.decision.ceremony import (
     Decision,
     Evidence,
@@ -282,13 +282,11 @@ def count(service: Service, tx: Tx, stored: StoredRequest, vote: Vote) -> State:
 
 def _approve(service: Service, tx: Tx, stored: StoredRequest, request: Request) -> None:
     requirements = request.document.requirements
-    kept = orjson.loads(stored.call)
-    call = ToolCall(target=kept["target"], tool=kept["tool"], args=kept["args"])
     token = issue(
         service,
         tx,
-        call=call,
-        hashed=call_hash(call),
+        call=stored.call,
+        hashed=call_hash(stored.call),
         document=request.document,
         txn=request.id,
         basis=Basis.HUMAN,

@@ -7,9 +7,7 @@ only fields that the owner marked as a summary are in; the agent's prose is in n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import orjson
+from typing import TYPE_CHECKING
 
 from approvals.core import display
 from approvals.core.decision.ceremony import Decision, StepUp
@@ -18,6 +16,7 @@ from approvals.flow.acting.sight import needs_whole
 from approvals.flow.status import effective_state
 
 if TYPE_CHECKING:
+    from approvals.core.display.shown import ShownField
     from approvals.core.requests import Request
     from approvals.flow.service import Service
     from approvals.policy.bundle import Bundle
@@ -71,25 +70,24 @@ def brief(service: Service, tx: Tx, stored: StoredRequest) -> Brief:
     """The brief of a request that was read in this transaction."""
     document = stored.request.document
     bundle = service.bundle(tx, document.tenant, document.bundle)
-    shown = orjson.loads(stored.display)
-    call = orjson.loads(stored.call)
-    tool = bundle.tool(call["target"], call["tool"])
+    shown = stored.shown
+    tool = bundle.tool(stored.call.target, stored.call.tool)
     summary = {field.path for field in tool.display if field.summary} if tool else set()
-    fields = [field for field in shown["fields"] if field["path"] in summary]
-    hidden = len(shown["fields"]) - len(fields) + len(shown["unchecked"])
+    fields = [field for field in shown.fields if field.path in summary]
+    hidden = len(shown.fields) - len(fields) + len(shown.unchecked)
     state = effective_state(stored.request, now=tx.now)
     return Brief(
         request_id=stored.id,
         state=state,
-        title=shown["title"],
+        title=shown.title,
         agent=display.visible(document.agent),
         agent_owner=name_of(bundle, bundle.agents[document.agent].owner),
         user=name_of(bundle, document.user),
-        target=shown["target"],
-        tool=shown["tool"],
+        target=shown.target,
+        tool=shown.tool,
         risk=() if tool is None else tool.groups,
         reasons=tuple(each.reason for each in document.requirements),
-        fields=tuple((field["label"], _value(field)) for field in fields),
+        fields=tuple((field.label, _value(field)) for field in fields),
         hidden=hidden,
         fingerprint=display.fingerprint(document.call_hash),
         created=document.created,
@@ -106,8 +104,8 @@ def brief(service: Service, tx: Tx, stored: StoredRequest) -> Brief:
         url=service.url(f"/r/{stored.id}"),
         may_click=not needs_whole(stored)
         and not hidden
-        and not shown["flags"]
-        and not any(field["flags"] for field in fields)
+        and not shown.flags
+        and not any(field.flags for field in fields)
         and all(each.step_up is StepUp.SESSION for each in document.requirements),
     )
 
@@ -118,9 +116,8 @@ def name_of(bundle: Bundle, person: str) -> str:
     return display.name(person if known is None else known.name)
 
 
-def _value(field: dict[str, Any]) -> str:
-    value = field["value"]
-    return value if isinstance(value, str) else ", ".join(value)
+def _value(field: ShownField) -> str:
+    return field.value if isinstance(field.value, str) else ", ".join(field.value)
 
 
 def _ended(bundle: Bundle, request: Request, state: State) -> str:

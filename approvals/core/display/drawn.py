@@ -17,7 +17,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from approvals.core import b64, canonical, pointer, sizes
-from approvals.core.display import marks
 from approvals.core.display.characters import (
     has_blank_run,
     has_unseen,
@@ -25,6 +24,7 @@ from approvals.core.display.characters import (
     scripts,
     visible,
 )
+from approvals.core.display.shown import Shown, ShownField, Unchecked
 from approvals.core.errors import AdmissionError
 from approvals.core.registry import FieldKind
 
@@ -35,10 +35,7 @@ if TYPE_CHECKING:
     from approvals.core.canonical import Json
     from approvals.core.registry import Field, Tool
 
-DOCUMENT_TYPE = "assent/display/1"
 UNREGISTERED = "A tool that is not registered"
-GIST_FIELDS: Final = 2
-GIST_LENGTH: Final = 60
 MOST_FLAGS: Final = 16
 """Warnings that one field carries at most; the next one says how many more there are."""
 
@@ -50,79 +47,43 @@ _LOCATORS = frozenset({FieldKind.ADDRESS, FieldKind.HOST})
 _MISSING = object()
 
 
-def document(tool: Tool | None, call: ToolCall) -> dict[str, Json]:
-    """What a person is shown about a call, as JSON.
-
-    Each field has label, kind, path, flags and a value: a string, or a list of strings for kind
-    `list`. `payload_length` counts the characters of `payload`.
+def shown(tool: Tool | None, call: ToolCall) -> Shown:
+    """What a person is shown about a call.
 
     Raises:
         AdmissionError: it is larger than an evidence file has room for (`too_large`).
     """
     display = tool.display if tool is not None else ()
-    fields: list[Json] = []
-    shown: set[str] = set()
+    fields: list[ShownField] = []
+    covered: set[str] = set()
     for field in display:
         value = _at(call.args, field.path)
         if value is _MISSING:
             continue  # an optional argument that the call does not have
         fields.append(_field(field, value, call.args))
-        shown.add(field.path)
+        covered.add(field.path)
         currency = field.currency_path if field.kind is FieldKind.MONEY else None
         if currency is not None and isinstance(_at(call.args, currency), str):
-            shown.add(currency)  # it stands beside the amount
-    unchecked: list[Json] = [
-        {"path": visible(path), "value": visible(_exact(value))}
-        for path, value in _remaining(call.args, "", shown)
-    ]
-    payload = visible(call.canonical().decode())
-    made: dict[str, Json] = {
-        "typ": DOCUMENT_TYPE,
-        "title": visible(tool.title if tool is not None else UNREGISTERED),
-        "target": visible(call.target),
-        "tool": visible(call.tool),
-        "flags": [*_flags([call.tool], FieldKind.TEXT)],
-        "fields": fields,
-        "unchecked": unchecked,
-        "payload": payload,
-        "payload_length": len(payload),
-    }
-    if len(canonical.encode(made)) > sizes.DISPLAY:
+            covered.add(currency)  # it stands beside the amount
+    made = Shown(
+        title=visible(tool.title if tool is not None else UNREGISTERED),
+        target=visible(call.target),
+        tool=visible(call.tool),
+        flags=_flags([call.tool], FieldKind.TEXT),
+        fields=tuple(fields),
+        unchecked=tuple(
+            Unchecked(visible(path), visible(_exact(value)))
+            for path, value in _remaining(call.args, "", covered)
+        ),
+        payload=visible(call.canonical().decode()),
+    )
+    if len(canonical.encode(made.document())) > sizes.DISPLAY:
         raise AdmissionError(
             f"what people would be shown of this call is more than {sizes.DISPLAY} bytes",
             code="too_large",
             place="/call/args",
         )
     return made
-
-
-def gist(shown: Mapping[str, Json]) -> tuple[str, ...]:
-    """The values of the first fields of a document, cut: to tell two calls of one tool apart."""
-    fields = shown["fields"]
-    values = [
-        field["value"]
-        for field in (fields[:GIST_FIELDS] if isinstance(fields, list) else ())
-        if isinstance(field, dict)
-    ]
-    return tuple(
-        _cut(", ".join(map(str, value)) if isinstance(value, list) else str(value))
-        for value in values
-    )
-
-
-def _cut(text: str) -> str:
-    if len(text) <= GIST_LENGTH:
-        return text
-    kept = text[:GIST_LENGTH]
-    half = kept.rfind(marks.OPEN)
-    if half > kept.rfind(marks.CLOSE):  # a mark is kept whole or not at all
-        kept = kept[:half]
-    return f"{kept}… ({len(text):,} characters)"
-
-
-def digest(shown: Mapping[str, Json]) -> str:
-    """The display digest that is signed: SHA-256 of the document's canonical form, base64url."""
-    return canonical.digest(dict(shown))
 
 
 def fingerprint(call_hash: str) -> str:
@@ -135,13 +96,13 @@ def fingerprint(call_hash: str) -> str:
     return "-".join(letters[at : at + _GROUP] for at in range(0, len(letters), _GROUP))
 
 
-def _field(field: Field, value: object, args: Mapping[str, Json]) -> dict[str, Json]:
+def _field(field: Field, value: object, args: Mapping[str, Json]) -> ShownField:
     parts: list[object]
-    shown: Json
+    shown: str | tuple[str, ...]
     if field.kind is FieldKind.LIST and isinstance(value, list):
         parts = list(value)
         counted = [f"{len(value)} {'item' if len(value) == 1 else 'items'}"]
-        shown = [visible(_plain(item)) for item in value]
+        shown = tuple(visible(_plain(item)) for item in value)
     else:
         parts, counted = [value], []
         shown = visible(_plain(value), lines=field.kind in _KEEPS_LINES)
@@ -153,16 +114,16 @@ def _field(field: Field, value: object, args: Mapping[str, Json]) -> dict[str, J
             shown = f"{shown} {visible(currency)}"
         else:
             notes.append("no currency")
-    return {
-        "label": visible(field.label),
-        "kind": field.kind.value,
-        "path": visible(field.path),
-        "value": shown,
-        "flags": [*counted, *_flags(parts, field.kind), *notes],
-    }
+    return ShownField(
+        label=visible(field.label),
+        kind=field.kind,
+        path=visible(field.path),
+        value=shown,
+        flags=(*counted, *_flags(parts, field.kind), *notes),
+    )
 
 
-def _flags(parts: Iterable[object], kind: FieldKind) -> list[str]:
+def _flags(parts: Iterable[object], kind: FieldKind) -> tuple[str, ...]:
     """What a person should be told about the values of one field before believing their eyes.
 
     Each sentence once, in the order in which they come up, and `MOST_FLAGS` of them: an agent can
@@ -173,7 +134,7 @@ def _flags(parts: Iterable[object], kind: FieldKind) -> list[str]:
     flags = list(islice(found, MOST_FLAGS))
     if len(found) > MOST_FLAGS:
         flags.append(f"{len(found) - MOST_FLAGS} more warnings like these")
-    return flags
+    return tuple(flags)
 
 
 def _warnings(value: object, kind: FieldKind) -> Iterator[str]:
@@ -215,14 +176,14 @@ def _at(args: Mapping[str, Json], path: str) -> object:
     return found
 
 
-def _remaining(value: Mapping[str, Json], at: str, shown: set[str]) -> Iterator[tuple[str, Json]]:
+def _remaining(value: Mapping[str, Json], at: str, covered: set[str]) -> Iterator[tuple[str, Json]]:
     """The largest parts of the arguments of which no field shows anything, in canonical order."""
     for name in sorted(value, key=lambda name: name.encode("utf-16-be", "surrogatepass")):
         path = at + pointer.token(name)
         below = value[name]
-        if path in shown:
+        if path in covered:
             continue
-        if isinstance(below, dict) and any(each.startswith(f"{path}/") for each in shown):
-            yield from _remaining(below, path, shown)
+        if isinstance(below, dict) and any(each.startswith(f"{path}/") for each in covered):
+            yield from _remaining(below, path, covered)
         else:
             yield path, below

@@ -66,7 +66,7 @@ def begin(request: Request, request_id: RequestId, session: Person, fields: Fiel
 def finish(request: Request, request_id: RequestId, session: Person, fields: Fields) -> Response:
     """Count the decision that the passkey signed."""
     service = service_of(request)
-    look.request(service, session, request_id)
+    sight.require_visible(service, session, request_id)
     ceremony, credential = text(fields, "ceremony"), mapping(fields, "credential")
     reason = text(fields, "reason").strip() or None
     state = service.store.retry(

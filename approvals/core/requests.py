@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from approvals.core import canonical, documents, sizes
 from approvals.core.decision.ceremony import Decision
@@ -182,22 +182,55 @@ class Request:
     votes: tuple[Vote, ...] = ()
 
 
+class WhyNot(StrEnum):
+    """Why somebody may not decide a request."""
+
+    NOT_PENDING = "not_pending"
+    OWN_REQUEST = "own_request"
+    NOT_ASKED = "not_asked"
+    ALREADY_VOTED = "already_voted"
+
+
+_WHY_NOT: Final = {
+    WhyNot.NOT_PENDING: "the request is over",
+    WhyNot.OWN_REQUEST: "nobody decides a call that is made for them",
+    WhyNot.NOT_ASKED: "this person is not asked",
+    WhyNot.ALREADY_VOTED: "this person has decided already",
+}
+
+
+def why_not(request: Request, person: str, *, now: int) -> WhyNot | None:
+    """Why this person may not decide; None: they may, with a step-up that a rule takes."""
+    document = request.document
+    if request.state is not State.PENDING or now >= document.expires:
+        return WhyNot.NOT_PENDING
+    # Also where a requirement lists them: self-approval.
+    if person == document.user:
+        return WhyNot.OWN_REQUEST
+    if not any(requirement.asks(person) for requirement in document.requirements):
+        return WhyNot.NOT_ASKED
+    if any(vote.approver == person for vote in request.votes):
+        return WhyNot.ALREADY_VOTED
+    return None
+
+
+def require_may_decide(request: Request, person: str, *, now: int) -> None:
+    """Refuse who may not decide: `TransitionError`, with a `WhyNot` as its code."""
+    found = why_not(request, person, now=now)
+    if found is not None:
+        raise TransitionError(_WHY_NOT[found], code=found.value)
+
+
 def cast(request: Request, vote: Vote, *, now: int) -> Request:
     """The request with one more vote, and the state that follows from all of its votes.
 
     One deny by any eligible person ends it and needs no step-up: saying no is never made harder
     than saying yes. Whoever fills a place is never refused for how many voted before; so there are
-    at most `sizes.VOTES`. Raises `TransitionError`: `not_pending`, `expired`, `not_eligible`,
-    `already_voted`, `step_up_too_low`, `votes_full`.
+    at most `sizes.VOTES`. Raises `TransitionError`: a `WhyNot`, `step_up_too_low`, `votes_full`.
     """
-    _must_be_open(request, now=now)
+    require_may_decide(request, vote.approver, now=now)
     requirements = request.document.requirements
     asked = [requirement for requirement in requirements if requirement.asks(vote.approver)]
-    # The requester's own user is refused even where a requirement lists them: self-approval.
-    if not asked or vote.approver == request.document.user:
-        raise TransitionError("this person is not asked", code="not_eligible")
-    if any(earlier.approver == vote.approver for earlier in request.votes):
-        raise TransitionError("this person has voted", code="already_voted")
     voted = replace(request, votes=(*request.votes, vote))
     if vote.decision is Decision.DENY:
         return replace(voted, state=State.DENIED)

@@ -26,7 +26,7 @@ from approvals.core.errors import (
 )
 from approvals.core.requests import State
 from approvals.flow.deciding import clicks, look
-from approvals.flow.deciding.vote import LONGEST_REASON
+from approvals.flow.deciding.vote import LONGEST_REASON, require_decider
 from approvals.flow.people import linking
 from approvals.integrations.slack import ids, notes, reply
 from approvals.integrations.slack.blocks import APPROVE, DENY
@@ -58,7 +58,6 @@ _SENTENCES: Final = {
     "already_voted": "You have decided on this request already.",
     "link_code": "This code is wrong, used or too old. The page gives you a new one.",
     "not_asked": "You are not asked about this request.",
-    "not_eligible": "You are not asked about this request.",
     "not_found": "There is no such request, or it is not for you.",
     "not_pending": "This request is over. Nothing can be decided on it any more.",
     "own_request": "This request is made for you; somebody else decides it.",
@@ -185,9 +184,7 @@ class Interactions:
         """Refuse before the form is opened what would be refused after it was filled in."""
         if not ids.REQUEST.fullmatch(request_id):
             raise NotFound("no such request")
-        shown = look.request(self._service, session, request_id)
-        if shown.why_not is not None:
-            raise TransitionError("this cannot be decided by them", code=shown.why_not)
+        require_decider(self._service, session, request_id)
 
     def _open_form(self, trigger: str, request_id: str, url: str) -> None:
         try:

@@ -72,7 +72,7 @@ def test_two_of_the_same_group_do_not_stand_in_for_the_other() -> None:
 def test_the_user_it_is_for_has_no_vote(listed: bool, decision: Decision) -> None:  # noqa: FBT001 - a parameter of the test
     eligible = ("ada", "uma") if listed else ("ada",)
     vote = replace(yes("uma"), decision=decision)
-    assert refusal(lambda: after(request_for(requirement(*eligible)), vote)) == "not_eligible"
+    assert refusal(lambda: after(request_for(requirement(*eligible)), vote)) == "own_request"
 
 
 def test_one_deny_ends_it_and_needs_no_step_up() -> None:
@@ -83,7 +83,7 @@ def test_one_deny_ends_it_and_needs_no_step_up() -> None:
 
 
 def test_a_person_who_is_not_asked_cannot_deny() -> None:
-    assert refusal(lambda: after(request_for(requirement("ada")), no("ben"))) == "not_eligible"
+    assert refusal(lambda: after(request_for(requirement("ada")), no("ben"))) == "not_asked"
 
 
 def test_a_second_vote_of_one_person_is_refused() -> None:
@@ -132,9 +132,9 @@ def test_a_vote_counts_only_where_its_step_up_is_enough() -> None:
 @pytest.mark.parametrize("now", [EXPIRES, EXPIRES + 1, EXPIRES + 10**6])
 def test_time_ends_it_without_any_job_having_run(now: int) -> None:
     asked = request_for(requirement("ada"))
+    assert refusal(lambda: cast(asked, yes("ada"), now=now)) == "not_pending"
+    assert refusal(lambda: cast(asked, no("ada"), now=now)) == "not_pending"
     for act in (
-        lambda: cast(asked, yes("ada"), now=now),
-        lambda: cast(asked, no("ada"), now=now),
         lambda: cancel(asked, now=now),
         lambda: revoke(asked, now=now),
     ):
@@ -172,7 +172,7 @@ def test_an_approved_request_can_be_revoked_at_any_time() -> None:
 def test_nothing_required_is_nothing_approved() -> None:
     assert assign((), ()) is None
     assert assign((), [yes("ada")]) is None
-    assert refusal(lambda: after(request_for(), yes("ada"))) == "not_eligible"
+    assert refusal(lambda: after(request_for(), yes("ada"))) == "not_asked"
 
 
 class Life(RuleBasedStateMachine):
@@ -210,9 +210,11 @@ class Life(RuleBasedStateMachine):
         vote = Vote(approver=person, decision=decision, step_up=step_up, time=self.now)
         asked = [it for it in self.requirements if person in it.eligible]
         enough = any(it.step_up is StepUp.SESSION or step_up is not StepUp.SESSION for it in asked)
-        refused = self.open_or_not()
-        if not refused and (not asked or person == "uma"):
-            refused = "not_eligible"
+        refused = "not_pending" if self.open_or_not() else ""
+        if not refused and person == "uma":
+            refused = "own_request"
+        if not refused and not asked:
+            refused = "not_asked"
         if not refused and person in [earlier.approver for earlier in self.model_votes]:
             refused = "already_voted"
         if not refused and decision is Decision.APPROVE and not enough:

@@ -18,7 +18,7 @@ from approvals.core.approval import fits
 from approvals.core.calls import ToolCall
 from approvals.core.decision.ceremony import Evidence, StepUp
 from approvals.core.directory import Approver, EnrolledKey
-from approvals.core.display import document
+from approvals.core.display import shown
 from approvals.core.errors import AdmissionError
 from approvals.guard.arguments import Frozen
 from approvals.policy import Deny, Escalate, evaluate
@@ -205,10 +205,10 @@ def test_a_guard_takes_every_call_that_some_service_may_take() -> None:
 
 def test_a_call_is_displayed_only_as_large_as_evidence_has_room_for() -> None:
     seen = ToolCall(CALL.target, "note", {"text": "x" * (sizes.CALL_MOST - 1_000)})
-    assert len(canonical.encode(document(None, seen))) < sizes.DISPLAY
+    assert len(canonical.encode(shown(None, seen).document())) < sizes.DISPLAY
     marked = ToolCall(CALL.target, "note", {"text": "\x7f" * (sizes.CALL_MOST // 2)})
     with pytest.raises(AdmissionError) as refused:
-        document(None, marked)
+        shown(None, marked)
     assert refused.value.code == "too_large"
 
 

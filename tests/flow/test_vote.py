@@ -55,7 +55,7 @@ def test_nobody_approves_a_call_made_for_them(running: Running) -> None:
     assert (view.may_decide, view.why_not) == (False, "own_request")
     with pytest.raises(AssentError) as caught:
         running.decide("ada", request)
-    assert code_of(caught) == "not_eligible"
+    assert code_of(caught) == "own_request"
 
 
 def test_one_person_has_one_vote(running: Running) -> None:

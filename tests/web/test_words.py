@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from approvals.core import display
 from approvals.core.display.shown import ShownField, Unchecked
 from approvals.core.registry import FieldKind
-from approvals.core.requests import State
+from approvals.core.requests import State, WhyNot
 from approvals.flow.auditing.figures import Figure, Figures
 from approvals.flow.deciding import look
 from approvals.flow.deciding.look import OutcomeView, RequestView
@@ -231,7 +231,7 @@ def test_an_approved_request_says_what_became_of_it(
             state=State.APPROVED,
             outcome=outcome,
             may_decide=False,
-            why_not="not_pending",
+            why_not=WhyNot.NOT_PENDING,
         )
     )
     assert page.headline == headline
@@ -240,7 +240,7 @@ def test_an_approved_request_says_what_became_of_it(
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.PENDING])
 def test_a_request_that_is_over_says_so_and_has_no_button(view: RequestView, state: State) -> None:
-    page = drawn(replace(view, state=state, may_decide=False, why_not="not_pending"))
+    page = drawn(replace(view, state=state, may_decide=False, why_not=WhyNot.NOT_PENDING))
     assert "What became of it" in page
     assert "<button" not in page
     assert "data-until" not in page
@@ -254,14 +254,14 @@ def test_who_may_not_decide_is_shown_the_whole(view: RequestView) -> None:
         shown=replace(view.shown, payload="x" * 5000),
     )
     assert request_page(long).folded
-    asked = request_page(replace(long, may_decide=False, why_not="own_request"))
+    asked = request_page(replace(long, may_decide=False, why_not=WhyNot.OWN_REQUEST))
     assert not asked.folded
     assert asked.payload.whole
 
 
 def test_how_often_it_was_asked_and_when_it_may_be_again_is_said(view: RequestView) -> None:
     assert "asked 3 times" in drawn(replace(view, repeats=2))
-    over = replace(view, state=State.DENIED, may_decide=False, why_not="not_pending")
+    over = replace(view, state=State.DENIED, may_decide=False, why_not=WhyNot.NOT_PENDING)
     again = "Nobody is asked about the same call again until"
     assert again in drawn(replace(over, asked_again_at=view.now + 60))
     assert again not in drawn(replace(over, asked_again_at=view.now))

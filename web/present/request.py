@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from approvals.core.decision.ceremony import Decision
-from approvals.core.requests import State
+from approvals.core.requests import State, WhyNot
 from approvals.flow.deciding.look import OutcomeView, RequestView, RequirementView, VoteView
 from approvals.web.present.payload import (
     FieldView,
@@ -23,9 +23,9 @@ _STEP_UP = {
     "hardware-passkey": "Each with a hardware passkey, one that cannot be copied.",
 }
 _WHY_NOT = {
-    "own_request": "You cannot decide on a call made for you. Others are asked.",
-    "already_voted": "You have decided. The request waits for others.",
-    "not_asked": "You are not asked about this call.",
+    WhyNot.OWN_REQUEST: "You cannot decide on a call made for you. Others are asked.",
+    WhyNot.ALREADY_VOTED: "You have decided. The request waits for others.",
+    WhyNot.NOT_ASKED: "You are not asked about this call.",
 }
 _HEADLINES = {
     State.PENDING: ("Waiting for others", ""),
@@ -174,7 +174,7 @@ def request_page(view: RequestView) -> RequestPage:
         lately=tuple(Lately(card.title, card.state.value, card.created) for card in view.lately),
         claim=view.explanation,
         may_decide=view.may_decide,
-        why_not=_WHY_NOT.get(view.why_not or "", ""),
+        why_not="" if view.why_not is None else _WHY_NOT.get(view.why_not, ""),
     )
 
 

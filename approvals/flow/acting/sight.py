@@ -37,6 +37,12 @@ def visible_to(
     return who, stored
 
 
+def require_visible(service: Service, session: Session, request_id: str) -> None:
+    """Raise as `visible_to` does."""
+    with service.store.read() as tx:
+        visible_to(service, tx, session, request_id)
+
+
 def needs_whole(stored: StoredRequest) -> bool:
     """Whether what will run is longer than the fold, so that it must be opened before approving."""
     return len(stored.shown.payload) > FOLD

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from approvals.core.decision.ceremony import Decision, StepUp
 from approvals.core.decision.vote import Vote
 from approvals.core.errors import Conflict, Forbidden, Invalid, TransitionError
+from approvals.core.requests import require_may_decide
 from approvals.flow.acting.sight import visible_to
-from approvals.flow.deciding.vote import LONGEST_REASON, count, may_vote
+from approvals.flow.deciding.vote import LONGEST_REASON, count
 from approvals.flow.service import DEFAULT_TENANT
 from approvals.flow.telling.brief import brief
 
@@ -57,7 +58,7 @@ def click(
         )
     with service.store.begin() as tx:
         who, stored = visible_to(service, tx, session, request_id, lock=True)
-        may_vote(tx, stored, who)
+        require_may_decide(stored.request, who.person, now=tx.now)
         # What the notice shows decides here as well: a click may come from an old one, or be made.
         if decision is Decision.APPROVE and not brief(service, tx, stored).may_click:
             raise Forbidden("open the page and use your passkey", code="step_up_needed")

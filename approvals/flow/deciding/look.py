@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from approvals.core import display
-from approvals.core.requests import State, progress
+from approvals.core.requests import State, WhyNot, progress, why_not
 from approvals.flow.acting.session import verify_present
 from approvals.flow.acting.sight import needs_whole, to_look, visible_to
 from approvals.flow.asking.limits import asked_again_at
@@ -127,7 +127,7 @@ class RequestView:
     explanation: str | None
     repeats: int
     may_decide: bool
-    why_not: str | None
+    why_not: WhyNot | None
     needs_whole: bool
     opened_whole: bool
     looked: bool
@@ -181,7 +181,7 @@ def request(service: Service, session: Session, request_id: str) -> RequestView:
         bundle = service.bundle(tx, who.tenant, document.bundle)
         tool = bundle.tool(stored.call.target, stored.call.tool)
         agent = bundle.agents[document.agent]
-        why_not = _why_not(tx, stored, who)
+        not_theirs = why_not(stored.request, who.person, now=tx.now)
         return RequestView(
             id=stored.id,
             state=effective_state(stored.request, now=tx.now),
@@ -223,8 +223,8 @@ def request(service: Service, session: Session, request_id: str) -> RequestView:
             ),
             explanation=None if stored.explanation is None else display.visible(stored.explanation),
             repeats=stored.repeats,
-            may_decide=why_not is None,
-            why_not=why_not,
+            may_decide=not_theirs is None,
+            why_not=not_theirs,
             needs_whole=needs_whole(stored),
             opened_whole=tx.attention.opened_whole(request_id=stored.id, person=who.person),
             looked=to_look(tx, service.settings, who, stored.id) == 0,
@@ -233,20 +233,6 @@ def request(service: Service, session: Session, request_id: str) -> RequestView:
             previous=_previous(tx, stored, who),
             lately=_lately(tx, stored, who, bundle),
         )
-
-
-def _why_not(tx: Tx, stored: StoredRequest, who: Present) -> str | None:
-    """Why this person cannot decide, as a stable code, or None if they can."""
-    request = stored.request
-    if effective_state(request, now=tx.now) is not State.PENDING:
-        return "not_pending"
-    if request.document.user == who.person:
-        return "own_request"
-    if any(vote.approver == who.person for vote in request.votes):
-        return "already_voted"
-    if not tx.requests.has_seat(request_id=request.id, person=who.person):
-        return "not_asked"
-    return None
 
 
 def _outcome(tx: Tx, stored: StoredRequest) -> OutcomeView | None:

@@ -29,9 +29,9 @@ from approvals.core.decision.ceremony import (
 from approvals.core.decision.occasion import Purpose
 from approvals.core.decision.quorum import assign
 from approvals.core.decision.vote import Vote
-from approvals.core.errors import Conflict, EvidenceError, Invalid, TransitionError
+from approvals.core.errors import Conflict, EvidenceError, Invalid
 from approvals.core.history.events import VoteApprove, VoteDeny
-from approvals.core.requests import State, cast, revoke
+from approvals.core.requests import State, cast, require_may_decide, revoke
 from approvals.flow.acting.sight import needs_whole, to_look, visible_to
 from approvals.flow.granting.issue import issue
 from approvals.flow.granting.recheck import may_be_approved
@@ -40,7 +40,6 @@ from approvals.flow.knowing.logged import verify_request
 from approvals.flow.people import passkeys
 from approvals.flow.people.challenges import give_decision, stale, take
 from approvals.flow.people.proof import record_use
-from approvals.flow.status import effective_state
 from approvals.flow.transition import announce, approve, end
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def begin(
     with service.store.begin() as tx:
         require_open(service, tx)  # nobody signs what would not be counted
         who, stored = visible_to(service, tx, session, request_id)
-        may_vote(tx, stored, who)
+        require_may_decide(stored.request, who.person, now=tx.now)
         _must_have_seen(service, tx, stored, who, decision)
         document = stored.request.document
         statement = Statement(
@@ -138,7 +137,7 @@ def finish(
             raise stale(Purpose.DECIDE)
         statement = Statement.from_document(orjson.loads(taken.statement))
         who, stored = visible_to(service, tx, session, statement.request, lock=True)
-        may_vote(tx, stored, who)
+        require_may_decide(stored.request, who.person, now=tx.now)
         _must_have_seen(service, tx, stored, who, statement.decision)
         enrolled = _hold_passkeys(tx, stored, b64.encode(assertion.credential_id))
         if enrolled is None or (enrolled.tenant, enrolled.person) != (who.tenant, who.person):
@@ -166,17 +165,17 @@ def _hold_passkeys(tx: Tx, stored: StoredRequest, credential_id: str) -> Passkey
     return {each: tx.passkeys.get(each) for each in sorted(ids)}[credential_id]
 
 
-def may_vote(tx: Tx, stored: StoredRequest, who: Present) -> None:
-    """Refuse who cannot decide, before anything is signed or counted; `cast` decides again."""
-    request = stored.request
-    if effective_state(request, now=tx.now) is not State.PENDING:
-        raise TransitionError(
-            f"the request is {effective_state(request, now=tx.now).value}", code="not_pending"
-        )
-    if who.person == request.document.user:
-        raise TransitionError("you cannot decide a call made for you", code="not_eligible")
-    if any(vote.approver == who.person for vote in request.votes):
-        raise TransitionError("you have decided already", code="already_voted")
+def require_decider(service: Service, session: Session, request_id: str) -> None:
+    """Refuse who could not decide a request, before they are asked how.
+
+    Raises:
+        Unauthenticated: they are signed out (`signed_out`).
+        NotFound: no such request for this person.
+        TransitionError: it is over, they are not asked, or they have voted.
+    """
+    with service.store.read() as tx:
+        who, stored = visible_to(service, tx, session, request_id)
+        require_may_decide(stored.request, who.person, now=tx.now)
 
 
 def _must_have_seen(

@@ -125,7 +125,7 @@ def own(
     if (
         stored is None
         or stored.enforcer != caller.enforcer
-        or not enforcer.serves(target=stored.call.target, agent=stored.request.document.agent)
+        or not enforcer.serves(target=stored.target, agent=stored.request.document.agent)
     ):
         raise NotFound("no such request")
     return stored

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -26,14 +27,19 @@ LOOKED_BACK: Final = 200
 """Approved requests among which one like another is looked for."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StoredRequest:
-    """A request with what was pinned beside it when it was opened: its call, and what is shown."""
+    """A request with what was pinned beside it when it was opened: its call, and what is shown.
+
+    Both are read from their canonical texts when they are first asked for: an agent chooses how
+    long they are, and most transactions need neither.
+    """
 
     request: Request
     enforcer: str
-    call: ToolCall
-    shown: Shown
+    target: str
+    call_text: str
+    shown_text: str
     explanation: str | None
     repeats: int
     decided: int | None
@@ -42,6 +48,17 @@ class StoredRequest:
     def id(self) -> str:
         """The request's id."""
         return self.request.id
+
+    @cached_property
+    def call(self) -> ToolCall:
+        """The call that people are asked about."""
+        call = orjson.loads(self.call_text)
+        return ToolCall(call["target"], call["tool"], call["args"])
+
+    @cached_property
+    def shown(self) -> Shown:
+        """What people are shown of it."""
+        return Shown.from_document(orjson.loads(self.shown_text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +79,14 @@ class Requests:
         self,
         stored: StoredRequest,
         *,
-        call: str,
-        display: str,
+        tool: str,
+        gist: Iterable[str],
         open_key: str,
         seats: Iterable[Seat],
         follow_at: int | None = None,
     ) -> bool:
         """Open a request unless one with its `open_key` is open. True if this one now is.
 
-        `call` and `display` are the canonical texts of its call and of what is shown of it, made
-        before the transaction, since an agent chooses how long they are.
         `follow_at` is when somebody is to be told next if nothing happens.
         """
         request = stored.request
@@ -82,14 +97,14 @@ class Requests:
             "enforcer": stored.enforcer,
             "agent": document.agent,
             "person": document.user,
-            "target": stored.call.target,
-            "tool": stored.call.tool,
+            "target": stored.target,
+            "tool": tool,
             "call_hash": document.call_hash,
             "state": request.state.value,
             "open_key": open_key,
             "repeats": 0,
             "digest": document.digest(),
-            "gist": _text([*stored.shown.gist()]),
+            "gist": _text([*gist]),
             "created": document.created,
             "expires": document.expires,
             "decided": None,
@@ -101,8 +116,8 @@ class Requests:
             "request": request.id,
             "tenant": document.tenant,
             "document": _text(document.document()),
-            "call": call,
-            "display": display,
+            "call": stored.call_text,
+            "display": stored.shown_text,
             "explanation": stored.explanation,
         }
         add(self._session, RequestTextRow, texts)
@@ -281,17 +296,13 @@ class Requests:
                 votes=tuple(_vote(vote) for vote in votes),
             ),
             enforcer=row.enforcer,
-            call=_call(texts.call),
-            shown=Shown.from_document(orjson.loads(texts.display)),
+            target=row.target,
+            call_text=texts.call,
+            shown_text=texts.display,
             explanation=texts.explanation,
             repeats=row.repeats,
             decided=row.decided,
         )
-
-
-def _call(text: str) -> ToolCall:
-    call = orjson.loads(text)
-    return ToolCall(call["target"], call["tool"], call["args"])
 
 
 def _vote(row: VoteRow) -> Vote:

@@ -68,7 +68,7 @@ def inside(running: Running, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(store, "begin", watched)
     watch(policy, "evaluate")
-    watch(display, "document")
+    watch(display, "shown")
     watch(ToolCall, "canonical")
     return done
 

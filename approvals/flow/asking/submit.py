@@ -236,8 +236,9 @@ def _open(it: Submitted, verdict: Escalate) -> Opened:
     stored = StoredRequest(
         request=Request(id=f"req_{it.occasion}", document=document),
         enforcer=it.caller.enforcer,
-        call=it.submission.call,
-        shown=drawn.shown,
+        target=it.submission.call.target,
+        call_text=weighed.written.call,
+        shown_text=drawn.text,
         explanation=it.submission.explanation,
         repeats=0,
         decided=None,
@@ -245,9 +246,9 @@ def _open(it: Submitted, verdict: Escalate) -> Opened:
     request, bundle = stored.request, weighed.current.bundle
     if not it.tx.requests.open(
         stored,
-        call=weighed.written.call,
-        display=drawn.text,
+        tool=it.submission.call.tool,
         open_key=weighed.written.open_key,
+        gist=drawn.gist,
         seats=seats(request),
         follow_at=follow.begins(request),
     ):

@@ -32,7 +32,6 @@ from approvals.policy.verdict import USAGE_COUNTERS, Deny, DenyCode, Escalate, F
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from approvals.core.display import Shown
     from approvals.core.registry import Tool
     from approvals.flow.acting.caller import Caller, Submission
     from approvals.flow.service import CurrentBundle, Service
@@ -77,11 +76,11 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """What people are shown of a call, its canonical text, and the digest that they sign."""
+    """What people are shown of a call: its canonical text, the digest they sign, and in short."""
 
-    shown: Shown
     text: str
     digest: str
+    gist: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +175,8 @@ def weigh(submission: Submission, written: Written, sight: Sight) -> Weighed:
     if isinstance(verdict, Escalate):
         tool = sight.current.bundle.tool(submission.call.target, submission.call.tool)
         shown = display.shown(tool, submission.call)
-        drawn = Drawn(shown, canonical.encode(shown.document()).decode(), shown.digest())
+        text = canonical.encode(shown.document()).decode()
+        drawn = Drawn(text, shown.digest(), shown.gist())
     return Weighed(sight.current, facts, verdict, written, drawn)
 
 

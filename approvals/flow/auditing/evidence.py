@@ -148,11 +148,11 @@ def _known(
     if subject.startswith(REQUEST):
         stored = tx.requests.get(tenant=tenant, request_id=subject)
         if stored is None or not owned(
-            _Occasion(stored.enforcer, stored.call.target, stored.request.document.agent)
+            _Occasion(stored.enforcer, stored.target, stored.request.document.agent)
         ):
             raise NotFound("no such request", place=subject)
         verify_request(tx, stored)
-        call, display = stored.call.canonical().decode(), stored.shown.document()
+        call, display = stored.call_text, stored.shown.document()
         request, votes = stored.request.document, stored.request.votes
         jti = APPROVAL + subject.removeprefix(REQUEST)
     else:

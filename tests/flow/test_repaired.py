@@ -1,4 +1,4 @@
-"""One repair of the clock is enough, however many times were changed."""
+"""What was changed in the tables of the log is named, and one repair of the clock is enough."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from approvals import log
 from approvals.flow.integrity.rounds import sequence
 from approvals.flow.operating.repair import repair_clock
-from approvals.store.rows.log import CheckpointRow
+from approvals.flow.operating.restore import checked
+from approvals.store.rows.log import CheckpointRow, StagedRow
 from tests.intruder import Intruder, table_of
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.service import Running
 
-CHECKPOINT = table_of(CheckpointRow)
+CHECKPOINT, STAGED = table_of(CheckpointRow), table_of(StagedRow)
 
 
 def wrong(running: Running) -> list[int]:
@@ -41,3 +42,19 @@ def test_one_repair_corrects_all_times_that_are_later_than_one_after_them(
     assert wrong(running) == [earlier[-1]["size"]]
     repair_clock(here, reason="somebody changed it")
     assert wrong(running) == []
+
+
+def test_the_check_names_an_event_in_line_that_was_altered(running: Running) -> None:
+    here = running.service
+    sequence(here)
+    running.opened("20.00")
+    intruder = Intruder.at(here.settings.database_url)
+    row = intruder.rows(STAGED)[0]
+    intruder.edit(STAGED, row, leaf=b"{}")
+    found = checked(here).findings
+    assert ("row_altered", f"staged {row['id']}") in {(each.code, each.place) for each in found}
+    for checkpoint in intruder.rows(CHECKPOINT):
+        intruder.edit(CHECKPOINT, checkpoint, created=checkpoint["created"] - 1000)
+    intruder.engine.dispose()
+    assert wrong(running)
+    assert {each.code for each in checked(here).findings} == {"checkpoint_time"}

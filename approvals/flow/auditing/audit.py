@@ -27,7 +27,7 @@ import orjson
 from approvals import log
 from approvals.core import b64
 from approvals.core.decision.occasion import Purpose
-from approvals.core.errors import ProofError
+from approvals.core.errors import ProofError, Unavailable
 from approvals.core.history.events import SERVICE, Event, PasskeyUsed, SessionStarted
 from approvals.core.history.rebuild import follow
 from approvals.flow.auditing.compare import differing, of_document, of_token, texts_of_document
@@ -277,6 +277,8 @@ class _Audit:
         except ProofError as error:
             self.found(error.code, error.place or "log", error.message)
             return
+        except Unavailable:
+            return  # an event in line was altered: found above
         counted = self.tx.counters.in_force(now=self.tx.now)
         for bucket in sorted(counted.keys() | recounted.keys(), key=str):
             held, told = counted.get(bucket, 0), recounted.get(bucket, 0)

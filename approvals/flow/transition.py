@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from approvals import log
@@ -19,7 +18,7 @@ from approvals.flow.telling.outbox import stir
 from approvals.store.requests import Seat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from approvals.core.requests import Request
     from approvals.store import Tx
@@ -34,25 +33,31 @@ _ENDS: Final[Mapping[State, type[OfRequest]]] = {
 
 def approve(tx: Tx, request: Request, *, approval: str, token: str) -> None:
     """As `end`, of a request for which this approval was issued; `token` is its digest."""
-    _end(tx, request, partial(RequestApproved, approval=approval, token=token))
+    event = RequestApproved(
+        time=tx.now,
+        tenant=request.document.tenant,
+        subject=request.id,
+        request_digest=request.document.digest(),
+        approval=approval,
+        token=token,
+    )
+    _end(tx, request, event)
 
 
 def end(tx: Tx, request: Request) -> None:
     """Store and log the state that a request has come to, and tell whoever must know."""
-    _end(tx, request, _ENDS[request.state])
-
-
-def _end(tx: Tx, request: Request, event: Callable[..., OfRequest]) -> None:
-    tx.requests.put_state(request, now=tx.now, keep_open=request.state is State.APPROVED)
-    log.append(
-        tx,
-        event(
-            time=tx.now,
-            tenant=request.document.tenant,
-            subject=request.id,
-            request_digest=request.document.digest(),
-        ),
+    event = _ENDS[request.state](
+        time=tx.now,
+        tenant=request.document.tenant,
+        subject=request.id,
+        request_digest=request.document.digest(),
     )
+    _end(tx, request, event)
+
+
+def _end(tx: Tx, request: Request, event: OfRequest) -> None:
+    tx.requests.put_state(request, now=tx.now, keep_open=request.state is State.APPROVED)
+    log.append(tx, event)
     announce(tx, request)
 
 

@@ -5,7 +5,7 @@ All of it is written in the transaction that answers the call.
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import asdict
 from hashlib import sha256
 from typing import TYPE_CHECKING, assert_never
 
@@ -15,7 +15,7 @@ from approvals.core.approval import APPROVAL, REQUEST
 from approvals.core.history.events import (
     CallAllowed,
     CallRefused,
-    Event,
+    OfCall,
     RequestOpened,
     RequestRepeated,
 )
@@ -25,8 +25,6 @@ from approvals.store.counters import buckets_of_call, buckets_of_denial
 from approvals.store.verdicts import VerdictRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from approvals.flow.asking.submitted import Submitted
 
 
@@ -85,45 +83,44 @@ def remember(it: Submitted, answer: Answer) -> None:
             created=it.tx.now,
         )
     )
-    log.append(
-        it.tx,
-        _event(it, answer)(
-            time=it.tx.now,
-            tenant=it.caller.tenant,
-            subject=answer.id,
-            verdict=it.verdict,
-            enforcer=it.caller.enforcer,
-            agent=submission.agent,
-            user=submission.user,
-            task=submission.task,
-            target=submission.call.target,
-            tool=submission.call.tool,
-            call_hash=hashed,
-            bundle=version,
-            rules=it.weighed.verdict.rules,
-            record=b64.encode(sha256(record.encode()).digest()),
-            model=provenance.model,
-            prompt_hash=provenance.prompt_hash,
-            context_refs=provenance.context_refs,
-            idempotency=None if key is None else (key, submission.body_digest),
-            answer=canonical.digest(told),
-        ),
+    call = OfCall(
+        time=it.tx.now,
+        tenant=it.caller.tenant,
+        subject=answer.id,
+        verdict=it.verdict,
+        enforcer=it.caller.enforcer,
+        agent=submission.agent,
+        user=submission.user,
+        task=submission.task,
+        target=submission.call.target,
+        tool=submission.call.tool,
+        call_hash=hashed,
+        bundle=version,
+        rules=it.weighed.verdict.rules,
+        record=b64.encode(sha256(record.encode()).digest()),
+        model=provenance.model,
+        prompt_hash=provenance.prompt_hash,
+        context_refs=provenance.context_refs,
+        idempotency=None if key is None else (key, submission.body_digest),
+        answer=canonical.digest(told),
     )
+    log.append(it.tx, _event(it, answer, call))
 
 
-def _event(it: Submitted, answer: Answer) -> Callable[..., Event]:
-    """The kind of event that an answer is, with what only that kind has."""
+def _event(it: Submitted, answer: Answer, call: OfCall) -> OfCall:
+    """The event of an answer: `call`, with the members that only this kind of answer has."""
+    common = asdict(call)
     match answer:
         case Allowed():
             token = canonical.digest(answer.approval)
-            return partial(CallAllowed, approval=APPROVAL + it.occasion, token=token)
+            return CallAllowed(**common, approval=APPROVAL + it.occasion, token=token)
         case Denied():
-            return partial(CallRefused, code=answer.code)
+            return CallRefused(**common, code=answer.code)
         case Opened():
             digest = answer.status.digest
             if answer.id == REQUEST + it.occasion:
                 explanation = it.submission.explanation
-                return partial(RequestOpened, request_digest=digest, explanation=explanation)
-            return partial(RequestRepeated, request_digest=digest)
+                return RequestOpened(**common, request_digest=digest, explanation=explanation)
+            return RequestRepeated(**common, request_digest=digest)
         case _:
             assert_never(answer)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast
 
 from approvals.client import Allowed, Pending, Refused, ServiceAway, ServiceError, plans
-from approvals.core import canonical
 from approvals.core.errors import (
     AdmissionError,
     ApprovalRejected,
-    AssentError,
     CallError,
     ReceiptRejected,
 )
+from approvals.guard import outcomes
 from approvals.guard.aftermath import aftermath
 from approvals.guard.answers import not_asked, not_spent, refused_by_policy, token_of
 from approvals.guard.environment import read_environment
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
     from approvals.verifier import VerifiedApproval, Verifier
 
 T = TypeVar("T")
-
-_log = logging.getLogger("approvals.guard")
 
 
 class Verifies(Protocol):
@@ -170,7 +166,7 @@ class Guard:
         Never raises: what ran has run, and its result is the caller's. What could not be reported
         is logged.
         """
-        self._report(spent, status="ok", output_hash=_digest_of(output))
+        self._report(spent, status="ok", output_hash=outcomes.digest_of(output))
 
     def report_error(self, spent: Spent) -> None:
         """Report that the call ran and failed; what the failure says is not told. Never raises."""
@@ -193,7 +189,7 @@ class Guard:
 
     async def report_ok_async(self, spent: Spent, output: object) -> None:
         """As `report_ok`, for coroutines."""
-        await self._report_async(spent, status="ok", output_hash=_digest_of(output))
+        await self._report_async(spent, status="ok", output_hash=outcomes.digest_of(output))
 
     async def report_error_async(self, spent: Spent) -> None:
         """As `report_error`, for coroutines."""
@@ -370,7 +366,7 @@ class Guard:
         try:
             self.client.run(plans.report(spent.jti, status=status, output_hash=output_hash))
         except Exception as error:  # noqa: BLE001 - the last wall: a failure here would stand in the place of what the function returned or raised, and invite a second run
-            _unreported(spent, status, error)
+            outcomes.unreported(spent.jti, status, error)
 
     async def _report_async(
         self, spent: Spent, *, status: Literal["ok", "error"], output_hash: str | None
@@ -379,7 +375,7 @@ class Guard:
         try:
             await self._asynchronous().run(plan)
         except Exception as error:  # noqa: BLE001 - the last wall, as in `_report`
-            _unreported(spent, status, error)
+            outcomes.unreported(spent.jti, status, error)
         except BaseException:
             # Cancelled while reporting: the task goes, the report is made all the same.
             aftermath.leave(
@@ -387,21 +383,3 @@ class Guard:
                 lambda: self._report(spent, status=status, output_hash=output_hash),
             )
             raise
-
-
-def _unreported(spent: Spent, status: str, error: Exception) -> None:
-    code = error.code if isinstance(error, AssentError) else type(error).__name__
-    _log.warning(
-        "the outcome of %s (%s) was not reported: %s",
-        spent.jti,
-        status,
-        code,
-        extra={"approval": spent.jti, "outcome": status, "code": code},
-    )
-
-
-def _digest_of(output: object) -> str | None:
-    try:
-        return canonical.digest(cast("Json", output))
-    except Exception:  # noqa: BLE001 - the last wall: an output may do anything when it is looked at
-        return None  # Not JSON: a hash of its repr would be nothing that anybody could check.

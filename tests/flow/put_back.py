@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from approvals.core.errors import AssentError
 from approvals.core.history.events import BUNDLES
 from approvals.flow import status
 from approvals.flow.asking import answers
@@ -125,3 +126,10 @@ def found(service: Service) -> str | None:
     with service.store.read() as tx:
         why = closed(service, tx)
     return None if why is None else why.code
+
+
+def refused(do: Callable[[], object], code: str = "row_altered") -> None:
+    """What is done is refused with this code."""
+    with pytest.raises(AssentError) as caught:
+        do()
+    assert caught.value.code == code

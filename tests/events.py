@@ -24,8 +24,8 @@ def some_event(kind: type[Event], subject: str, *, time: int = 1, **members: Jso
         time=time,
         tenant="default",
         subject=subject,
-        public=filled({**shape.open}),
-        secret=filled({**shape.sealed}),
+        open_members=filled({**shape.open}),
+        sealed_members=filled({**shape.sealed}),
     )
 
 

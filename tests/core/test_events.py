@@ -74,8 +74,8 @@ def whole_events(draw: st.DrawFn) -> Event:
         time=7,
         tenant="default",
         subject=subject + draw(st.text(min_size=1)) if subject.endswith("_") else subject,
-        public=members(shape.open.items()),
-        secret=members(shape.sealed.items()),
+        open_members=members(shape.open.items()),
+        sealed_members=members(shape.sealed.items()),
     )
 
 
@@ -304,8 +304,8 @@ def test_other_members_make_no_event(
             time=EVENT.time,
             tenant="default",
             subject="req_1",
-            public={**EVENT.public(), **public},
-            secret={**EVENT.secret(), **secret},
+            open_members={**EVENT.open_members(), **public},
+            sealed_members={**EVENT.sealed_members(), **secret},
         )
 
     assert made({}, {}) == EVENT

@@ -42,8 +42,8 @@ def test_a_leaf_is_made_of_its_event(vector: dict[str, Any]) -> None:
         time=it["time"],
         tenant=it["tenant"],
         subject=it["subject"],
-        public=it["open"],
-        secret=it["sealed"],
+        open_members=it["open"],
+        sealed_members=it["sealed"],
     )
     link = Link(it["seq"], octets(it["previous"]))
     sealed = seal(event, link=link, salt=b64.decode(vector["salt"]))

@@ -176,7 +176,7 @@ def secrets_of(running: Running) -> list[Any]:
     """Everything that the story's leaves commit to or come of, guessed right."""
     found: list[Any] = [PROMPT, OUTPUT, CALL.args, CALL.canonical().decode()]
     for leaf, opening in leaves(running):
-        found += verify_opening(parse_leaf(leaf), orjson.loads(opening)).secret().values()
+        found += verify_opening(parse_leaf(leaf), orjson.loads(opening)).sealed_members().values()
     with running.service.store.read() as tx:
         for table, columns in {
             "verdict": ("record", "answer", "person", "call_hash", "bundle"),

@@ -59,7 +59,7 @@ FIRST: Final = Link(0, None)
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class SealedEvent:
     """A leaf for the log, for ever, and what opens its commitments, while it may be kept."""
 
     leaf: bytes
@@ -86,7 +86,7 @@ class LeafEvent:
         return _with_values(self.event, values)
 
 
-def seal(event: Event, *, link: Link, salt: bytes) -> Sealed:
+def seal(event: Event, *, link: Link, salt: bytes) -> SealedEvent:
     """Make the leaf and the opening of an event; `salt` is fresh random bytes, at least 16.
 
     Raises:
@@ -99,17 +99,17 @@ def seal(event: Event, *, link: Link, salt: bytes) -> Sealed:
     wrong = [*event.erased()] if is_about(event) else ["subject"]
     if wrong:
         raise ProofError(f"not as {event.TYPE} has it", code="event", place=wrong[0])
-    secret = event.secret()
-    _with_values(event, secret)  # what could not be read again is not written
+    values = event.sealed_members()
+    _with_values(event, values)  # what could not be read again is not written
     opening: dict[str, Json] = {}
     sealed: dict[str, Json] = {}
-    for name, value in secret.items():
+    for name, value in values.items():
         own_salt = hmac.digest(salt, name.encode("utf-8"), "sha256")
         opening[name] = {"salt": b64.encode(own_salt), "value": value}
         sealed[name] = _commitment(name, own_salt, value)
     leaf = canonical.encode(
         {
-            **event.public(),
+            **event.open_members(),
             "typ": TYP,
             "type": event.TYPE,
             "time": event.time,
@@ -122,7 +122,7 @@ def seal(event: Event, *, link: Link, salt: bytes) -> Sealed:
     )
     if len(leaf) > MAX_LEAF:
         raise ProofError(f"a leaf is at most {MAX_LEAF} bytes", code="event")
-    return Sealed(leaf, opening)
+    return SealedEvent(leaf, opening)
 
 
 def parse_leaf(leaf: bytes) -> LeafEvent:
@@ -151,9 +151,9 @@ def parse_leaf(leaf: bytes) -> LeafEvent:
             "previous": str() | None as previous,
             "sealed": dict(sealed),
         } if type(time) is int and type(seq) is int:
-            public = {name: v for name, v in members.items() if name not in _OWN_MEMBERS}
+            open_members = {name: v for name, v in members.items() if name not in _OWN_MEMBERS}
             link = _link(seq, previous)
-            event = _event(kind, time, tenant, subject, public)
+            event = _event(kind, time, tenant, subject, open_members)
             if link is not None and event is not None and _commits(event, sealed):
                 return LeafEvent(event, link, cast("dict[str, str]", sealed))
         case _:
@@ -162,10 +162,17 @@ def parse_leaf(leaf: bytes) -> LeafEvent:
 
 
 def _event(
-    kind: str, time: int, tenant: str, subject: str, public: Mapping[str, Json]
+    kind: str, time: int, tenant: str, subject: str, members: Mapping[str, Json]
 ) -> Event | None:
     try:
-        event = event_of(kind, time=time, tenant=tenant, subject=subject, public=public, secret={})
+        event = event_of(
+            kind,
+            time=time,
+            tenant=tenant,
+            subject=subject,
+            open_members=members,
+            sealed_members={},
+        )
     except ValueError:
         return None
     return event if is_about(event) else None
@@ -178,8 +185,8 @@ def _with_values(event: Event, values: Mapping[str, Json]) -> Event:
             time=event.time,
             tenant=event.tenant,
             subject=event.subject,
-            public=event.public(),
-            secret=values,
+            open_members=event.open_members(),
+            sealed_members=values,
         )
     except ValueError as error:
         raise ProofError(f"not as {event.TYPE} has it", code="event", place=str(error)) from error

@@ -190,8 +190,8 @@ def event_of(
     time: int,
     tenant: str,
     subject: str,
-    public: Mapping[str, Json],
-    secret: Mapping[str, Json],
+    open_members: Mapping[str, Json],
+    sealed_members: Mapping[str, Json],
 ) -> Event:
     """The event of a type with these members; sealed ones that are missing are `ERASED`.
 
@@ -202,11 +202,13 @@ def event_of(
     if cls is None:
         raise ValueError("type")
     shape = shape_of(cls)
-    wrong = (shape.open.keys() ^ public.keys()) | (secret.keys() - shape.sealed.keys())
+    wrong = (shape.open.keys() ^ open_members.keys()) | (
+        sealed_members.keys() - shape.sealed.keys()
+    )
     if wrong:
         raise ValueError(min(wrong))
     members: dict[str, object] = dict.fromkeys(shape.sealed, ERASED)
-    for types, values in ((shape.open, public), (shape.sealed, secret)):
+    for types, values in ((shape.open, open_members), (shape.sealed, sealed_members)):
         for name, value in values.items():
             members[name] = _member(name, value, types[name])
     return cls(time=time, tenant=tenant, subject=subject, **members)

@@ -65,11 +65,11 @@ class Event:
     tenant: str
     subject: str
 
-    def public(self) -> dict[str, Json]:
+    def open_members(self) -> dict[str, Json]:
         """The open members, as JSON."""
         return {name: _json(getattr(self, name)) for name in shape_of(type(self)).open}
 
-    def secret(self) -> dict[str, Json]:
+    def sealed_members(self) -> dict[str, Json]:
         """The sealed members that are known, as JSON."""
         values = {name: getattr(self, name) for name in shape_of(type(self)).sealed}
         return {name: _json(value) for name, value in values.items() if value is not ERASED}

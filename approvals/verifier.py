@@ -158,13 +158,13 @@ class Verifier:
             raise ApprovalRejected(
                 "unknown_key", "every key of the service that is pinned is retired: pin newer ones"
             )
-        self._check_parties(
+        self._verify_parties(
             self._issuer,
             self._audience if audience is None else audience,
             self._tenant if tenant is None else tenant,
         )
         if self._people is not None:
-            self._check_age(self._people, now)
+            self._verify_age(self._people, now)
         if self._floor is not None:
             self._floor.verify_fillable(tool, user=user)
 
@@ -219,7 +219,7 @@ class Verifier:
         # 3. A key shared by two services, or a test service trusted by mistake.
         # 4. An approval for one enforcer, carried to another that would run it a second time.
         # 5. Another tenant's approval.
-        self._check_parties(approval.issuer, approval.audience, approval.tenant)
+        self._verify_parties(approval.issuer, approval.audience, approval.tenant)
 
         # 6. A long life would outlive the record of what was spent, and every revocation.
         ordered = approval.issued <= approval.not_before < approval.expires
@@ -232,7 +232,7 @@ class Verifier:
         if now - self._skew >= approval.expires:
             raise ApprovalRejected("expired", place="exp")
         if self._people is not None:
-            self._check_age(self._people, now)
+            self._verify_age(self._people, now)
 
         # 8. The agent got one call approved and runs another. Recomputed here, from the call
         #    itself.
@@ -283,7 +283,7 @@ class Verifier:
             self._floor.verify(approval)
         return VerifiedApproval(jti=approval.jti, call_hash=hashed, approval=approval)
 
-    def _check_parties(self, issuer: str, audience: str, tenant: str) -> None:
+    def _verify_parties(self, issuer: str, audience: str, tenant: str) -> None:
         if issuer != self._issuer:
             raise _differs("issuer", self._issuer, issuer, place="iss")
         if audience != self._audience:
@@ -291,7 +291,7 @@ class Verifier:
         if tenant != self._tenant:
             raise _differs("tenant", self._tenant, tenant, place="tenant")
 
-    def _check_age(self, people: Directory, now: int) -> None:
+    def _verify_age(self, people: Directory, now: int) -> None:
         if people.issued > now + self._skew:
             raise ApprovalRejected(
                 "directory", f"the pinned directory says that it is of {people.issued}, after now"

@@ -119,7 +119,7 @@ class Floors:
         listed = (group.tools for group in self.risk_groups.values())
         return (frozenset(self.tools) - {EVERY_TOOL}).union(*listed)
 
-    def check_tool(self, tool: str, *, unattended: Collection[str] = ()) -> None:
+    def verify_tool(self, tool: str, *, unattended: Collection[str] = ()) -> None:
         """Refuse a tool on which the floor has no word, or perhaps a misspelt one.
 
         A tool that only `*` stands for is refused if its name is nearly one that the floor has:
@@ -230,10 +230,10 @@ class PinnedFloor:
     def of(self, tool: str) -> tuple[tuple[Requirement, ...], ...]:
         """Every set of places that an approval of this tool must fill.
 
-        Raises `ApprovalRejected` (`floor`) for a tool that `check_tool` refuses.
+        Raises `ApprovalRejected` (`floor`) for a tool that `verify_tool` refuses.
         """
         try:
-            self.floors.check_tool(tool, unattended=self.unattended)
+            self.floors.verify_tool(tool, unattended=self.unattended)
         except Invalid as error:
             raise ApprovalRejected("floor", error.message, place=error.place) from error
         everywhere = () if tool in self.unattended else self._by_tool.get(EVERY_TOOL, ())

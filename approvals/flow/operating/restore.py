@@ -11,7 +11,7 @@ What holds:
    their events cannot be found, and `accept` is refused.
 3. A passkey or chat account that ended since then is there again, and nothing tells which one. So
    `accept` takes a decision for everybody who has any: whose end, or that all stay.
-4. All of it is events of the log, which is told again of signing keys that it does not know.
+4. All of it is logged, and so are signing keys that the database's log does not know.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def accept(service: Service, *, reason: str, ending: Ending | None = None) -> Lo
     """
     service.store.ends.forget()  # they are of the database that is given up
     lost = loss(service)
-    _check_decided(service, lost, ending)
+    _verify_decided(service, lost, ending)
     with service.store.begin() as tx:
         if not tx.log.lead():
             raise Conflict("another process sequences the log just now; run this again")
@@ -271,7 +271,7 @@ def _stays(held: Held) -> bool:
     return held.passkeys + held.accounts > 0
 
 
-def _check_decided(service: Service, lost: Loss, ending: Ending | None) -> None:
+def _verify_decided(service: Service, lost: Loss, ending: Ending | None) -> None:
     if ending is None:
         if lost.undecided:
             raise Conflict(

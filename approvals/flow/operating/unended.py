@@ -31,7 +31,7 @@ from approvals.core.requests import State
 from approvals.flow.knowing.logged import Subject, open_invitation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection, Mapping
 
     from approvals.store import Tx
 
@@ -55,7 +55,7 @@ class Unended:
 
         Raises:
             ProofError: events do not follow one another (`chain`, `impossible`).
-            Unavailable: the secret values of an event are not those that it committed to
+            Unavailable: the sealed values of an event are not those that it committed to
                 (`row_altered`).
         """
         found = cls()
@@ -65,14 +65,20 @@ class Unended:
                 if isinstance(event, RequestOpened) and (
                     followed.became[event.subject] is State.PENDING
                 ):
-                    found.requests[event.subject] = _ending(
-                        tx, RequestRevoked, event, request_digest=event.request_digest
+                    found.requests[event.subject] = RequestRevoked(
+                        time=tx.now,
+                        tenant=event.tenant,
+                        subject=event.subject,
+                        request_digest=event.request_digest,
                     )
                 elif isinstance(event, CallAllowed | RequestApproved) and (
                     followed.became[event.approval] is Use.LIVE
                 ):
-                    found.approvals[event.approval] = _ending(
-                        tx, ApprovalLapsed, event, approval=event.approval
+                    found.approvals[event.approval] = ApprovalLapsed(
+                        time=tx.now,
+                        tenant=event.tenant,
+                        subject=event.subject,
+                        approval=event.approval,
                     )
             if subject.startswith(PERSON):
                 openings = tuple(opening for _, opening in leaves)
@@ -81,10 +87,10 @@ class Unended:
                 invitation = open_invitation(history)
                 for event in (told.event for told in history):
                     if isinstance(event, PersonInvited) and event.invitation == invitation:
-                        found.invitations[str(invitation)] = _ending(
-                            tx,
-                            InvitationEnded,
-                            event,
+                        found.invitations[str(invitation)] = InvitationEnded(
+                            time=tx.now,
+                            tenant=event.tenant,
+                            subject=event.subject,
                             person=event.person,
                             invitation=event.invitation,
                         )
@@ -117,10 +123,6 @@ class Unended:
                 )
             for key in sorted(told.keys() - set(ended)):
                 log.append(tx, told[key])
-
-
-def _ending(tx: Tx, kind: Callable[..., Event], event: Event, **members: object) -> Event:
-    return kind(time=tx.now, tenant=event.tenant, subject=event.subject, **members)
 
 
 def mend_chains(tx: Tx) -> None:

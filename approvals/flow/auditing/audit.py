@@ -19,7 +19,7 @@ before.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -35,7 +35,6 @@ from approvals.flow.auditing.contents import Expected, Uses, expect, used
 from approvals.flow.auditing.tally import recount
 from approvals.flow.knowing.closings import last_restore
 from approvals.flow.knowing.logged import open_code, still_enrols
-from approvals.flow.knowing.logged import opened as read_opening
 from approvals.flow.knowing.subjects import session_subject, subject_of
 from approvals.flow.service import DEFAULT_TENANT
 from approvals.store.records import place
@@ -43,6 +42,8 @@ from approvals.store.records import place
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from approvals.core.canonical import Json
+    from approvals.core.history.leaves import LeafEvent
     from approvals.flow.service import Service
     from approvals.store import Tx
     from approvals.store.records import Key, Record
@@ -100,7 +101,7 @@ class _Audit:
             try:
                 followed = follow(leaf for leaf, _ in leaves)
                 events = tuple(
-                    read_opening(told, opening).event
+                    _opened(told, opening).event
                     for told, (_, opening) in zip(followed.told, leaves, strict=True)
                 )
             except (ProofError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -260,7 +261,7 @@ class _Audit:
         try:
             followed = follow(told.leaves)
             events = [
-                read_opening(each, opening)
+                _opened(each, opening)
                 for each, opening in zip(followed.told, told.openings, strict=True)
             ]
         except (ProofError, ValueError, KeyError, TypeError, AttributeError):
@@ -305,3 +306,15 @@ def _shown(value: object) -> str:
     """A value in a sentence: short, and nothing of a payload that is longer than an id."""
     text = b64.encode(value) if isinstance(value, bytes) else repr(value)
     return text if len(text) <= SHOWN else "something else"
+
+
+def _opened(told: LeafEvent, opening: str) -> LeafEvent:
+    """An event with the sealed values that its opening has, which are not verified here.
+
+    Raises:
+        ProofError: its type does not have them so (`event`).
+        ValueError, KeyError, TypeError, AttributeError: it is no opening.
+    """
+    members: dict[str, dict[str, Json]] = orjson.loads(opening)
+    values = {name: member["value"] for name, member in members.items()}
+    return replace(told, event=told.with_values(values))

@@ -95,9 +95,9 @@ def _closing(history: Sequence[LeafEvent]) -> str | None:
 def last_restore(history: Sequence[LeafEvent], *, head: bytes | None) -> bytes | None:
     """The leaf hash of the last restore among the service's events; `head` is that of the last."""
     hashes = [*(told.link.previous for told in history[1:]), head]
-    restores = (
+    restores = [
         leaf_hash
         for told, leaf_hash in zip(history, hashes, strict=False)
         if isinstance(told.event, LogRestored)
-    )
-    return next(reversed([*restores]), None)
+    ]
+    return restores[-1] if restores else None

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from approvals.core.errors import Unavailable
-from approvals.core.history.events import PERSON, AccountLinked, AccountUnlinked, OfPerson
-from approvals.flow.knowing.logged import enrolled, events_of, open_invitation
+from approvals.core.history.events import PERSON, OfPerson
+from approvals.flow.knowing.logged import enrolled, events_of, linked, open_invitation
 from approvals.flow.knowing.subjects import subject_of
 from approvals.store.seals import ROW_ALTERED
 
@@ -29,8 +29,7 @@ def verify_handles(tx: Tx, *, tenant: str, staying: frozenset[str] = frozenset()
     Raises:
         Unavailable: the row is named, with the remedy (`row_altered`).
     """
-    handles = tx.passkeys.sound_handles(tenant)
-    known = {subject_of(handle): person for person, handle in handles.items()}
+    known = {subject_of(handle) for handle in tx.passkeys.sound_handles(tenant).values()}
     for subject in tx.chains.subjects(tenant=tenant, about=PERSON):
         if subject in known:
             continue
@@ -47,17 +46,8 @@ def verify_handles(tx: Tx, *, tenant: str, staying: frozenset[str] = frozenset()
 def _holder(subject: Subject) -> str | None:
     """Who has something by these events; None: nobody has anything."""
     history = [*subject.opened()]
-    accounts: dict[tuple[object, ...], object] = {}
-    for told in history:
-        match told.event:
-            case AccountLinked(channel=channel, team=team, account=account, person=person):
-                accounts[channel, team, account] = person
-            case AccountUnlinked(channel=channel, team=team, account=account):
-                accounts.pop((channel, team, account), None)
-            case _:
-                pass
     people = [person for person, _ in enrolled(history).values()]
-    people += accounts.values()
+    people += linked(history).values()
     if open_invitation(history) is not None:
         people += [told.event.person for told in history if isinstance(told.event, OfPerson)]
     return str(people[0]) if people else None

@@ -5,7 +5,7 @@ other row is missing. An attacker who can write to the database may put a reques
 after its denial, delete a spend, or put back a passkey that was revoked. The subject's events show
 each of these. Every event names the one before it, and a sealed row says how many there are and
 which is the last. So an attacker would have to take events out of the log as well, which its Merkle
-tree, the signed checkpoints and the keys' mark show. No hash covers what opens an event's secret
+tree, the signed checkpoints and the keys' mark show. No hash covers what opens an event's sealed
 values, so each value is held against what the event committed to, and none may be missing where it
 says what somebody has.
 
@@ -25,9 +25,9 @@ from approvals.core.decision.ceremony import Decision
 from approvals.core.errors import ProofError, Unavailable
 from approvals.core.history.events import (
     AccountLinked,
+    AccountUnlinked,
     CodeGiven,
     InvitationEnded,
-    OfAccount,
     OutcomeReported,
     PasskeyEnrolled,
     PasskeyRevoked,
@@ -45,7 +45,6 @@ from approvals.store.seals import ROW_ALTERED, altered
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from approvals.core.canonical import Json
     from approvals.core.decision.vote import Vote
     from approvals.store import Tx
     from approvals.store.accounts import Account
@@ -57,7 +56,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The events of a subject, what opens their secrets, and what became of what they name."""
+    """The events of a subject, their openings, and what became of what they name."""
 
     told: tuple[LeafEvent, ...]
     openings: tuple[str, ...]
@@ -287,17 +286,22 @@ def verify_account(tx: Tx, account: Account) -> None:
     """
     whose = _subject_of(tx, account.tenant, account.person)
     subject = events_of(tx, tenant=account.tenant, subject=whose)
-    linked = False
-    for told in subject.opened():
-        event = told.event
-        if isinstance(event, OfAccount) and (event.channel, event.team, event.account) == (
-            account.channel,
-            account.team,
-            account.account,
-        ):
-            linked = isinstance(event, AccountLinked)
-    if not linked:
+    if (account.channel, account.team, account.account) not in linked(subject.opened()):
         raise altered("account", account.channel, account.team, account.account)
+
+
+def linked(history: Iterable[LeafEvent]) -> dict[tuple[object, object, object], object]:
+    """The person by the (channel, team, account) of each chat account that is linked."""
+    people: dict[tuple[object, object, object], object] = {}
+    for told in history:
+        match told.event:
+            case AccountLinked(channel=channel, team=team, account=account, person=person):
+                people[channel, team, account] = person
+            case AccountUnlinked(channel=channel, team=team, account=account):
+                people.pop((channel, team, account), None)
+            case _:
+                pass
+    return people
 
 
 def verify_session(tx: Tx, token_hash: str, *, tenant: str) -> None:
@@ -329,15 +333,3 @@ def _vote(vote: Vote) -> tuple[type[Voted], int, str | None, str | None]:
         None if statement is None else canonical.digest(statement.document()),
         None if evidence is None else canonical.digest(evidence.document()),
     )
-
-
-def opened(told: LeafEvent, opening: str) -> LeafEvent:
-    """An event with the sealed values that its opening has, which are not verified here.
-
-    Raises:
-        ProofError: its type does not have them so (`event`).
-        ValueError, KeyError, TypeError, AttributeError: it is no opening.
-    """
-    members: dict[str, dict[str, Json]] = orjson.loads(opening)
-    values = {name: member["value"] for name, member in members.items()}
-    return replace(told, event=told.with_values(values))

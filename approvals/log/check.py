@@ -14,8 +14,8 @@
     7. The time beside a checkpoint, which is not signed, is one at which it can have been made,
        where the caller gives the time (`log.times`).
 
-One altered leaf makes the root of every later checkpoint another one, and each node above it. What
-follows so from a finding before it is kept apart, so that it hides no other finding.
+One altered leaf changes the root of every later checkpoint, and each node above the leaf. Findings
+that only follow from an earlier one are kept apart, so that they hide no others.
 
 It reads each leaf once, a few at a time, so memory does not grow with the log.
 """
@@ -63,7 +63,7 @@ class Finding:
 class Report:
     """What a check found.
 
-    `staged` events are in line still; `unopened` values were committed to and are no longer kept,
+    `staged` events wait for their places; `unopened` values were committed to and are not kept now,
     as when a person's data was erased. Neither is a fault. `unlisted` findings came after the first
     `MOST_FINDINGS`. `following` more follow from these: checkpoints and nodes over what was
     changed, of which `consequences` has the first.
@@ -93,7 +93,7 @@ class _Findings:
     following: int = 0
 
     def add(self, code: str, place: str, message: str, *, follows: bool = False) -> None:
-        """`follows`: it is what it is because of one before it."""
+        """Take in a finding; `follows`: an earlier one is the only reason for it."""
         self.following += follows
         listed = self.consequences if follows else self.listed
         if len(listed) < MOST_FINDINGS:
@@ -177,7 +177,9 @@ class _Walk:
         self._hashes = self._leaf_hashes()
         self._completed: list[Node] = []
         self._broken = False
-        self._differs = False  # the root, or a leaf since it held, from what was signed or stored
+        self._differs = (
+            False  # the last stored checkpoint did not hold, or a leaf after it was altered
+        )
         self._altered: list[int] = []  # the first leaves found to be altered
 
     def compare(self, claim: _Claim) -> None:
@@ -201,8 +203,8 @@ class _Walk:
             )
         if claim.created is not None:  # a stored one, of which the next is a continuation
             self._differs = not holds
-        if self._times is not None and claim.created is not None:
-            self._found_times(self._times.checkpoint(claim.size, claim.created))
+            if self._times is not None:
+                self._found_times(self._times.checkpoint(claim.size, claim.created))
 
     def compare_early(self) -> None:
         """7. Find times before the events that a checkpoint covers, now that all are known."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from approvals.log.tables import Tables
 
 _APART: Final = 60
-"""Seconds by which clocks may differ that are right."""
+"""Seconds by which two right clocks may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Times:
     def early(self, tables: Tables) -> Iterator[Wrong]:
         """What was made before an event that it covers; asked after the last leaf.
 
-        A repair may be in line still.
+        A repair that explains it may still be staged.
         """
         if self._early:
             with contextlib.suppress(ProofError, Unavailable):  # also for `assent log check` to say

@@ -125,6 +125,11 @@ class Uses:
             "sight.visible_to",
             self.reading(lambda tx, now: sight.visible_to(service, tx, now, request)),
         )
+        yield (
+            "sight.require_visible",
+            lambda now: sight.require_visible(service, now, request),
+        )
+        yield "vote.require_decider", lambda now: vote.require_decider(service, now, request)
         yield "sight.seen", lambda now: sight.seen(service, now, request)
         yield "sight.opened_whole", lambda now: sight.opened_whole(service, now, request)
         yield "vote.begin", lambda now: vote.begin(service, now, request, Decision.DENY)

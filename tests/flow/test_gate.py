@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import text
 
 from approvals import log
 from approvals.core.errors import AssentError, ProofError
@@ -101,8 +102,8 @@ def test_while_events_wait_too_long_nothing_is_granted(
     settings = here.settings.model_copy(update={"log_patience": patience})
     running.service = Service(here.store, here.keys, settings, here.mark)
     clock = [0]
-    with running.service.store.read() as tx:
-        start = tx.now
+    with running.service.store.read() as tx:  # since when the event waits that is first in line
+        start = tx.session.execute(text("SELECT min(created) FROM staged")).scalar_one()
     monkeypatch.setattr(running.service.store, "_now", lambda _session: start + clock[0])
     clock[0] = patience
     running.submit("4", tool="balance")

@@ -315,7 +315,7 @@ def test_other_members_make_no_event(
 
 def test_a_value_that_its_type_does_not_have_is_not_read_from_an_opening() -> None:
     with pytest.raises(ProofError) as refusal:
-        LEAF.with_values({"approver": 7})
+        leaves.with_values(LEAF.event, {"approver": 7})
     assert (refusal.value.code, refusal.value.place) == ("event", "approver")
 
 

@@ -77,14 +77,6 @@ class LeafEvent:
     link: Link
     sealed: Mapping[str, str]
 
-    def with_values(self, values: Mapping[str, Json]) -> Event:
-        """The event with the sealed members that have these values, which are not verified here.
-
-        Raises:
-            ProofError: code event; the place is the member that its type does not have so.
-        """
-        return _with_values(self.event, values)
-
 
 def seal(event: Event, *, link: Link, salt: bytes) -> SealedEvent:
     """Make the leaf and the opening of an event; `salt` is fresh random bytes, at least 16.
@@ -100,7 +92,7 @@ def seal(event: Event, *, link: Link, salt: bytes) -> SealedEvent:
     if wrong:
         raise ProofError(f"not as {event.TYPE} has it", code="event", place=wrong[0])
     values = event.sealed_members()
-    _with_values(event, values)  # what could not be read again is not written
+    with_values(event, values)  # what could not be read again is not written
     opening: dict[str, Json] = {}
     sealed: dict[str, Json] = {}
     for name, value in values.items():
@@ -142,7 +134,6 @@ def parse_leaf(leaf: bytes) -> LeafEvent:
         raise ProofError("a leaf is in canonical form", code="event")
     match members:
         case {
-            "typ": "assent/event/2",
             "type": str(kind),
             "time": int(time),
             "tenant": str(tenant),
@@ -150,7 +141,7 @@ def parse_leaf(leaf: bytes) -> LeafEvent:
             "seq": int(seq),
             "previous": str() | None as previous,
             "sealed": dict(sealed),
-        } if type(time) is int and type(seq) is int:
+        } if members.get("typ") == TYP and type(time) is int and type(seq) is int:
             open_members = {name: v for name, v in members.items() if name not in _OWN_MEMBERS}
             link = _link(seq, previous)
             event = _event(kind, time, tenant, subject, open_members)
@@ -178,7 +169,12 @@ def _event(
     return event if is_about(event) else None
 
 
-def _with_values(event: Event, values: Mapping[str, Json]) -> Event:
+def with_values(event: Event, values: Mapping[str, Json]) -> Event:
+    """The event with sealed members of these values, which are not verified here.
+
+    Raises:
+        ProofError: code event; the place is the member that its type does not have so.
+    """
     try:
         return event_of(
             event.TYPE,
@@ -233,7 +229,7 @@ def verify_opening(leaf: LeafEvent, opening: Mapping[str, Json]) -> Event:
         ProofError: code opening, with the name of the value that is not the one committed to; or
             code event, if its type does not have it so.
     """
-    return leaf.with_values(_verified(leaf.sealed, opening))
+    return with_values(leaf.event, _verified(leaf.sealed, opening))
 
 
 def _verified(sealed: Mapping[str, str], opening: Mapping[str, Json]) -> dict[str, Json]:

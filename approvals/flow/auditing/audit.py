@@ -29,6 +29,7 @@ from approvals.core import b64
 from approvals.core.decision.occasion import Purpose
 from approvals.core.errors import ProofError, Unavailable
 from approvals.core.history.events import SERVICE, Event, PasskeyUsed, SessionStarted
+from approvals.core.history.leaves import with_values
 from approvals.core.history.rebuild import follow
 from approvals.flow.auditing.compare import differing, of_document, of_token, texts_of_document
 from approvals.flow.auditing.contents import Expected, Uses, expect, used
@@ -317,4 +318,4 @@ def _opened(told: LeafEvent, opening: str) -> LeafEvent:
     """
     members: dict[str, dict[str, Json]] = orjson.loads(opening)
     values = {name: member["value"] for name, member in members.items()}
-    return replace(told, event=told.with_values(values))
+    return replace(told, event=with_values(told.event, values))

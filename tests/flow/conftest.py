@@ -10,6 +10,7 @@ from sqlmodel import select
 
 from approvals.store.rows.log import StagedRow
 from approvals.store.seals import change
+from tests.intruder import Intruder
 from tests.service import Running, start
 
 if TYPE_CHECKING:
@@ -23,6 +24,14 @@ def running(tmp_path: Path, database_url: str) -> Iterator[Running]:
     service = start(tmp_path, database_url)
     yield service
     service.service.store.close()
+
+
+@pytest.fixture
+def intruder(running: Running) -> Iterator[Intruder]:
+    """Somebody who can write to the service's database, and has neither keys nor code."""
+    made = Intruder.at(running.service.settings.database_url)
+    yield made
+    made.engine.dispose()
 
 
 @pytest.fixture

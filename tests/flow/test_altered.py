@@ -63,13 +63,6 @@ def running(tmp_path: Path, database_url: str) -> Iterator[Running]:
     started.service.store.close()
 
 
-@pytest.fixture
-def intruder(running: Running) -> Iterator[Intruder]:
-    made = Intruder.at(running.service.settings.database_url)
-    yield made
-    made.engine.dispose()
-
-
 def row_altered(do: Callable[[], object]) -> None:
     with pytest.raises(Unavailable) as caught:
         do()

@@ -11,19 +11,10 @@ from approvals.core.history.events import SERVICE
 from approvals.flow.integrity.rounds import sequence, sweep
 from approvals.flow.operating.restore import reopen
 from tests.flow.put_back import CHAIN, LEAF, STAGED, found
-from tests.intruder import Intruder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from tests.intruder import Intruder
     from tests.service import Running
-
-
-@pytest.fixture
-def intruder(running: Running) -> Iterator[Intruder]:
-    made = Intruder.at(running.service.settings.database_url)
-    yield made
-    made.engine.dispose()
 
 
 def closed_once(running: Running, intruder: Intruder) -> None:

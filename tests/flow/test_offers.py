@@ -44,13 +44,6 @@ CEREMONY, CODE = table_of(CeremonyRow), table_of(LinkCodeRow)
 SESSION = table_of(SessionRow)
 
 
-@pytest.fixture
-def intruder(running: Running) -> Iterator[Intruder]:
-    made = Intruder.at(running.service.settings.database_url)
-    yield made
-    made.engine.dispose()
-
-
 def invited(service: Service, person: str) -> str:
     invitation = enrol.invite(service, tenant="default", person=person, replaces=False)
     return invitation.url.rsplit("/", 1)[1]

@@ -51,13 +51,6 @@ def running(tmp_path: Path, database_url: str) -> Iterator[Running]:
     started.service.store.close()
 
 
-@pytest.fixture
-def intruder(running: Running) -> Iterator[Intruder]:
-    made = Intruder.at(running.service.settings.database_url)
-    yield made
-    made.engine.dispose()
-
-
 @scenes
 @pytest.mark.parametrize("placed", [False, True])
 def test_who_committed_it_is_not_told_otherwise(

@@ -40,13 +40,6 @@ def running(tmp_path: Path, database_url: str) -> Iterator[Running]:
     started.service.store.close()
 
 
-@pytest.fixture
-def intruder(running: Running) -> Iterator[Intruder]:
-    made = Intruder.at(running.service.settings.database_url)
-    yield made
-    made.engine.dispose()
-
-
 def test_a_service_whose_own_events_were_put_back_closes_all_the_same(
     running: Running, intruder: Intruder
 ) -> None:

@@ -20,18 +20,9 @@ from tests.intruder import Intruder, table_of
 from tests.service import bundle_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.service import Running
 
 ACTIVATION, HANDLE, LEAF = table_of(ActivationRow), table_of(HandleRow), table_of(LeafRow)
-
-
-@pytest.fixture
-def intruder(running: Running) -> Iterator[Intruder]:
-    made = Intruder.at(running.service.settings.database_url)
-    yield made
-    made.engine.dispose()
 
 
 @pytest.mark.parametrize("hidden", ["tenant", "subject", "activation"])

@@ -62,3 +62,9 @@ def grow(store: Database, signer: Signer, batches: Iterable[int]) -> None:
         stage(store, range(number, number + batch))
         assert sequence(store, signer, now=NOW, limit=max(batch, 1)) == batch
         number += batch
+
+
+BATCHES = [3, 200, 60, 300, 37]
+SIZES = [3, 203, 263, 563, 600]
+"""How many leaves each checkpoint covers after these batches."""
+SIGNER = Signer()

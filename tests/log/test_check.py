@@ -15,27 +15,11 @@ from approvals.core.tlog.checkpoint import Checkpoint, sign_checkpoint
 from approvals.core.tlog.leaves import StoredCheckpoint
 from approvals.log import check, sequence
 from approvals.log.check import CHUNK, MOST_FINDINGS
-from tests.log.logs import NOW, Signer, grow, memory_log, stage
+from tests.log.logs import NOW, SIGNER, SIZES, Signer, grow, memory_log, stage
 from tests.log.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-BATCHES = [3, 200, 60, 300, 37]
-SIZES = [3, 203, 263, 563, 600]
-SIGNER = Signer()
-
-
-@pytest.fixture(scope="module")
-def whole() -> MemoryStore:
-    return memory_log(SIGNER, BATCHES)
-
-
-@pytest.fixture
-def store(whole: MemoryStore) -> MemoryStore:
-    copied = MemoryStore()
-    copied.rows = whole.rows.copied()
-    return copied
 
 
 def found(store: MemoryStore, *, remembered: tuple[str, ...] = ()) -> set[tuple[str, str]]:

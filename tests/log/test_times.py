@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import pytest
 
 from approvals.core.history.events import ClockRepaired
 from approvals.core.history.leaves import parse_leaf
 from approvals.log import append, check, sequence, wrong_times
-from tests.log.logs import NOW, Signer, memory_log
-from tests.log.memory import MemoryStore
+from tests.log.logs import NOW, SIGNER, SIZES
 
-BATCHES = [3, 200, 60, 300, 37]
-SIZES = [3, 203, 263, 563, 600]
-SIGNER = Signer()
-
-
-@pytest.fixture(scope="module")
-def whole() -> MemoryStore:
-    return memory_log(SIGNER, BATCHES)
-
-
-@pytest.fixture
-def store(whole: MemoryStore) -> MemoryStore:
-    copied = MemoryStore()
-    copied.rows = whole.rows.copied()
-    return copied
+if TYPE_CHECKING:
+    from tests.log.memory import MemoryStore
 
 
 def newest(store: MemoryStore, size: int) -> int:
